@@ -1,0 +1,209 @@
+/**
+ * The contract between the engine and a payment gateway's connector.
+ *
+ * A connector is given facts and returns what the gateway said. It has no database, keeps nothing between
+ * calls and decides nothing: what an answer means for a refund is decided above, once, for all gateways.
+ */
+
+/** What a connector may know of the refund it is to make, look up or recognise. Amounts are minor units. */
+export interface RefundFacts {
+  /** Our id of the refund; connectors put it where the gateway gives it back (metadata, receipt, reference …). */
+  readonly refundId: string;
+  /** 22 letters and digits, the same at every send of this refund. */
+  readonly idempotencyKey: string;
+  readonly orderId: string;
+  readonly gatewayPaymentId: string;
+  /** Known once the gateway has answered. */
+  readonly gatewayRefundId: string | null;
+  readonly amountMinor: number;
+  readonly currency: string;
+  /** Decimals of `amountMinor`, as ISO 4217 has them. */
+  readonly exponent: number;
+  readonly refundType: RefundType;
+  readonly reason: string | null;
+  /** Where this account's webhooks reach us, for gateways that take the address with each request. */
+  readonly webhookUrl: string | null;
+}
+
+export type RefundType = 'STANDARD' | 'INSTANT' | 'INSTANT_WITH_FALLBACK' | 'GATEWAY';
+
+/** One account at the gateway, its credentials in clear. Never logged, never stored in this form. */
+export interface GatewayAccountAccess {
+  readonly accountId: string;
+  readonly baseUrl: string;
+  readonly credentials: Readonly<Record<string, string>>;
+}
+
+/** A request as it will go out, without credentials: stored before the first byte is sent, repeated unchanged. */
+export interface PreparedRequest {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  /** Path and query below the account's base URL. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | null;
+}
+
+/** What one HTTP exchange with the gateway came to. */
+export type Exchange =
+  /** Nothing can have reached the gateway: refused, DNS, TLS. */
+  | { readonly kind: 'not_sent'; readonly why: string }
+  /** It may have reached the gateway; no usable answer came. */
+  | { readonly kind: 'no_answer'; readonly why: string }
+  | {
+      readonly kind: 'response';
+      readonly status: number;
+      readonly headers: Readonly<Record<string, string>>;
+      readonly body: string;
+    };
+
+/** The one way out for connectors: time-outs, size limits and the address policy are inside. Never throws. */
+export type GatewayHttp = (request: {
+  readonly method: PreparedRequest['method'];
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | null;
+}) => Promise<Exchange>;
+
+/** What the gateway says of one refund. */
+export interface RefundNews {
+  readonly status: 'pending' | 'waiting_for_funds' | 'succeeded' | 'failed' | 'reversed';
+  readonly gatewayRefundId: string | null;
+  /** The gateway's own reference of the pay-out, where it differs from its id. */
+  readonly gatewayReference: string | null;
+  /** The gateway's own word, kept as it came. An unknown word is `pending`, with `unknownWord` set. */
+  readonly rawStatus: string;
+  readonly unknownWord?: boolean;
+  readonly errorCode: string | null;
+  readonly errorMessage: string | null;
+  /** The bank's reference that a customer can ask for: ARN, RRN or UTR. */
+  readonly arn: string | null;
+  /** When the gateway says that this became so. */
+  readonly at: Date | null;
+  /** The gateway's answer, scrubbed of card and bank data, as evidence. */
+  readonly evidence: Evidence;
+}
+
+/** Scrubbed raw material: what was said, in a form that a person can read years later. */
+export type Evidence = Readonly<Record<string, unknown>>;
+
+/** What came of asking the gateway to make a refund. The classes of gateways.md section 7. */
+export type CreateAnswer =
+  | { readonly kind: 'news'; readonly news: RefundNews }
+  /** The gateway says no, and no refund exists. */
+  | { readonly kind: 'refused'; readonly errorCode: string | null; readonly errorMessage: string; readonly evidence: Evidence }
+  /** No balance at the gateway and no refund made; the same request may succeed later. */
+  | { readonly kind: 'no_funds'; readonly errorMessage: string; readonly evidence: Evidence }
+  /** 429: not made, come later. */
+  | { readonly kind: 'busy'; readonly retryAfterMs: number | null; readonly evidence: Evidence }
+  /** 401, 403: our credentials or settings are wrong; not made. The account needs a person. */
+  | { readonly kind: 'misconfigured'; readonly errorMessage: string; readonly evidence: Evidence }
+  /** Nothing reached the gateway. */
+  | { readonly kind: 'not_sent'; readonly why: string; readonly evidence: Evidence }
+  /** It may or may not have been made. */
+  | { readonly kind: 'unknown'; readonly why: string; readonly evidence: Evidence };
+
+/** What came of asking the gateway about a refund. */
+export type LookAnswer =
+  | { readonly kind: 'news'; readonly news: RefundNews }
+  /** The gateway answered, and has no such refund. */
+  | { readonly kind: 'absent'; readonly evidence: Evidence }
+  | { readonly kind: 'misconfigured'; readonly errorMessage: string; readonly evidence: Evidence }
+  | { readonly kind: 'busy'; readonly retryAfterMs: number | null; readonly evidence: Evidence }
+  /** No usable answer: nothing is learnt. */
+  | { readonly kind: 'no_answer'; readonly why: string; readonly evidence: Evidence };
+
+/** A refund as the gateway lists it under a payment: ours or made elsewhere. */
+export interface FoundRefund {
+  /** Our refund id, where the gateway gave it back. */
+  readonly refundId: string | null;
+  readonly amountMinor: number;
+  readonly currency: string;
+  readonly news: RefundNews;
+}
+
+export type FindAnswer =
+  | { readonly kind: 'found'; readonly refunds: readonly FoundRefund[]; readonly evidence: Evidence }
+  | Exclude<LookAnswer, { kind: 'news' } | { kind: 'absent' }>;
+
+/** A webhook as it arrived: raw bytes, before any parsing. */
+export interface IncomingWebhook {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly rawBody: Buffer;
+  readonly receivedAt: Date;
+}
+
+/** One thing a webhook says about one refund. */
+export interface WebhookEvent {
+  /** The gateway's id of the event, for the trail. */
+  readonly eventId: string | null;
+  /** At least one of these leads to the refund. */
+  readonly refundId: string | null;
+  readonly gatewayRefundId: string | null;
+  readonly gatewayPaymentId: string | null;
+  /** Null: only a hint that something changed; ask the gateway. */
+  readonly news: RefundNews | null;
+}
+
+export type WebhookReading =
+  | { readonly kind: 'authentic'; readonly events: readonly WebhookEvent[] }
+  /** The gateway cannot prove who wrote it: what it says is a hint to ask. */
+  | { readonly kind: 'unproven'; readonly events: readonly WebhookEvent[] }
+  | { readonly kind: 'rejected'; readonly why: string };
+
+export interface Capabilities {
+  readonly partialRefunds: boolean;
+  readonly instantRefunds: boolean;
+  /** How long the gateway surely remembers a key; null: it has no keys, so nothing is ever re-sent blindly. */
+  readonly keyLifeMs: number | null;
+  /**
+   * When "no such refund" proves that the gateway never made it: so many answers in a row, so far apart, the
+   * first no sooner than `spacingMs` after the send. Null: absence can never be proved.
+   */
+  readonly absenceProof: { readonly answers: number; readonly spacingMs: number } | null;
+  /** Waits before the polls of an accepted refund; the last one repeats. */
+  readonly pollDelaysMs: readonly number[];
+  /** Waits before look-ups of an unanswered send; the last one repeats. */
+  readonly lookDelaysMs: readonly number[];
+  /** Waits before the same request is sent again after "not made"; the last one repeats. */
+  readonly resendDelaysMs: readonly number[];
+  /** Sends of one refund after which people take over. */
+  readonly maxSends: number;
+  /** Whether the gateway's webhooks can be proved authentic. */
+  readonly webhookProof: 'signed' | 'unsigned' | 'none';
+  /** Defaults of a new account. */
+  readonly maxConcurrent: number;
+  readonly maxPerSecond: number;
+}
+
+/** One field of an account's form; drives validation, masking and the dashboard. */
+export interface CredentialField {
+  readonly name: string;
+  readonly label: string;
+  readonly secret: boolean;
+  readonly required: boolean;
+  /** The pattern a value must match, as a regular expression source. */
+  readonly pattern?: string;
+  readonly help: string;
+}
+
+export interface Gateway {
+  /** The contract's gateway word, in capitals: STRIPE, RAZORPAY … */
+  readonly name: string;
+  readonly label: string;
+  /** The number that order objects carry as `gateway_id`. */
+  readonly gatewayId: number;
+  readonly defaultBaseUrl: string;
+  readonly credentialFields: readonly CredentialField[];
+  readonly capabilities: Capabilities;
+
+  /** The request that makes this refund. Pure: equal facts give equal bytes. */
+  prepareRefund(facts: RefundFacts): PreparedRequest;
+  /** Sends a prepared request and classifies what came back. Never throws. */
+  createRefund(prepared: PreparedRequest, facts: RefundFacts, access: GatewayAccountAccess, http: GatewayHttp): Promise<CreateAnswer>;
+  /** Asks about this refund, by the gateway's id where known, else by ours. Never throws. */
+  fetchRefund(facts: RefundFacts, access: GatewayAccountAccess, http: GatewayHttp): Promise<LookAnswer>;
+  /** Lists the refunds of the payment. Never throws. */
+  findRefunds(facts: Pick<RefundFacts, 'gatewayPaymentId' | 'currency' | 'exponent'>, access: GatewayAccountAccess, http: GatewayHttp): Promise<FindAnswer>;
+  /** Reads a webhook; `access.credentials` may hold several secrets while one is being rotated. */
+  readWebhook(webhook: IncomingWebhook, access: GatewayAccountAccess): WebhookReading;
+}

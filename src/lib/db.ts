@@ -1,0 +1,78 @@
+import pg from 'pg';
+
+/** Anything that can run one statement: the pool, or one transaction's connection. */
+export interface Queryable {
+  /** Runs one statement with `$1`-style parameters and returns its rows. Throws pg's error as it is. */
+  query<Row = Record<string, unknown>>(text: string, params?: readonly unknown[]): Promise<Row[]>;
+}
+
+export interface Database extends Queryable {
+  /** Runs `work` between BEGIN and COMMIT on one connection; rolls back and rethrows when it throws. */
+  transaction<Result>(work: (tx: Queryable) => Promise<Result>): Promise<Result>;
+  /** A connection of one's own, for COPY, LISTEN or session locks; the caller releases it. */
+  connect(): Promise<pg.PoolClient>;
+  close(): Promise<void>;
+}
+
+export interface DatabaseOptions {
+  readonly connectionString: string;
+  readonly maxConnections?: number;
+  readonly applicationName?: string;
+  readonly statementTimeoutMs?: number;
+  /** Told of errors on idle connections (a restarted server, say); the pool replaces the connection. */
+  readonly onIdleError?: (error: Error) => void;
+}
+
+const types = new pg.TypeOverrides();
+// Amounts and counters stay below 2^53 by the schema's own checks, so a number carries them exactly.
+types.setTypeParser(pg.types.builtins.INT8, (text) => {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value)) throw new RangeError(`integer ${text} is too large to be held exactly`);
+  return value;
+});
+
+export function openDatabase(options: DatabaseOptions): Database {
+  const pool = new pg.Pool({
+    connectionString: options.connectionString,
+    max: options.maxConnections ?? 10,
+    application_name: options.applicationName ?? 'refundry',
+    statement_timeout: options.statementTimeoutMs ?? 60_000,
+    connectionTimeoutMillis: 15_000,
+    idleTimeoutMillis: 60_000,
+    types,
+  });
+  pool.on('error', (error) => options.onIdleError?.(error));
+  return {
+    async query<Row>(text: string, params: readonly unknown[] = []) {
+      return (await pool.query(text, params as unknown[])).rows as Row[];
+    },
+    async transaction<Result>(work: (tx: Queryable) => Promise<Result>) {
+      const client = await pool.connect();
+      let broken: Error | undefined;
+      try {
+        await client.query('begin');
+        const result = await work({
+          async query<Row>(text: string, params: readonly unknown[] = []) {
+            return (await client.query(text, params as unknown[])).rows as Row[];
+          },
+        });
+        await client.query('commit');
+        return result;
+      } catch (error) {
+        await client.query('rollback').catch((rollbackError: Error) => {
+          broken = rollbackError;
+        });
+        throw error;
+      } finally {
+        client.release(broken);
+      }
+    },
+    connect: () => pool.connect(),
+    close: () => pool.end(),
+  };
+}
+
+/** PostgreSQL's five-character error code, or undefined for an error that is not the database's. */
+export function sqlState(error: unknown): string | undefined {
+  return error instanceof pg.DatabaseError ? error.code : undefined;
+}

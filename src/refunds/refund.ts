@@ -1,0 +1,58 @@
+import type { RefundType } from '../gateways/gateway.ts';
+import type { RefundState } from './states.ts';
+
+/** A refund as its row has it. Amounts are minor units; `exponent` is the currency's number of decimals. */
+export interface Refund {
+  readonly merchantId: string;
+  readonly orderId: string;
+  readonly refundId: string;
+  /** The merchant's key: at most one refund has it within its order (invariant 2). */
+  readonly uniqueRequestId: string;
+  readonly txnId: string;
+  readonly amountMinor: number;
+  readonly currency: string;
+  readonly exponent: number;
+  readonly state: RefundState;
+  readonly gateway: string;
+  readonly gatewayAccountId: string;
+  readonly gatewayPaymentId: string;
+  readonly paymentMethodType: string | null;
+  readonly refundType: RefundType;
+  /** The key every send of it carries to the gateway (invariant 3). */
+  readonly idempotencyKey: string;
+  readonly reason: string | null;
+  readonly note: string | null;
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly initiatedBy: string;
+  readonly door: Door;
+  readonly batchId: string | null;
+  readonly lane: Lane;
+  readonly sends: number;
+  /** When a send may first have reached the gateway: the key's life runs from here. */
+  readonly keyUsedAt: Date | null;
+  readonly looks: number;
+  readonly absences: number;
+  readonly gatewayRefundId: string | null;
+  readonly gatewayReference: string | null;
+  readonly gatewayStatus: string | null;
+  readonly arn: string | null;
+  readonly errorCode: string | null;
+  readonly errorMessage: string | null;
+  /** Why a person is needed, while one is. */
+  readonly attention: string | null;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+  readonly sentAt: Date | null;
+  readonly succeededAt: Date | null;
+  readonly failedAt: Date | null;
+  readonly dueAt: Date;
+  readonly nextLookAt: Date | null;
+  readonly reviewAt: Date;
+  readonly eventSeq: number;
+}
+
+export type Door = 'api' | 'dashboard' | 'batch';
+
+/** Lower lanes go first, so that a batch never delays a single refund. */
+export type Lane = 0 | 1 | 2;
+export const LANES = { single: 0, followUp: 1, batch: 2 } as const satisfies Record<string, Lane>;

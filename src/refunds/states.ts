@@ -1,0 +1,162 @@
+/**
+ * The one table of states. The checks in the database, the drawing in docs/states.md, the tests and every
+ * screen's wording come from it.
+ */
+export type PublicStatus = 'PENDING' | 'SUCCESS' | 'FAILURE' | 'MANUAL_REVIEW';
+
+export type RefundState =
+  | 'awaiting_approval'
+  | 'queued'
+  | 'sending'
+  | 'unknown'
+  | 'waiting_for_funds'
+  | 'submitted'
+  | 'manual_review'
+  | 'succeeded'
+  | 'failed'
+  | 'cancelled'
+  | 'reversed';
+
+export interface StateRow {
+  /** The contract's word for it (contract section 2.3). */
+  readonly public: PublicStatus;
+  /** The contract's `sent_to_gateway`: false only while it is certain that the gateway has not been asked. */
+  readonly sent: boolean;
+  /** Whether its amount counts against what was paid (invariant 1). */
+  readonly reserves: boolean;
+  /** A final state has no next look; every other one has (invariant 5). */
+  readonly final: boolean;
+  /** What this state means for the money, in one sentence a person can act on. */
+  readonly says: string;
+  /** Where it may go, and what takes it there. */
+  readonly moves: Readonly<Partial<Record<RefundState, string>>>;
+}
+
+export const STATES: Readonly<Record<RefundState, StateRow>> = {
+  awaiting_approval: {
+    public: 'PENDING',
+    sent: false,
+    reserves: true,
+    final: false,
+    says: 'A second person has to approve it before it is sent.',
+    moves: { queued: 'approved', cancelled: 'rejected, cancelled or expired' },
+  },
+  queued: {
+    public: 'PENDING',
+    sent: false,
+    reserves: true,
+    final: false,
+    says: 'It waits to be sent to the gateway.',
+    moves: {
+      sending: 'a worker takes it',
+      cancelled: 'cancelled before sending',
+      manual_review: 'it could not be sent within the limit',
+    },
+  },
+  sending: {
+    public: 'PENDING',
+    sent: false,
+    reserves: true,
+    final: false,
+    says: 'It is on its way to the gateway.',
+    moves: {
+      submitted: 'the gateway accepts it',
+      succeeded: 'the gateway says it is done',
+      failed: 'the gateway refuses it',
+      waiting_for_funds: 'the gateway has no balance for it',
+      queued: 'certainly not made (no connection, or told to come later): same key again',
+      unknown: 'no answer, or the worker died',
+    },
+  },
+  unknown: {
+    public: 'PENDING',
+    sent: true,
+    reserves: true,
+    final: false,
+    says: 'The gateway did not answer; it is being asked, and nothing is sent again until that is known.',
+    moves: {
+      submitted: 'a look-up finds it pending',
+      succeeded: 'a look-up or webhook says it is done',
+      failed: 'a look-up or webhook says it failed',
+      waiting_for_funds: 'a look-up finds it waiting for balance',
+      queued: 'look-ups prove the gateway never made it: same key again',
+      manual_review: 'absence cannot be proved, the key may be forgotten, or the limit passed',
+    },
+  },
+  waiting_for_funds: {
+    public: 'PENDING',
+    sent: true,
+    reserves: true,
+    final: false,
+    says: 'The gateway has no balance for it; it is sent again under the same key when there may be.',
+    moves: {
+      queued: 'time to ask again, same key',
+      submitted: 'the gateway takes it up',
+      succeeded: 'the gateway says it is done',
+      failed: 'the gateway refuses it',
+      manual_review: 'no balance within the limit',
+    },
+  },
+  submitted: {
+    public: 'PENDING',
+    sent: true,
+    reserves: true,
+    final: false,
+    says: 'The gateway has accepted it and is working on it.',
+    moves: {
+      succeeded: 'webhook or poll says it is done',
+      failed: 'webhook or poll says it failed',
+      waiting_for_funds: 'the gateway is short of balance',
+      manual_review: 'no outcome within the limit',
+    },
+  },
+  manual_review: {
+    public: 'MANUAL_REVIEW',
+    sent: true,
+    reserves: true,
+    final: false,
+    says: 'Its outcome is uncertain; a person has to settle it with evidence from the gateway.',
+    moves: {
+      succeeded: 'late news from the gateway, or a person with evidence',
+      failed: 'late news from the gateway, or a person with evidence',
+    },
+  },
+  succeeded: {
+    public: 'SUCCESS',
+    sent: true,
+    reserves: true,
+    final: true,
+    says: 'The gateway has paid it out.',
+    moves: { reversed: 'the gateway takes it back' },
+  },
+  failed: {
+    public: 'FAILURE',
+    sent: true,
+    reserves: false,
+    final: true,
+    says: 'The gateway has not paid it out; the amount can be refunded again under a new id.',
+    moves: { manual_review: 'the gateway says, late, that it was paid after all' },
+  },
+  cancelled: {
+    public: 'FAILURE',
+    sent: false,
+    reserves: false,
+    final: true,
+    says: 'It was cancelled before it was sent.',
+    moves: {},
+  },
+  reversed: {
+    public: 'FAILURE',
+    sent: true,
+    reserves: false,
+    final: true,
+    says: 'The gateway paid it out and took it back; the customer does not have the money.',
+    moves: { manual_review: 'the gateway says, late, that it was paid after all' },
+  },
+};
+
+export const STATE_NAMES = Object.keys(STATES) as RefundState[];
+
+export function mayMove(from: RefundState, to: RefundState): boolean {
+  return STATES[from].moves[to] !== undefined;
+}
