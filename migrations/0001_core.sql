@@ -156,6 +156,8 @@ create table refunds (
   lane smallint not null check (lane between 0 and 2),
   -- Sends so far; the first that may have reached the gateway starts the life of the key.
   sends integer not null default 0,
+  -- How many of them got no answer: these are what makes people take over in the end.
+  unanswered integer not null default 0,
   key_used_at timestamptz,
   -- Looks since the last change of state, and how many of them in a row found nothing.
   looks integer not null default 0,
@@ -163,6 +165,8 @@ create table refunds (
   gateway_refund_id text,
   gateway_reference text,
   gateway_status text,
+  -- The gateway's own time of the latest news of it: older news that arrives later changes nothing.
+  gateway_at timestamptz,
   arn text,
   error_code text,
   error_message text,
@@ -282,7 +286,8 @@ create trigger refunds_rereserve after update on refunds
 create function may_move(from_state text, to_state text) returns boolean immutable language sql
   return (from_state || '>' || to_state) in (
     'awaiting_approval>queued', 'awaiting_approval>cancelled',
-    'queued>sending', 'queued>cancelled', 'queued>manual_review',
+    'queued>sending', 'queued>submitted', 'queued>succeeded', 'queued>failed', 'queued>cancelled',
+    'queued>manual_review',
     'sending>submitted', 'sending>succeeded', 'sending>failed', 'sending>waiting_for_funds',
     'sending>queued', 'sending>unknown',
     'unknown>submitted', 'unknown>succeeded', 'unknown>failed', 'unknown>waiting_for_funds',

@@ -39,6 +39,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     statement_timeout: options.statementTimeoutMs ?? 60_000,
     connectionTimeoutMillis: 15_000,
     idleTimeoutMillis: 60_000,
+    options: '-c timezone=UTC',
     types,
   });
   pool.on('error', (error) => options.onIdleError?.(error));

@@ -28,6 +28,8 @@ export interface Refund {
   readonly batchId: string | null;
   readonly lane: Lane;
   readonly sends: number;
+  /** How many of the sends got no answer. */
+  readonly unanswered: number;
   /** When a send may first have reached the gateway: the key's life runs from here. */
   readonly keyUsedAt: Date | null;
   readonly looks: number;
@@ -35,6 +37,8 @@ export interface Refund {
   readonly gatewayRefundId: string | null;
   readonly gatewayReference: string | null;
   readonly gatewayStatus: string | null;
+  /** The gateway's own time of the latest news applied. */
+  readonly gatewayAt: Date | null;
   readonly arn: string | null;
   readonly errorCode: string | null;
   readonly errorMessage: string | null;

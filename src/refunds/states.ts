@@ -49,6 +49,9 @@ export const STATES: Readonly<Record<RefundState, StateRow>> = {
     says: 'It waits to be sent to the gateway.',
     moves: {
       sending: 'a worker takes it',
+      submitted: 'news of an earlier send',
+      succeeded: 'news of an earlier send',
+      failed: 'news of an earlier send',
       cancelled: 'cancelled before sending',
       manual_review: 'it could not be sent within the limit',
     },

@@ -1,0 +1,277 @@
+import type { TrailEvent } from '../audit/events.ts';
+import type { Clock } from '../lib/clock.ts';
+import { plusMs } from '../lib/clock.ts';
+import type { Queryable } from '../lib/db.ts';
+import type { Change } from './outcome.ts';
+import type { Lane, Refund } from './refund.ts';
+import { type PublicStatus, type RefundState, STATE_NAMES, STATES } from './states.ts';
+
+/** The refund, or null: another merchant's refund is as absent as one that never was (invariant 8). */
+export async function readRefund(db: Queryable, merchantId: string, refundId: string): Promise<Refund | null> {
+  const rows = await db.query<RefundRow>('select * from refunds where merchant_id = $1 and refund_id = $2', [
+    merchantId,
+    refundId,
+  ]);
+  return rows[0] ? refundOf(rows[0]) : null;
+}
+
+/** All refunds of an order, newest first (contract section 4.1). */
+export async function readOrderRefunds(db: Queryable, merchantId: string, orderId: string): Promise<Refund[]> {
+  const rows = await db.query<RefundRow>(
+    `select * from refunds where merchant_id = $1 and order_id = $2
+     order by created_at desc, refund_id desc`,
+    [merchantId, orderId],
+  );
+  return rows.map(refundOf);
+}
+
+/** What the trail says of one refund, oldest first. */
+export async function readRefundEvents(db: Queryable, refund: Refund): Promise<TrailEvent[]> {
+  const rows = await db.query<EventRow>(
+    `select seq, body, encode(hash, 'hex') as hash from events
+     where merchant_id = $1 and order_id = $2 and body ->> 'refund_id' = $3 order by seq`,
+    [refund.merchantId, refund.orderId, refund.refundId],
+  );
+  return rows.map(eventOf);
+}
+
+/** What the trail says of an order and all its refunds, oldest first. */
+export async function readOrderEvents(db: Queryable, merchantId: string, orderId: string): Promise<TrailEvent[]> {
+  const rows = await db.query<EventRow>(
+    `select seq, body, encode(hash, 'hex') as hash from events where merchant_id = $1 and order_id = $2 order by seq`,
+    [merchantId, orderId],
+  );
+  return rows.map(eventOf);
+}
+
+/** One call to the gateway that asked it to make the refund. */
+export interface Attempt {
+  readonly attemptNo: number;
+  readonly startedAt: Date;
+  readonly finishedAt: Date | null;
+  readonly outcome: string | null;
+  readonly answer: unknown;
+}
+
+export async function readAttempts(db: Queryable, refund: Refund): Promise<Attempt[]> {
+  return db.query<Attempt>(
+    `select attempt_no as "attemptNo", started_at as "startedAt", finished_at as "finishedAt", outcome, answer
+     from attempts where merchant_id = $1 and order_id = $2 and refund_id = $3 order by attempt_no`,
+    [refund.merchantId, refund.orderId, refund.refundId],
+  );
+}
+
+/** What a list of refunds may be narrowed by; absent fields do not narrow. */
+export interface RefundFilter {
+  readonly statuses?: readonly PublicStatus[];
+  readonly states?: readonly RefundState[];
+  readonly orderId?: string;
+  readonly uniqueRequestId?: string;
+  readonly gateway?: string;
+  readonly gatewayAccountId?: string;
+  readonly gatewayRefundId?: string;
+  readonly arn?: string;
+  readonly createdFrom?: Date;
+  readonly createdBefore?: Date;
+  /** Only those that need a person. */
+  readonly needsPerson?: boolean;
+  /** The last refund of the page before. */
+  readonly after?: { readonly createdAt: Date; readonly refundId: string };
+  readonly limit: number;
+}
+
+/** Newest first, by keyset: a page costs the same wherever it lies. */
+export async function listRefunds(db: Queryable, merchantId: string, filter: RefundFilter): Promise<Refund[]> {
+  const where = ['merchant_id = $1'];
+  const params: unknown[] = [merchantId];
+  const add = (condition: (n: number) => string, value: unknown) => {
+    params.push(value);
+    where.push(condition(params.length));
+  };
+  const states = statesOf(filter);
+  if (states) add((n) => `state = any($${n})`, states);
+  if (filter.orderId !== undefined) add((n) => `lower(order_id) = lower($${n})`, filter.orderId);
+  if (filter.uniqueRequestId !== undefined) add((n) => `unique_request_id = $${n}`, filter.uniqueRequestId);
+  if (filter.gateway !== undefined) add((n) => `gateway = $${n}`, filter.gateway);
+  if (filter.gatewayAccountId !== undefined) add((n) => `gateway_account_id = $${n}`, filter.gatewayAccountId);
+  if (filter.gatewayRefundId !== undefined) add((n) => `gateway_refund_id = $${n}`, filter.gatewayRefundId);
+  if (filter.arn !== undefined) add((n) => `arn = $${n}`, filter.arn);
+  if (filter.createdFrom) add((n) => `created_at >= $${n}`, filter.createdFrom);
+  if (filter.createdBefore) add((n) => `created_at < $${n}`, filter.createdBefore);
+  if (filter.needsPerson) where.push(`(state = 'manual_review' or attention is not null)`);
+  if (filter.after) {
+    params.push(filter.after.createdAt, filter.after.refundId);
+    // Timestamps reach us in milliseconds; microseconds within the last one are settled by the id.
+    where.push(`(date_trunc('milliseconds', created_at), refund_id) < ($${params.length - 1}, $${params.length})`);
+    where.push(`created_at < $${params.length - 1}::timestamptz + interval '1 millisecond'`);
+  }
+  params.push(filter.limit);
+  const rows = await db.query<RefundRow>(
+    `select * from refunds where ${where.join(' and ')}
+     order by date_trunc('milliseconds', created_at) desc, refund_id desc limit $${params.length}`,
+    params,
+  );
+  return rows.map(refundOf);
+}
+
+function statesOf(filter: RefundFilter): RefundState[] | null {
+  if (!filter.statuses && !filter.states) return null;
+  return STATE_NAMES.filter(
+    (state) =>
+      (!filter.statuses || filter.statuses.includes(STATES[state].public)) &&
+      (!filter.states || filter.states.includes(state)),
+  );
+}
+
+/** A refund that a gateway's webhook speaks of, by whichever id it gave us. */
+export async function findByGatewayWords(
+  db: Queryable,
+  gatewayAccountId: string,
+  words: { readonly refundId: string | null; readonly gatewayRefundId: string | null },
+  merchantId: string,
+): Promise<Refund | null> {
+  if (words.refundId) {
+    const refund = await readRefund(db, merchantId, words.refundId);
+    if (refund?.gatewayAccountId === gatewayAccountId) return refund;
+  }
+  if (!words.gatewayRefundId) return null;
+  const rows = await db.query<RefundRow>(
+    'select * from refunds where gateway_account_id = $1 and gateway_refund_id = $2 and merchant_id = $3 limit 2',
+    [gatewayAccountId, words.gatewayRefundId, merchantId],
+  );
+  return rows.length === 1 ? refundOf(rows[0]!) : null;
+}
+
+/** How many refunds of a lane of an account a worker may take now. */
+export interface LaneRoom {
+  readonly gatewayAccountId: string;
+  readonly lane: Lane;
+  readonly room: number;
+  /** Over all lanes of the account. */
+  readonly accountRoom: number;
+}
+
+/**
+ * Takes due refunds, lower lanes first, and holds them until `holdMs` from now: their next look moves there, so
+ * a worker that dies lets go by itself. Losing a hold costs nothing, so this commit need not wait for the disk.
+ */
+export async function claimDue(db: Queryable, clock: Clock, rooms: readonly LaneRoom[], holdMs: number): Promise<Refund[]> {
+  const now = clock.now();
+  const rows = await db.query<RefundRow>(
+    `with room as (
+       select * from unnest($2::text[], $3::smallint[], $4::int[], $5::int[]) as r(account, lane, room, account_room)
+     ), candidate as (
+       select c.*, row_number() over (partition by c.account order by c.lane, c.next_look_at) as place
+       from (
+         select room.account, room.account_room, d.*
+         from room cross join lateral (
+           select merchant_id, order_id, refund_id, lane, next_look_at from refunds
+           where gateway_account_id = room.account and lane = room.lane and next_look_at <= $1
+           order by next_look_at limit room.room
+           for no key update skip locked) d
+       ) c
+     )
+     update refunds r set next_look_at = $6
+     from candidate c
+     where c.place <= c.account_room
+       and r.merchant_id = c.merchant_id and r.order_id = c.order_id and r.refund_id = c.refund_id
+     returning r.*`,
+    [
+      now,
+      rooms.map((r) => r.gatewayAccountId),
+      rooms.map((r) => r.lane),
+      rooms.map((r) => r.room),
+      rooms.map((r) => r.accountRoom),
+      plusMs(now, holdMs),
+    ],
+  );
+  return rows.map(refundOf);
+}
+
+/** Refunds whose outcome should have been known by now. */
+export async function readOverdue(db: Queryable, clock: Clock, limit: number): Promise<Refund[]> {
+  const rows = await db.query<RefundRow>(
+    `select * from refunds
+     where state in ('queued', 'unknown', 'waiting_for_funds', 'submitted') and review_at <= $1
+     order by review_at limit $2`,
+    [clock.now(), limit],
+  );
+  return rows.map(refundOf);
+}
+
+/** Sets only when the refund is looked at next and how often it has been; the state and its event stay. */
+export async function postponeLook(db: Queryable, refund: Refund, nextLookAt: Date, looks: number): Promise<void> {
+  await db.query(
+    `update refunds set next_look_at = $5, looks = $6
+     where merchant_id = $1 and order_id = $2 and refund_id = $3 and event_seq = $4 and next_look_at is not null`,
+    [refund.merchantId, refund.orderId, refund.refundId, refund.eventSeq, nextLookAt, looks],
+  );
+}
+
+/** Makes a refund due at once, where it is not final. */
+export async function bringLookForward(db: Queryable, refund: Refund, at: Date): Promise<void> {
+  await db.query(
+    `update refunds set next_look_at = $4
+     where merchant_id = $1 and order_id = $2 and refund_id = $3 and state <> 'sending' and next_look_at > $4`,
+    [refund.merchantId, refund.orderId, refund.refundId, at],
+  );
+}
+
+/**
+ * Writes changes, each with its event, in one statement and one commit. The answer to each is the refund as it
+ * is now, or null where it had moved on since the change was decided and nothing was written.
+ */
+export async function writeChanges(db: Queryable, clock: Clock, changes: readonly Change[]): Promise<(Refund | null)[]> {
+  const items = changes.map((change, idx) => ({
+    idx,
+    merchant_id: change.refund.merchantId,
+    order_id: change.refund.orderId,
+    refund_id: change.refund.refundId,
+    decided_on: change.refund.eventSeq,
+    to_state: change.to,
+    kind: change.kind,
+    changes: change.set,
+    cause: change.cause,
+    evidence: change.evidence,
+    notify: change.notify,
+    attempt: change.attempt ?? null,
+    attempt_end: change.attemptEnd ?? null,
+  }));
+  const rows = await db.query<RefundRow & { idx: number }>(
+    'select m.idx, (m.refund).* from move_refunds($1, $2) m',
+    [clock.now(), safeJson(items)],
+  );
+  const written = new Map(rows.map((row) => [row.idx, refundOf(row)]));
+  return changes.map((_, idx) => written.get(idx) ?? null);
+}
+
+/** JSON for a jsonb parameter. PostgreSQL's text has no NUL, so one that a gateway sent becomes U+FFFD. */
+export function safeJson(value: unknown): string {
+  return JSON.stringify(value).replaceAll('\\u0000', '\\ufffd');
+}
+
+export type RefundRow = Record<string, unknown>;
+type EventRow = { seq: number; body: Record<string, unknown>; hash: string };
+
+export function refundOf(row: RefundRow): Refund {
+  const refund: Record<string, unknown> = {};
+  for (const [column, value] of Object.entries(row)) {
+    if (column !== 'idx') refund[column.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())] = value;
+  }
+  return refund as unknown as Refund;
+}
+
+export function eventOf(row: EventRow): TrailEvent {
+  const body = row.body;
+  return {
+    seq: row.seq,
+    at: body['at'] as string,
+    kind: body['kind'] as string,
+    refundId: body['refund_id'] as string | null,
+    from: body['from'] as string | null,
+    to: body['to'] as string | null,
+    cause: body['cause'] as TrailEvent['cause'],
+    evidence: body['evidence'] as TrailEvent['evidence'],
+    hash: row.hash,
+  };
+}
