@@ -1,6 +1,6 @@
-import { isPrivateHost } from '../lib/addresses.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type Database, type Queryable, sqlState } from '../lib/db.ts';
+import { urlProblem } from '../lib/http.ts';
 import { hexOf, newId } from '../lib/ids.ts';
 import type { Vault } from '../lib/vault.ts';
 import type { Gateway, GatewayAccountAccess } from './gateway.ts';
@@ -277,24 +277,19 @@ function refuseName(name: string): AccountRefusal | null {
 
 function refuseBaseUrl(baseUrl: string, gateway: Gateway, allowPrivate: boolean): AccountRefusal | null {
   if (baseUrl === gateway.defaultBaseUrl.replace(/\/+$/, '')) return null;
-  const accepted = allowPrivate ? 'an http or https address' : 'an https address on a public host';
-  const refused = (message: string): AccountRefusal => ({
+  const problem = urlProblem(baseUrl, allowPrivate) ?? baseUrlProblem(new URL(baseUrl), allowPrivate);
+  if (problem === null) return null;
+  return {
     code: 'invalid_base_url',
     field: 'base_url',
-    message,
-    accepted,
-  });
-  if (!URL.canParse(baseUrl)) return refused('The base URL is not a URL.');
-  const url = new URL(baseUrl);
-  if (url.protocol !== 'https:' && url.protocol !== 'http:')
-    return refused('The base URL is neither http nor https.');
-  if (url.username || url.password || url.search || url.hash) {
-    return refused('The base URL carries a user, a query or a fragment.');
-  }
-  if (allowPrivate) return null;
-  if (url.protocol === 'http:')
-    return refused('The base URL is http: credentials would cross the network in clear.');
-  if (isPrivateHost(url)) return refused('The base URL lies on a private network.');
+    message: `The base URL cannot be used: ${problem}.`,
+    accepted: allowPrivate ? 'an http or https address' : 'an https address on the public internet',
+  };
+}
+
+function baseUrlProblem(url: URL, allowPrivate: boolean): string | null {
+  if (url.search !== '' || url.hash !== '') return 'it carries a query or a fragment';
+  if (url.protocol === 'http:' && !allowPrivate) return 'over http the credentials would travel in clear';
   return null;
 }
 
