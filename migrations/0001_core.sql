@@ -93,7 +93,7 @@ create table orders (
 -- Order ids are unique without regard to case (contract section 5.1).
 create unique index orders_by_folded_id on orders (merchant_id, lower(order_id));
 create index orders_unsealed on orders (merchant_id, order_id) where event_seq > sealed_seq;
-create index orders_by_time on orders (merchant_id, created_at desc, order_id);
+create index orders_by_time on orders (merchant_id, created_at desc, order_id desc);
 
 -- A row is one payment attempt of an order at one gateway. Only a CHARGED one can be refunded.
 create table transactions (
@@ -194,7 +194,7 @@ create table refunds (
 create index refunds_due on refunds (gateway_account_id, lane, next_look_at) where next_look_at is not null;
 create index refunds_ageing on refunds (review_at)
   where state in ('queued', 'unknown', 'waiting_for_funds', 'submitted');
-create index refunds_by_time on refunds (merchant_id, created_at desc, refund_id);
+create index refunds_by_time on refunds (merchant_id, created_at desc, refund_id desc);
 create index refunds_by_id on refunds (merchant_id, refund_id);
 create index refunds_by_gateway_id on refunds (gateway_account_id, gateway_refund_id)
   where gateway_refund_id is not null;

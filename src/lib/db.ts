@@ -77,3 +77,13 @@ export function openDatabase(options: DatabaseOptions): Database {
 export function sqlState(error: unknown): string | undefined {
   return error instanceof pg.DatabaseError ? error.code : undefined;
 }
+
+/**
+ * JSON text that a jsonb parameter takes. PostgreSQL's text has neither NUL nor half a surrogate pair; where a
+ * stranger sent one, U+FFFD stands in its place.
+ */
+export function jsonbOf(value: unknown): string {
+  return JSON.stringify(value).replace(/\\(?:u([0-9a-f]{4})|.)/g, (escape, hex?: string) =>
+    hex === '0000' || hex?.startsWith('d') ? '\\ufffd' : escape,
+  );
+}

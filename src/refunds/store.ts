@@ -1,7 +1,7 @@
 import type { TrailEvent } from '../audit/events.ts';
 import type { Clock } from '../lib/clock.ts';
 import { plusMs } from '../lib/clock.ts';
-import type { Queryable } from '../lib/db.ts';
+import { type Queryable, jsonbOf } from '../lib/db.ts';
 import type { Change } from './outcome.ts';
 import type { Lane, Refund } from './refund.ts';
 import { type PublicStatus, type RefundState, STATE_NAMES, STATES } from './states.ts';
@@ -101,14 +101,12 @@ export async function listRefunds(db: Queryable, merchantId: string, filter: Ref
   if (filter.needsPerson) where.push(`(state = 'manual_review' or attention is not null)`);
   if (filter.after) {
     params.push(filter.after.createdAt, filter.after.refundId);
-    // Timestamps reach us in milliseconds; microseconds within the last one are settled by the id.
-    where.push(`(date_trunc('milliseconds', created_at), refund_id) < ($${params.length - 1}, $${params.length})`);
-    where.push(`created_at < $${params.length - 1}::timestamptz + interval '1 millisecond'`);
+    where.push(`(created_at, refund_id) < ($${params.length - 1}, $${params.length})`);
   }
   params.push(filter.limit);
   const rows = await db.query<RefundRow>(
     `select * from refunds where ${where.join(' and ')}
-     order by date_trunc('milliseconds', created_at) desc, refund_id desc limit $${params.length}`,
+     order by created_at desc, refund_id desc limit $${params.length}`,
     params,
   );
   return rows.map(refundOf);
@@ -239,15 +237,10 @@ export async function writeChanges(db: Queryable, clock: Clock, changes: readonl
   }));
   const rows = await db.query<RefundRow & { idx: number }>(
     'select m.idx, (m.refund).* from move_refunds($1, $2) m',
-    [clock.now(), safeJson(items)],
+    [clock.now(), jsonbOf(items)],
   );
   const written = new Map(rows.map((row) => [row.idx, refundOf(row)]));
   return changes.map((_, idx) => written.get(idx) ?? null);
-}
-
-/** JSON for a jsonb parameter. PostgreSQL's text has no NUL, so one that a gateway sent becomes U+FFFD. */
-export function safeJson(value: unknown): string {
-  return JSON.stringify(value).replaceAll('\\u0000', '\\ufffd');
 }
 
 export type RefundRow = Record<string, unknown>;

@@ -1,0 +1,473 @@
+import type { Cause } from '../audit/events.ts';
+import type { Capabilities, CreateAnswer, Evidence, LookAnswer, PreparedRequest, RefundNews } from '../gateways/gateway.ts';
+import { plusMs } from '../lib/clock.ts';
+import { LANES, type Refund } from './refund.ts';
+import { mayMove, type RefundState, STATES } from './states.ts';
+
+/**
+ * What an answer, a webhook, a look or the passing of time means for a refund. Pure: everything that decides
+ * where money is said to be stands here, and nothing here reads a clock or a database.
+ */
+
+/** The columns of a refund that a change may set, under their names in the table. Times are ISO 8601. */
+export interface RefundColumns {
+  lane?: number;
+  sends?: number;
+  unanswered?: number;
+  key_used_at?: Date | null;
+  looks?: number;
+  absences?: number;
+  gateway_refund_id?: string | null;
+  gateway_reference?: string | null;
+  gateway_status?: string | null;
+  gateway_at?: Date | null;
+  arn?: string | null;
+  error_code?: string | null;
+  error_message?: string | null;
+  attention?: string | null;
+  sent_at?: Date | null;
+  succeeded_at?: Date | null;
+  failed_at?: Date | null;
+  next_look_at?: Date | null;
+  review_at?: Date;
+}
+
+/** A change with its event. `to` may be the present state: then something was learnt, and nothing moves. */
+export interface Decision {
+  readonly to: RefundState;
+  readonly kind: string;
+  readonly set: Readonly<RefundColumns>;
+  readonly evidence: Evidence | null;
+  readonly notify: readonly WebhookName[];
+}
+
+/** A decision on the version of the refund that it was made on. */
+export interface Change extends Decision {
+  readonly refund: Refund;
+  readonly cause: Cause;
+  readonly attempt?: { readonly attempt_no: number; readonly request: PreparedRequest };
+  readonly attemptEnd?: { readonly attempt_no: number; readonly outcome: string; readonly answer: Evidence | null };
+}
+
+/** Nothing to write but when to look again. */
+export interface LookLater {
+  readonly lookLater: Date;
+}
+
+export type WebhookName =
+  | 'REFUND_INITIATED'
+  | 'ORDER_REFUNDED'
+  | 'ORDER_REFUND_FAILED'
+  | 'REFUND_MANUAL_REVIEW_NEEDED'
+  | 'REFUND_ARN_CAPTURED';
+
+/** What the rules below need to know besides the refund and the news. */
+export interface Circumstances {
+  readonly now: Date;
+  readonly capabilities: Capabilities;
+  /** From the first send to manual review. */
+  readonly manualReviewAfterMs: number;
+  /** In [0, 1): spreads looks so that refunds of one moment do not return in one moment. */
+  readonly jitter: number;
+}
+
+/** A key is not trusted to the last minute of its life: clocks differ and a send takes time. */
+const KEY_LIFE_MARGIN_MS = 10 * 60_000;
+const REVIEW_LOOK_MS = 24 * 3_600_000;
+const MISCONFIGURED_RETRY_MS = 5 * 60_000;
+/** A refund that could not be sent is given at least this long before people are asked. */
+export const MIN_UNSENT_MS = 3_600_000;
+
+// Before sending -------------------------------------------------------------------------------------------
+
+/** A worker takes the refund: the intent, its key and its bytes are durable before the gateway is called. */
+export function decideSend(refund: Refund, request: PreparedRequest, answerBy: Date, at: Circumstances): Decision {
+  if (refund.state === 'queued' && refund.keyUsedAt && !keyLives(refund, at)) {
+    return toReview(refund, 'The gateway may have forgotten the key of an earlier send.', null, at);
+  }
+  return {
+    to: 'sending',
+    kind: 'refund.sending',
+    set: {
+      sends: refund.sends + 1,
+      key_used_at: refund.keyUsedAt ?? at.now,
+      next_look_at: answerBy,
+      looks: 0,
+    },
+    evidence: { attempt: refund.sends + 1, request: { method: request.method, path: request.path, body: request.body } },
+    notify: [],
+  };
+}
+
+/** The worker that held a send is gone: whether its request went out is not known (invariant 3). */
+export function decideHoldLost(refund: Refund, at: Circumstances): Decision {
+  return toUnknown(refund, 'The program stopped while the gateway was being asked.', null, at);
+}
+
+// Answers to a send ----------------------------------------------------------------------------------------
+
+export function decideAnswer(refund: Refund, answer: CreateAnswer, at: Circumstances): Decision | LookLater {
+  const certainSoFar = refund.unanswered === 0;
+  // A send that was certainly not made leaves the key as unused as it found it.
+  const keyAsBefore = certainSoFar ? { key_used_at: null } : {};
+  const backoff = plusMs(at.now, delay(at.capabilities.resendDelaysMs, refund.sends - 1, at.jitter));
+  switch (answer.kind) {
+    case 'news':
+      return decideNews(refund, answer.news, at);
+    case 'refused':
+      // After an unanswered send a refusal ("already refunded") may be the trace of our own success.
+      if (!certainSoFar) return toUnknown(refund, answer.errorMessage, answer.evidence, at);
+      return {
+        to: 'failed',
+        kind: 'refund.refused',
+        set: {
+          ...settled(at.now),
+          error_code: answer.errorCode,
+          error_message: answer.errorMessage,
+          attention: null,
+          sent_at: refund.sentAt ?? at.now,
+          failed_at: at.now,
+        },
+        evidence: answer.evidence,
+        notify: ['ORDER_REFUND_FAILED'],
+      };
+    case 'no_funds':
+      return {
+        to: 'waiting_for_funds',
+        kind: 'refund.waiting_for_funds',
+        set: {
+          ...keyAsBefore,
+          ...firstSent(refund, at),
+          lane: LANES.followUp,
+          error_message: answer.errorMessage,
+          next_look_at: backoff,
+        },
+        evidence: answer.evidence,
+        notify: [],
+      };
+    case 'busy':
+      return {
+        to: 'queued',
+        kind: 'refund.told_to_wait',
+        set: { ...keyAsBefore, next_look_at: plusMs(at.now, answer.retryAfterMs ?? backoff.getTime() - at.now.getTime()) },
+        evidence: answer.evidence,
+        notify: [],
+      };
+    case 'misconfigured':
+      return {
+        to: 'queued',
+        kind: 'refund.account_refused',
+        set: {
+          ...keyAsBefore,
+          attention: `The gateway refuses our account: ${answer.errorMessage}`,
+          next_look_at: plusMs(at.now, MISCONFIGURED_RETRY_MS),
+        },
+        evidence: answer.evidence,
+        notify: [],
+      };
+    case 'not_sent':
+      return {
+        to: 'queued',
+        kind: 'refund.not_sent',
+        set: { ...keyAsBefore, next_look_at: backoff },
+        evidence: { why: answer.why, ...answer.evidence },
+        notify: [],
+      };
+    case 'unknown':
+      return toUnknown(refund, answer.why, answer.evidence, at);
+  }
+}
+
+// Looks ----------------------------------------------------------------------------------------------------
+
+/** What a look at the gateway means for a refund that is unknown, submitted, waiting or in review. */
+export function decideLook(refund: Refund, answer: LookAnswer, at: Circumstances): Decision | LookLater {
+  if (answer.kind === 'news') return decideNews(refund, answer.news, at);
+  const later: LookLater = { lookLater: nextLook(refund, at) };
+  if (answer.kind === 'busy') {
+    return { lookLater: plusMs(at.now, Math.max(answer.retryAfterMs ?? 0, later.lookLater.getTime() - at.now.getTime())) };
+  }
+  if (answer.kind !== 'absent' || refund.state !== 'unknown') return later;
+
+  const absences = refund.absences + 1;
+  const proof = at.capabilities.absenceProof;
+  const learnt: Decision = {
+    to: 'unknown',
+    kind: 'refund.not_found',
+    set: { absences, looks: refund.looks + 1, next_look_at: spacedLook(refund, at) },
+    evidence: { ...answer.evidence, absences },
+    notify: [],
+  };
+  if (!proof) {
+    if (absences < 3) return learnt;
+    return toReview(refund, 'The gateway did not answer, and cannot prove whether it made the refund.', answer.evidence, at);
+  }
+  if (absences < proof.answers) return learnt;
+  if (refund.unanswered >= at.capabilities.maxSends) {
+    return toReview(refund, 'The gateway never answered; look-ups say that it has not made the refund.', answer.evidence, at);
+  }
+  if (!keyLives(refund, at)) {
+    return toReview(refund, 'Look-ups find no refund, but the gateway may have forgotten its key.', answer.evidence, at);
+  }
+  return {
+    to: 'queued',
+    kind: 'refund.proved_absent',
+    set: {
+      looks: 0,
+      absences: 0,
+      next_look_at: plusMs(at.now, delay(at.capabilities.resendDelaysMs, refund.sends - 1, at.jitter)),
+    },
+    evidence: { ...answer.evidence, absences },
+    notify: [],
+  };
+}
+
+/** The gateway's balance may have been refilled: ask again under the same key, or follow what the gateway holds. */
+export function decideFundsRetry(refund: Refund, at: Circumstances): Decision {
+  if (refund.keyUsedAt && !keyLives(refund, at)) {
+    return toReview(refund, 'No balance at the gateway, and it may have forgotten the key.', null, at);
+  }
+  return {
+    to: 'queued',
+    kind: 'refund.asking_again',
+    set: { next_look_at: at.now, looks: 0 },
+    evidence: null,
+    notify: [],
+  };
+}
+
+// News -----------------------------------------------------------------------------------------------------
+
+/** What the gateway's word on a refund means, whoever brought it: the answer, a look or a webhook. */
+export function decideNews(refund: Refund, news: RefundNews, at: Circumstances): Decision | LookLater {
+  const facts = learn(refund, news);
+  const stale = news.at !== null && refund.gatewayAt !== null && news.at < refund.gatewayAt;
+  const target = stale ? null : targetOf(refund, news);
+  const arnIsNew = news.arn !== null && refund.arn === null;
+  const notifyArn: WebhookName[] = arnIsNew ? ['REFUND_ARN_CAPTURED'] : [];
+
+  if (target === 'attention') {
+    return {
+      to: refund.state,
+      kind: 'refund.contradicted',
+      set: {
+        ...facts,
+        attention: `The gateway says "${news.rawStatus}" of a refund that is ${refund.state} here.`,
+      },
+      evidence: news.evidence,
+      notify: [],
+    };
+  }
+  if (target !== null && target !== refund.state) {
+    return {
+      to: target,
+      kind: `refund.${target}`,
+      set: { ...facts, ...(stale ? {} : { gateway_at: news.at ?? refund.gatewayAt }), ...entering(target, refund, news, at) },
+      evidence: news.evidence,
+      notify: [...notifyOf(target), ...notifyArn],
+    };
+  }
+  const next = refund.nextLookAt === null ? {} : { next_look_at: nextLook(refund, at), looks: refund.looks + 1 };
+  if (Object.keys(facts).length > 0) {
+    return { to: refund.state, kind: 'refund.learnt', set: { ...facts, ...next }, evidence: news.evidence, notify: notifyArn };
+  }
+  return { lookLater: nextLook(refund, at) };
+}
+
+/** Whether news says the opposite of a final state, so that the gateway should be asked before it is believed. */
+export function contradictsFinal(refund: Refund, news: RefundNews): boolean {
+  const target = targetOf(refund, news);
+  return STATES[refund.state].final && target !== null && target !== refund.state;
+}
+
+function targetOf(refund: Refund, news: RefundNews): RefundState | 'attention' | null {
+  const from = refund.state;
+  const never = from === 'cancelled' || from === 'awaiting_approval';
+  switch (news.status) {
+    case 'succeeded':
+      if (never) return 'attention';
+      if (from === 'failed' || from === 'reversed') return 'manual_review';
+      return 'succeeded';
+    case 'failed':
+    case 'reversed':
+      if (never || from === 'failed' || from === 'reversed') return null;
+      return from === 'succeeded' ? 'reversed' : 'failed';
+    case 'waiting_for_funds':
+      return mayMove(from, 'waiting_for_funds') ? 'waiting_for_funds' : null;
+    case 'pending':
+      if (never) return 'attention';
+      return mayMove(from, 'submitted') ? 'submitted' : null;
+  }
+}
+
+function entering(to: RefundState, refund: Refund, news: RefundNews, at: Circumstances): RefundColumns {
+  const learntWhen = news.at ?? at.now;
+  switch (to) {
+    case 'succeeded':
+      return { ...settled(at.now), ...firstSent(refund, at), succeeded_at: learntWhen, attention: null };
+    case 'failed':
+    case 'reversed':
+      return { ...settled(at.now), ...firstSent(refund, at), failed_at: learntWhen, attention: null };
+    case 'manual_review':
+      return {
+        looks: 0,
+        lane: LANES.followUp,
+        next_look_at: plusMs(at.now, REVIEW_LOOK_MS),
+        attention: 'The gateway says, after a failure, that the customer was paid.',
+      };
+    default:
+      return {
+        ...firstSent(refund, at),
+        lane: LANES.followUp,
+        looks: 0,
+        absences: 0,
+        attention: null,
+        next_look_at: plusMs(at.now, delay(at.capabilities.pollDelaysMs, 0, at.jitter)),
+      };
+  }
+}
+
+/** Only what the news adds: known facts are never replaced by silence. */
+function learn(refund: Refund, news: RefundNews): RefundColumns {
+  const facts: RefundColumns = {};
+  if (news.gatewayRefundId && news.gatewayRefundId !== refund.gatewayRefundId) facts.gateway_refund_id = news.gatewayRefundId;
+  if (news.gatewayReference && news.gatewayReference !== refund.gatewayReference) facts.gateway_reference = news.gatewayReference;
+  if (news.arn && news.arn !== refund.arn) facts.arn = news.arn;
+  const stale = news.at !== null && refund.gatewayAt !== null && news.at < refund.gatewayAt;
+  if (stale) return facts;
+  if (news.rawStatus !== refund.gatewayStatus) facts.gateway_status = news.rawStatus;
+  if (news.errorCode !== null && news.errorCode !== refund.errorCode) facts.error_code = news.errorCode;
+  if (news.errorMessage !== null && news.errorMessage !== refund.errorMessage) facts.error_message = news.errorMessage;
+  return facts;
+}
+
+function notifyOf(to: RefundState): WebhookName[] {
+  const status = STATES[to].public;
+  if (status === 'SUCCESS') return ['ORDER_REFUNDED'];
+  if (status === 'FAILURE') return ['ORDER_REFUND_FAILED'];
+  return status === 'MANUAL_REVIEW' ? ['REFUND_MANUAL_REVIEW_NEEDED'] : [];
+}
+
+// Time and people ------------------------------------------------------------------------------------------
+
+/** The limit has passed without an outcome (contract section 7: pending for more than ten days). */
+export function decideOverdue(refund: Refund, at: Circumstances): Decision {
+  const why = STATES[refund.state].sent || refund.keyUsedAt ? 'No outcome from the gateway within the limit.' : 'It could not be sent within the limit.';
+  return toReview(refund, why, null, at);
+}
+
+export function mayCancel(refund: Refund): boolean {
+  return mayMove(refund.state, 'cancelled') && refund.keyUsedAt === null;
+}
+
+export function decideCancel(reason: string | null, at: Circumstances): Decision {
+  return {
+    to: 'cancelled',
+    kind: 'refund.cancelled',
+    set: { ...settled(at.now), failed_at: at.now, error_message: reason ?? 'Cancelled before it was sent.', attention: null },
+    evidence: reason === null ? null : { reason },
+    notify: ['ORDER_REFUND_FAILED'],
+  };
+}
+
+/** A person's word, with evidence, on a refund in manual review. */
+export interface Resolution {
+  readonly outcome: 'succeeded' | 'failed';
+  readonly evidence: string;
+  readonly arn: string | null;
+  readonly gatewayRefundId: string | null;
+}
+
+export function mayResolve(refund: Refund): boolean {
+  return refund.state === 'manual_review';
+}
+
+export function decideResolution(refund: Refund, resolution: Resolution, at: Circumstances): Decision {
+  const paid = resolution.outcome === 'succeeded';
+  return {
+    to: resolution.outcome,
+    kind: `refund.resolved_as_${resolution.outcome}`,
+    set: {
+      ...settled(at.now),
+      ...(paid ? { succeeded_at: at.now } : { failed_at: at.now }),
+      arn: resolution.arn ?? refund.arn,
+      gateway_refund_id: resolution.gatewayRefundId ?? refund.gatewayRefundId,
+      attention: null,
+    },
+    evidence: { statement: resolution.evidence, arn: resolution.arn, gateway_refund_id: resolution.gatewayRefundId },
+    notify: [
+      ...notifyOf(resolution.outcome),
+      ...(resolution.arn && !refund.arn ? (['REFUND_ARN_CAPTURED'] as const) : []),
+    ],
+  };
+}
+
+// Shared pieces --------------------------------------------------------------------------------------------
+
+function toUnknown(refund: Refund, why: string, evidence: Evidence | null, at: Circumstances): Decision {
+  return {
+    to: 'unknown',
+    kind: 'refund.unknown',
+    set: {
+      ...firstSent(refund, at),
+      unanswered: refund.unanswered + 1,
+      lane: LANES.followUp,
+      looks: 0,
+      absences: 0,
+      error_message: why,
+      next_look_at: spacedLook({ ...refund, looks: 0 }, at),
+    },
+    evidence: { why, ...evidence },
+    notify: [],
+  };
+}
+
+function toReview(refund: Refund, why: string, evidence: Evidence | null, at: Circumstances): Decision {
+  return {
+    to: 'manual_review',
+    kind: 'refund.manual_review',
+    set: {
+      lane: LANES.followUp,
+      looks: 0,
+      attention: why,
+      error_message: refund.errorMessage ?? why,
+      next_look_at: plusMs(at.now, REVIEW_LOOK_MS),
+    },
+    evidence: { why, ...evidence },
+    notify: ['REFUND_MANUAL_REVIEW_NEEDED'],
+  };
+}
+
+function settled(_now: Date): RefundColumns {
+  return { next_look_at: null, looks: 0, absences: 0 };
+}
+
+/** The limit for an outcome runs from the first send. */
+function firstSent(refund: Refund, at: Circumstances): RefundColumns {
+  return refund.sentAt ? {} : { sent_at: at.now, review_at: plusMs(at.now, at.manualReviewAfterMs) };
+}
+
+function keyLives(refund: Refund, at: Circumstances): boolean {
+  const life = at.capabilities.keyLifeMs;
+  // A gateway without keys is sent to again only when its look-ups have proved absence.
+  if (life === null) return at.capabilities.absenceProof !== null;
+  return refund.keyUsedAt === null || at.now.getTime() + KEY_LIFE_MARGIN_MS < refund.keyUsedAt.getTime() + life;
+}
+
+function nextLook(refund: Refund, at: Circumstances): Date {
+  if (refund.state === 'manual_review') return plusMs(at.now, REVIEW_LOOK_MS);
+  if (refund.state === 'unknown') return spacedLook(refund, at);
+  return plusMs(at.now, delay(at.capabilities.pollDelaysMs, refund.looks + 1, at.jitter));
+}
+
+/** Looks of an unanswered send are no closer together than the proof of absence asks for. */
+function spacedLook(refund: Refund, at: Circumstances): Date {
+  const wait = delay(at.capabilities.lookDelaysMs, refund.looks, at.jitter);
+  return plusMs(at.now, Math.max(wait, at.capabilities.absenceProof?.spacingMs ?? 0));
+}
+
+/** The n-th of a list of waits, the last one repeating, made up to a tenth longer by the jitter. */
+function delay(delaysMs: readonly number[], n: number, jitter: number): number {
+  const base = delaysMs[Math.min(Math.max(n, 0), delaysMs.length - 1)] ?? 60_000;
+  return Math.round(base * (1 + jitter / 10));
+}
