@@ -1,0 +1,78 @@
+import type { Clock } from '../lib/clock.ts';
+import type { Queryable } from '../lib/db.ts';
+
+export interface Merchant {
+  readonly merchantId: string;
+  readonly name: string;
+  readonly settings: MerchantSettings;
+  readonly createdAt: Date;
+}
+
+/** What a merchant may decide for itself, under the names that the API shows. */
+export interface MerchantSettings {
+  /** Whether a refund without `amount` gives back all that is left; when false it is refused. */
+  readonly full_refund_when_amount_absent: boolean;
+}
+
+const DEFAULTS: MerchantSettings = { full_refund_when_amount_absent: true };
+
+/** The stored settings, with defaults where nothing was decided. */
+export function settingsOf(stored: Readonly<Record<string, unknown>>): MerchantSettings {
+  const full = stored['full_refund_when_amount_absent'];
+  return {
+    full_refund_when_amount_absent:
+      typeof full === 'boolean' ? full : DEFAULTS.full_refund_when_amount_absent,
+  };
+}
+
+/** Makes a merchant; false, changing nothing, when the id is taken. */
+export async function createMerchant(
+  db: Queryable,
+  clock: Clock,
+  input: {
+    readonly merchantId: string;
+    readonly name: string;
+    readonly settings?: Partial<MerchantSettings>;
+  },
+): Promise<boolean> {
+  const rows = await db.query(
+    `insert into merchants (merchant_id, name, settings, created_at) values ($1, $2, $3, $4)
+     on conflict do nothing returning merchant_id`,
+    [input.merchantId, input.name, JSON.stringify(input.settings ?? {}), clock.now()],
+  );
+  return rows.length === 1;
+}
+
+export async function readMerchant(db: Queryable, merchantId: string): Promise<Merchant | null> {
+  const rows = await db.query<MerchantRow>('select * from merchants where merchant_id = $1', [merchantId]);
+  return rows[0] ? merchantOf(rows[0]) : null;
+}
+
+/** Sets the given settings and leaves the others; null when there is no such merchant. */
+export async function changeMerchantSettings(
+  db: Queryable,
+  merchantId: string,
+  changes: Partial<MerchantSettings>,
+): Promise<Merchant | null> {
+  const rows = await db.query<MerchantRow>(
+    'update merchants set settings = settings || $2::jsonb where merchant_id = $1 returning *',
+    [merchantId, JSON.stringify(changes)],
+  );
+  return rows[0] ? merchantOf(rows[0]) : null;
+}
+
+interface MerchantRow {
+  readonly merchant_id: string;
+  readonly name: string;
+  readonly settings: Record<string, unknown>;
+  readonly created_at: Date;
+}
+
+function merchantOf(row: MerchantRow): Merchant {
+  return {
+    merchantId: row.merchant_id,
+    name: row.name,
+    settings: settingsOf(row.settings),
+    createdAt: row.created_at,
+  };
+}
