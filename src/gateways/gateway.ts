@@ -58,10 +58,13 @@ export type Exchange =
 
 /** The one way out for connectors: time-outs, size limits and the address policy are inside. Never throws. */
 export type GatewayHttp = (request: {
+  /** For the whole exchange, where this gateway needs another limit than most. */
+  readonly timeoutMs?: number;
   readonly method: PreparedRequest['method'];
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | null;
+  readonly timeoutMs?: number;
 }) => Promise<Exchange>;
 
 /** What the gateway says of one refund. */
@@ -170,6 +173,8 @@ export interface Capabilities {
   readonly maxSends: number;
   /** Whether the gateway's webhooks can be proved authentic. */
   readonly webhookProof: 'signed' | 'unsigned' | 'none';
+  /** The time-out of one exchange; 30 s when absent. */
+  readonly answerWithinMs?: number;
   /** Defaults of a new account. */
   readonly maxConcurrent: number;
   readonly maxPerSecond: number;

@@ -1,0 +1,141 @@
+/**
+ * What an exchange with a gateway means, once for all connectors that speak JSON. A connector says how its
+ * gateway's refunds and errors read; the rest follows from the HTTP status.
+ */
+import { evidenceOf, parseJson } from './evidence.ts';
+import type {
+  CreateAnswer,
+  Evidence,
+  Exchange,
+  GatewayAccountAccess,
+  LookAnswer,
+  RefundNews,
+} from './gateway.ts';
+
+/** What a refund in an answer says; its evidence is added here. */
+export type News = Omit<RefundNews, 'evidence'>;
+
+/** An error that the gateway itself wrote, told from a proxy's page by its shape. */
+export interface GatewayError {
+  readonly code: string | null;
+  readonly message: string;
+  /** Set where the gateway's error means more than "refused". */
+  readonly means?: 'no_funds' | 'absent' | 'unknown';
+}
+
+export interface Reading {
+  /** Reads a 2xx body. A text says why it is not the refund that was asked about. Must not throw. */
+  readonly refund: (json: unknown) => News | string;
+  /** Reads a body that is not 2xx; null when the gateway did not write it. Must not throw. */
+  readonly error: (json: unknown) => GatewayError | null;
+}
+
+type Response = Extract<Exchange, { kind: 'response' }>;
+
+/** Classifies the answer to "make this refund". When in doubt it is `unknown`: then the gateway is asked. */
+export function readCreateAnswer(
+  exchange: Exchange,
+  access: GatewayAccountAccess,
+  reading: Reading,
+): CreateAnswer {
+  if (exchange.kind === 'not_sent') return { kind: 'not_sent', why: exchange.why, evidence: {} };
+  if (exchange.kind === 'no_answer') return { kind: 'unknown', why: exchange.why, evidence: {} };
+  const evidence = evidenceOf(exchange, access.credentials);
+  const { status } = exchange;
+  if (status === 429) return { kind: 'busy', retryAfterMs: retryAfterMs(exchange), evidence };
+  const json = readJson(exchange);
+  if (isSuccess(status)) {
+    const news = json === undefined ? unreadable(exchange) : reading.refund(json);
+    return typeof news === 'string'
+      ? { kind: 'unknown', why: news, evidence }
+      : { kind: 'news', news: { ...news, evidence } };
+  }
+  const error = json === undefined ? null : reading.error(json);
+  if (status === 401 || status === 403) {
+    return {
+      kind: 'misconfigured',
+      errorMessage: error?.message ?? `the gateway answered ${status}`,
+      evidence,
+    };
+  }
+  if (error === null || error.means === 'unknown' || !saysNo(status)) {
+    return { kind: 'unknown', why: saying(status, error), evidence };
+  }
+  if (error.means === 'no_funds') return { kind: 'no_funds', errorMessage: error.message, evidence };
+  return { kind: 'refused', errorCode: error.code, errorMessage: error.message, evidence };
+}
+
+/** Classifies the answer to a question. Only the gateway's own "no such refund" is `absent`. */
+export function readLookAnswer(
+  exchange: Exchange,
+  access: GatewayAccountAccess,
+  reading: Reading,
+): LookAnswer {
+  const answer = readQuestion(exchange, access, reading.error);
+  if (answer.kind !== 'json') return answer;
+  const news = reading.refund(answer.json);
+  return typeof news === 'string'
+    ? { kind: 'no_answer', why: news, evidence: answer.evidence }
+    : { kind: 'news', news: { ...news, evidence: answer.evidence } };
+}
+
+/** The same for an answer of any shape: its JSON, or what came instead. */
+export function readQuestion(
+  exchange: Exchange,
+  access: GatewayAccountAccess,
+  readError: Reading['error'],
+):
+  | Exclude<LookAnswer, { kind: 'news' }>
+  | { readonly kind: 'json'; readonly json: unknown; readonly evidence: Evidence } {
+  if (exchange.kind !== 'response') return { kind: 'no_answer', why: exchange.why, evidence: {} };
+  const evidence = evidenceOf(exchange, access.credentials);
+  const { status } = exchange;
+  if (status === 429) return { kind: 'busy', retryAfterMs: retryAfterMs(exchange), evidence };
+  const json = readJson(exchange);
+  if (isSuccess(status)) {
+    return json === undefined
+      ? { kind: 'no_answer', why: unreadable(exchange), evidence }
+      : { kind: 'json', json, evidence };
+  }
+  const error = json === undefined ? null : readError(json);
+  if (status === 401 || status === 403) {
+    return {
+      kind: 'misconfigured',
+      errorMessage: error?.message ?? `the gateway answered ${status}`,
+      evidence,
+    };
+  }
+  if (error?.means === 'absent' && saysNo(status)) return { kind: 'absent', evidence };
+  return { kind: 'no_answer', why: saying(status, error), evidence };
+}
+
+function isSuccess(status: number): boolean {
+  return status >= 200 && status <= 299;
+}
+
+/** A 4xx with the gateway's own error says no; 408, 409 and 499 say that it has not come to an answer. */
+function saysNo(status: number): boolean {
+  return status >= 400 && status <= 499 && status !== 408 && status !== 409 && status !== 499;
+}
+
+/** JSON that is declared as JSON: a proxy's page that happens to parse is not the gateway's word. */
+function readJson(response: Response): unknown {
+  const type = response.headers['content-type'] ?? '';
+  return /^application\/(?:[\w.-]+\+)?json\b/i.test(type) ? parseJson(response.body) : undefined;
+}
+
+function unreadable(response: Response): string {
+  return `the gateway answered ${response.status} with a body that cannot be read`;
+}
+
+function saying(status: number, error: GatewayError | null): string {
+  return error === null
+    ? `the gateway answered ${status}`
+    : `the gateway answered ${status}: ${error.message}`;
+}
+
+/** Seconds only: no gateway we know sends a date. */
+function retryAfterMs(response: Response): number | null {
+  const seconds = response.headers['retry-after'] ?? '';
+  return /^\d{1,5}$/.test(seconds) ? Number(seconds) * 1000 : null;
+}
