@@ -58,8 +58,6 @@ export type Exchange =
 
 /** The one way out for connectors: time-outs, size limits and the address policy are inside. Never throws. */
 export type GatewayHttp = (request: {
-  /** For the whole exchange, where this gateway needs another limit than most. */
-  readonly timeoutMs?: number;
   readonly method: PreparedRequest['method'];
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
