@@ -91,7 +91,12 @@ export type Evidence = Readonly<Record<string, unknown>>;
 export type CreateAnswer =
   | { readonly kind: 'news'; readonly news: RefundNews }
   /** The gateway says no, and no refund exists. */
-  | { readonly kind: 'refused'; readonly errorCode: string | null; readonly errorMessage: string; readonly evidence: Evidence }
+  | {
+      readonly kind: 'refused';
+      readonly errorCode: string | null;
+      readonly errorMessage: string;
+      readonly evidence: Evidence;
+    }
   /** No balance at the gateway and no refund made; the same request may succeed later. */
   | { readonly kind: 'no_funds'; readonly errorMessage: string; readonly evidence: Evidence }
   /** 429: not made, come later. */
@@ -202,11 +207,20 @@ export interface Gateway {
   /** The request that makes this refund. Pure: equal facts give equal bytes. */
   prepareRefund(facts: RefundFacts): PreparedRequest;
   /** Sends a prepared request and classifies what came back. Never throws. */
-  createRefund(prepared: PreparedRequest, facts: RefundFacts, access: GatewayAccountAccess, http: GatewayHttp): Promise<CreateAnswer>;
+  createRefund(
+    prepared: PreparedRequest,
+    facts: RefundFacts,
+    access: GatewayAccountAccess,
+    http: GatewayHttp,
+  ): Promise<CreateAnswer>;
   /** Asks about this refund, by the gateway's id where known, else by ours. Never throws. */
   fetchRefund(facts: RefundFacts, access: GatewayAccountAccess, http: GatewayHttp): Promise<LookAnswer>;
   /** Lists the refunds of the payment. Never throws. */
-  findRefunds(facts: Pick<RefundFacts, 'gatewayPaymentId' | 'currency' | 'exponent'>, access: GatewayAccountAccess, http: GatewayHttp): Promise<FindAnswer>;
+  findRefunds(
+    facts: Pick<RefundFacts, 'gatewayPaymentId' | 'currency' | 'exponent'>,
+    access: GatewayAccountAccess,
+    http: GatewayHttp,
+  ): Promise<FindAnswer>;
   /** Reads a webhook; `access.credentials` may hold several secrets while one is being rotated. */
   readWebhook(webhook: IncomingWebhook, access: GatewayAccountAccess): WebhookReading;
 }

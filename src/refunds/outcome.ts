@@ -1,7 +1,14 @@
 import type { Cause } from '../audit/events.ts';
-import type { Capabilities, CreateAnswer, Evidence, LookAnswer, PreparedRequest, RefundNews } from '../gateways/gateway.ts';
+import type {
+  Capabilities,
+  CreateAnswer,
+  Evidence,
+  LookAnswer,
+  PreparedRequest,
+  RefundNews,
+} from '../gateways/gateway.ts';
 import { plusMs } from '../lib/clock.ts';
-import { LANES, type Refund } from './refund.ts';
+import { isSent, LANES, type Lane, type Refund } from './refund.ts';
 import { mayMove, type RefundState, STATES } from './states.ts';
 
 /**
@@ -46,7 +53,11 @@ export interface Change extends Decision {
   readonly refund: Refund;
   readonly cause: Cause;
   readonly attempt?: { readonly attempt_no: number; readonly request: PreparedRequest };
-  readonly attemptEnd?: { readonly attempt_no: number; readonly outcome: string; readonly answer: Evidence | null };
+  readonly attemptEnd?: {
+    readonly attempt_no: number;
+    readonly outcome: string;
+    readonly answer: Evidence | null;
+  };
 }
 
 /** Nothing to write but when to look again. */
@@ -81,7 +92,12 @@ export const MIN_UNSENT_MS = 3_600_000;
 // Before sending -------------------------------------------------------------------------------------------
 
 /** A worker takes the refund: the intent, its key and its bytes are durable before the gateway is called. */
-export function decideSend(refund: Refund, request: PreparedRequest, answerBy: Date, at: Circumstances): Decision {
+export function decideSend(
+  refund: Refund,
+  request: PreparedRequest,
+  answerBy: Date,
+  at: Circumstances,
+): Decision {
   if (refund.state === 'queued' && refund.keyUsedAt && !keyLives(refund, at)) {
     return toReview(refund, 'The gateway may have forgotten the key of an earlier send.', null, at);
   }
@@ -94,7 +110,10 @@ export function decideSend(refund: Refund, request: PreparedRequest, answerBy: D
       next_look_at: answerBy,
       looks: 0,
     },
-    evidence: { attempt: refund.sends + 1, request: { method: request.method, path: request.path, body: request.body } },
+    evidence: {
+      attempt: refund.sends + 1,
+      request: { method: request.method, path: request.path, body: request.body },
+    },
     notify: [],
   };
 }
@@ -107,6 +126,10 @@ export function decideHoldLost(refund: Refund, at: Circumstances): Decision {
 // Answers to a send ----------------------------------------------------------------------------------------
 
 export function decideAnswer(refund: Refund, answer: CreateAnswer, at: Circumstances): Decision | LookLater {
+  if (refund.state !== 'sending' && answer.kind !== 'news') {
+    // A webhook was faster, or the hold ran out and looks have begun: they know more than this answer.
+    return { to: refund.state, kind: 'refund.answered_late', set: {}, evidence: answer.evidence, notify: [] };
+  }
   const certainSoFar = refund.unanswered === 0;
   // A send that was certainly not made leaves the key as unused as it found it.
   const keyAsBefore = certainSoFar ? { key_used_at: null } : {};
@@ -121,7 +144,7 @@ export function decideAnswer(refund: Refund, answer: CreateAnswer, at: Circumsta
         to: 'failed',
         kind: 'refund.refused',
         set: {
-          ...settled(at.now),
+          ...settled(),
           error_code: answer.errorCode,
           error_message: answer.errorMessage,
           attention: null,
@@ -149,7 +172,10 @@ export function decideAnswer(refund: Refund, answer: CreateAnswer, at: Circumsta
       return {
         to: 'queued',
         kind: 'refund.told_to_wait',
-        set: { ...keyAsBefore, next_look_at: plusMs(at.now, answer.retryAfterMs ?? backoff.getTime() - at.now.getTime()) },
+        set: {
+          ...keyAsBefore,
+          next_look_at: plusMs(at.now, answer.retryAfterMs ?? backoff.getTime() - at.now.getTime()),
+        },
         evidence: answer.evidence,
         notify: [],
       };
@@ -185,7 +211,12 @@ export function decideLook(refund: Refund, answer: LookAnswer, at: Circumstances
   if (answer.kind === 'news') return decideNews(refund, answer.news, at);
   const later: LookLater = { lookLater: nextLook(refund, at) };
   if (answer.kind === 'busy') {
-    return { lookLater: plusMs(at.now, Math.max(answer.retryAfterMs ?? 0, later.lookLater.getTime() - at.now.getTime())) };
+    return {
+      lookLater: plusMs(
+        at.now,
+        Math.max(answer.retryAfterMs ?? 0, later.lookLater.getTime() - at.now.getTime()),
+      ),
+    };
   }
   if (answer.kind !== 'absent' || refund.state !== 'unknown') return later;
 
@@ -200,19 +231,35 @@ export function decideLook(refund: Refund, answer: LookAnswer, at: Circumstances
   };
   if (!proof) {
     if (absences < 3) return learnt;
-    return toReview(refund, 'The gateway did not answer, and cannot prove whether it made the refund.', answer.evidence, at);
+    return toReview(
+      refund,
+      'The gateway did not answer, and cannot prove whether it made the refund.',
+      answer.evidence,
+      at,
+    );
   }
   if (absences < proof.answers) return learnt;
   if (refund.unanswered >= at.capabilities.maxSends) {
-    return toReview(refund, 'The gateway never answered; look-ups say that it has not made the refund.', answer.evidence, at);
+    return toReview(
+      refund,
+      'The gateway never answered; look-ups say that it has not made the refund.',
+      answer.evidence,
+      at,
+    );
   }
   if (!keyLives(refund, at)) {
-    return toReview(refund, 'Look-ups find no refund, but the gateway may have forgotten its key.', answer.evidence, at);
+    return toReview(
+      refund,
+      'Look-ups find no refund, but the gateway may have forgotten its key.',
+      answer.evidence,
+      at,
+    );
   }
   return {
     to: 'queued',
     kind: 'refund.proved_absent',
     set: {
+      lane: sendLane(refund),
       looks: 0,
       absences: 0,
       next_look_at: plusMs(at.now, delay(at.capabilities.resendDelaysMs, refund.sends - 1, at.jitter)),
@@ -230,7 +277,7 @@ export function decideFundsRetry(refund: Refund, at: Circumstances): Decision {
   return {
     to: 'queued',
     kind: 'refund.asking_again',
-    set: { next_look_at: at.now, looks: 0 },
+    set: { lane: sendLane(refund), next_look_at: at.now, looks: 0 },
     evidence: null,
     notify: [],
   };
@@ -262,14 +309,25 @@ export function decideNews(refund: Refund, news: RefundNews, at: Circumstances):
     return {
       to: target,
       kind: `refund.${target}`,
-      set: { ...facts, ...(stale ? {} : { gateway_at: news.at ?? refund.gatewayAt }), ...entering(target, refund, news, at) },
+      set: {
+        ...facts,
+        ...(stale ? {} : { gateway_at: news.at ?? refund.gatewayAt }),
+        ...entering(target, refund, news, at),
+      },
       evidence: news.evidence,
       notify: [...notifyOf(target), ...notifyArn],
     };
   }
-  const next = refund.nextLookAt === null ? {} : { next_look_at: nextLook(refund, at), looks: refund.looks + 1 };
+  const next =
+    refund.nextLookAt === null ? {} : { next_look_at: nextLook(refund, at), looks: refund.looks + 1 };
   if (Object.keys(facts).length > 0) {
-    return { to: refund.state, kind: 'refund.learnt', set: { ...facts, ...next }, evidence: news.evidence, notify: notifyArn };
+    return {
+      to: refund.state,
+      kind: 'refund.learnt',
+      set: { ...facts, ...next },
+      evidence: news.evidence,
+      notify: notifyArn,
+    };
   }
   return { lookLater: nextLook(refund, at) };
 }
@@ -304,10 +362,10 @@ function entering(to: RefundState, refund: Refund, news: RefundNews, at: Circums
   const learntWhen = news.at ?? at.now;
   switch (to) {
     case 'succeeded':
-      return { ...settled(at.now), ...firstSent(refund, at), succeeded_at: learntWhen, attention: null };
+      return { ...settled(), ...firstSent(refund, at), succeeded_at: learntWhen, attention: null };
     case 'failed':
     case 'reversed':
-      return { ...settled(at.now), ...firstSent(refund, at), failed_at: learntWhen, attention: null };
+      return { ...settled(), ...firstSent(refund, at), failed_at: learntWhen, attention: null };
     case 'manual_review':
       return {
         looks: 0,
@@ -330,14 +388,17 @@ function entering(to: RefundState, refund: Refund, news: RefundNews, at: Circums
 /** Only what the news adds: known facts are never replaced by silence. */
 function learn(refund: Refund, news: RefundNews): RefundColumns {
   const facts: RefundColumns = {};
-  if (news.gatewayRefundId && news.gatewayRefundId !== refund.gatewayRefundId) facts.gateway_refund_id = news.gatewayRefundId;
-  if (news.gatewayReference && news.gatewayReference !== refund.gatewayReference) facts.gateway_reference = news.gatewayReference;
+  if (news.gatewayRefundId && news.gatewayRefundId !== refund.gatewayRefundId)
+    facts.gateway_refund_id = news.gatewayRefundId;
+  if (news.gatewayReference && news.gatewayReference !== refund.gatewayReference)
+    facts.gateway_reference = news.gatewayReference;
   if (news.arn && news.arn !== refund.arn) facts.arn = news.arn;
   const stale = news.at !== null && refund.gatewayAt !== null && news.at < refund.gatewayAt;
   if (stale) return facts;
   if (news.rawStatus !== refund.gatewayStatus) facts.gateway_status = news.rawStatus;
   if (news.errorCode !== null && news.errorCode !== refund.errorCode) facts.error_code = news.errorCode;
-  if (news.errorMessage !== null && news.errorMessage !== refund.errorMessage) facts.error_message = news.errorMessage;
+  if (news.errorMessage !== null && news.errorMessage !== refund.errorMessage)
+    facts.error_message = news.errorMessage;
   return facts;
 }
 
@@ -352,7 +413,9 @@ function notifyOf(to: RefundState): WebhookName[] {
 
 /** The limit has passed without an outcome (contract section 7: pending for more than ten days). */
 export function decideOverdue(refund: Refund, at: Circumstances): Decision {
-  const why = STATES[refund.state].sent || refund.keyUsedAt ? 'No outcome from the gateway within the limit.' : 'It could not be sent within the limit.';
+  const why = isSent(refund)
+    ? 'No outcome from the gateway within the limit.'
+    : 'It could not be sent within the limit.';
   return toReview(refund, why, null, at);
 }
 
@@ -364,7 +427,12 @@ export function decideCancel(reason: string | null, at: Circumstances): Decision
   return {
     to: 'cancelled',
     kind: 'refund.cancelled',
-    set: { ...settled(at.now), failed_at: at.now, error_message: reason ?? 'Cancelled before it was sent.', attention: null },
+    set: {
+      ...settled(),
+      failed_at: at.now,
+      error_message: reason ?? 'Cancelled before it was sent.',
+      attention: null,
+    },
     evidence: reason === null ? null : { reason },
     notify: ['ORDER_REFUND_FAILED'],
   };
@@ -388,13 +456,17 @@ export function decideResolution(refund: Refund, resolution: Resolution, at: Cir
     to: resolution.outcome,
     kind: `refund.resolved_as_${resolution.outcome}`,
     set: {
-      ...settled(at.now),
+      ...settled(),
       ...(paid ? { succeeded_at: at.now } : { failed_at: at.now }),
       arn: resolution.arn ?? refund.arn,
       gateway_refund_id: resolution.gatewayRefundId ?? refund.gatewayRefundId,
       attention: null,
     },
-    evidence: { statement: resolution.evidence, arn: resolution.arn, gateway_refund_id: resolution.gatewayRefundId },
+    evidence: {
+      statement: resolution.evidence,
+      arn: resolution.arn,
+      gateway_refund_id: resolution.gatewayRefundId,
+    },
     notify: [
       ...notifyOf(resolution.outcome),
       ...(resolution.arn && !refund.arn ? (['REFUND_ARN_CAPTURED'] as const) : []),
@@ -414,6 +486,7 @@ function toUnknown(refund: Refund, why: string, evidence: Evidence | null, at: C
       lane: LANES.followUp,
       looks: 0,
       absences: 0,
+      attention: null,
       error_message: why,
       next_look_at: spacedLook({ ...refund, looks: 0 }, at),
     },
@@ -438,8 +511,13 @@ function toReview(refund: Refund, why: string, evidence: Evidence | null, at: Ci
   };
 }
 
-function settled(_now: Date): RefundColumns {
+/** Nothing is left to look at. */
+function settled(): RefundColumns {
   return { next_look_at: null, looks: 0, absences: 0 };
+}
+
+function sendLane(refund: Refund): Lane {
+  return refund.batchId === null ? LANES.single : LANES.batch;
 }
 
 /** The limit for an outcome runs from the first send. */
@@ -451,7 +529,9 @@ function keyLives(refund: Refund, at: Circumstances): boolean {
   const life = at.capabilities.keyLifeMs;
   // A gateway without keys is sent to again only when its look-ups have proved absence.
   if (life === null) return at.capabilities.absenceProof !== null;
-  return refund.keyUsedAt === null || at.now.getTime() + KEY_LIFE_MARGIN_MS < refund.keyUsedAt.getTime() + life;
+  return (
+    refund.keyUsedAt === null || at.now.getTime() + KEY_LIFE_MARGIN_MS < refund.keyUsedAt.getTime() + life
+  );
 }
 
 function nextLook(refund: Refund, at: Circumstances): Date {

@@ -1,8 +1,13 @@
 import type { Cause } from '../audit/events.ts';
 import type { RefundType } from '../gateways/gateway.ts';
-import type { Clock } from '../lib/clock.ts';
-import type { Queryable } from '../lib/db.ts';
-import type { Door, Refund } from './refund.ts';
+import { plusMs } from '../lib/clock.ts';
+import { jsonbOf } from '../lib/db.ts';
+import { newId, shortOf } from '../lib/ids.ts';
+import { formatAmount } from '../lib/money.ts';
+import type { EngineDeps } from './engine.ts';
+import { MIN_UNSENT_MS } from './outcome.ts';
+import { type Door, LANES, type Refund } from './refund.ts';
+import { type RefundRow, refundOf } from './store.ts';
 
 /** One asked-for refund, as any door hands it over: shapes are checked, facts are not. */
 export interface RefundRequest {
@@ -56,8 +61,124 @@ export type RefundOutcome =
       readonly currency: string | null;
     };
 
-export type RecordRefunds = (
-  db: Queryable,
-  clock: Clock,
+/** The contract's limit of refunds on one order (contract section 2.4, request.exceeded). */
+export const MAX_REFUNDS_OF_AN_ORDER = 25;
+
+/**
+ * Days until the customer should have the money, by the contract's payment method types; '' for all others. The
+ * longer end of what gateways publish: cards 5 to 10, net banking 2 to 10, wallets 0 to 3, UPI 2 to 7.
+ */
+export const DUE_DAYS: Readonly<Record<string, number>> = { CARD: 10, NB: 10, WALLET: 3, UPI: 7, '': 10 };
+
+/**
+ * The one door for refunds: records what can be recorded, in one statement and one commit, and answers each
+ * request in its place. A refusal never touches its neighbours. When this returns, what it calls recorded is on
+ * the disk (invariant 4), and the worker has been told.
+ */
+export async function recordRefunds(
+  deps: Pick<EngineDeps, 'db' | 'clock' | 'gateways' | 'manualReviewAfterMs' | 'wake'>,
   requests: readonly RefundRequest[],
-) => Promise<RefundOutcome[]>;
+): Promise<RefundOutcome[]> {
+  const items = requests
+    .map(itemOf)
+    .filter((item) => item.amount === null || READABLE_AMOUNT.test(item.amount));
+  const rows = items.length === 0 ? [] : await record(deps, items);
+  const byIndex = new Map(rows.map((row) => [row.idx, outcomeOf(row)]));
+  if (rows.some((row) => row.refund_found)) deps.wake();
+  return requests.map((_, idx) => byIndex.get(idx) ?? UNREADABLE);
+}
+
+// Fifteen digits before the point are more than any allowed amount; no currency has more than four decimals.
+const READABLE_AMOUNT = /^\d{1,15}(?:\.\d{1,10})?$/;
+const UNREADABLE: RefundOutcome = {
+  ok: false,
+  refusal: 'amount_unreadable',
+  orderId: null,
+  remaining: null,
+  currency: null,
+};
+
+async function record(
+  deps: Parameters<typeof recordRefunds>[0],
+  items: readonly object[],
+): Promise<RecordRow[]> {
+  const now = deps.clock.now();
+  const can = Object.fromEntries(
+    [...deps.gateways].map(([name, { capabilities }]) => [
+      name,
+      { partial: capabilities.partialRefunds, instant: capabilities.instantRefunds },
+    ]),
+  );
+  return deps.db.query<RecordRow>(
+    `select r.idx, r.outcome, r.order_id as found_order_id, r.remaining_minor as rest_minor,
+            r.currency as found_currency, r.exponent as found_exponent,
+            (r.refund).refund_id is not null as refund_found, (r.refund).*
+     from record_refunds($1, $2, $3, $4, $5, $6) r`,
+    [
+      now,
+      plusMs(now, Math.max(deps.manualReviewAfterMs, MIN_UNSENT_MS)),
+      MAX_REFUNDS_OF_AN_ORDER,
+      JSON.stringify(can),
+      JSON.stringify(DUE_DAYS),
+      jsonbOf(items),
+    ],
+  );
+}
+
+function itemOf(request: RefundRequest, idx: number) {
+  const refundId = newId();
+  return {
+    idx,
+    merchant_id: request.merchantId,
+    order_id: request.orderId,
+    txn_id: request.txnId,
+    refund_id: refundId,
+    unique_request_id: request.uniqueRequestId,
+    amount: request.amount === 'full' ? null : request.amount,
+    currency: request.currency,
+    refund_type: request.refundType,
+    reason: request.reason,
+    note: request.note,
+    metadata: request.metadata,
+    initiated_by: request.initiatedBy,
+    door: request.door,
+    batch_id: request.batchId,
+    lane: request.batchId === null ? LANES.single : LANES.batch,
+    idempotency_key: shortOf(refundId),
+    window_ms: request.sameAmountWindowMs,
+    expected_remaining: request.expectedRemaining,
+    cause: request.cause,
+  };
+}
+
+type RecordRow = RefundRow & {
+  idx: number;
+  outcome: 'accepted' | RefundRefusal;
+  found_order_id: string | null;
+  rest_minor: number | null;
+  found_currency: string | null;
+  found_exponent: number | null;
+  refund_found: boolean;
+};
+
+function outcomeOf(row: RecordRow): RefundOutcome {
+  const {
+    idx: _,
+    outcome,
+    found_order_id,
+    rest_minor,
+    found_currency,
+    found_exponent,
+    refund_found: __,
+    ...refund
+  } = row;
+  if (outcome === 'accepted') return { ok: true, refund: refundOf(refund) };
+  return {
+    ok: false,
+    refusal: outcome,
+    orderId: found_order_id,
+    remaining:
+      rest_minor === null || found_exponent === null ? null : formatAmount(rest_minor, found_exponent),
+    currency: found_currency,
+  };
+}

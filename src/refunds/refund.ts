@@ -1,5 +1,5 @@
 import type { RefundType } from '../gateways/gateway.ts';
-import type { RefundState } from './states.ts';
+import { type RefundState, STATES } from './states.ts';
 
 /** A refund as its row has it. Amounts are minor units; `exponent` is the currency's number of decimals. */
 export interface Refund {
@@ -60,3 +60,8 @@ export type Door = 'api' | 'dashboard' | 'batch';
 /** Lower lanes go first, so that a batch never delays a single refund. */
 export type Lane = 0 | 1 | 2;
 export const LANES = { single: 0, followUp: 1, batch: 2 } as const satisfies Record<string, Lane>;
+
+/** The contract's `sent_to_gateway`: whether the gateway has been asked, or may have been. */
+export function isSent(refund: Pick<Refund, 'state' | 'keyUsedAt'>): boolean {
+  return STATES[refund.state].sent || refund.keyUsedAt !== null;
+}

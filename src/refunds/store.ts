@@ -1,13 +1,17 @@
 import type { TrailEvent } from '../audit/events.ts';
+import type { PreparedRequest } from '../gateways/gateway.ts';
 import type { Clock } from '../lib/clock.ts';
-import { plusMs } from '../lib/clock.ts';
-import { type Queryable, jsonbOf } from '../lib/db.ts';
+import { jsonbOf, type Queryable } from '../lib/db.ts';
 import type { Change } from './outcome.ts';
 import type { Lane, Refund } from './refund.ts';
 import { type PublicStatus, type RefundState, STATE_NAMES, STATES } from './states.ts';
 
 /** The refund, or null: another merchant's refund is as absent as one that never was (invariant 8). */
-export async function readRefund(db: Queryable, merchantId: string, refundId: string): Promise<Refund | null> {
+export async function readRefund(
+  db: Queryable,
+  merchantId: string,
+  refundId: string,
+): Promise<Refund | null> {
   const rows = await db.query<RefundRow>('select * from refunds where merchant_id = $1 and refund_id = $2', [
     merchantId,
     refundId,
@@ -16,7 +20,11 @@ export async function readRefund(db: Queryable, merchantId: string, refundId: st
 }
 
 /** All refunds of an order, newest first (contract section 4.1). */
-export async function readOrderRefunds(db: Queryable, merchantId: string, orderId: string): Promise<Refund[]> {
+export async function readOrderRefunds(
+  db: Queryable,
+  merchantId: string,
+  orderId: string,
+): Promise<Refund[]> {
   const rows = await db.query<RefundRow>(
     `select * from refunds where merchant_id = $1 and order_id = $2
      order by created_at desc, refund_id desc`,
@@ -36,7 +44,11 @@ export async function readRefundEvents(db: Queryable, refund: Refund): Promise<T
 }
 
 /** What the trail says of an order and all its refunds, oldest first. */
-export async function readOrderEvents(db: Queryable, merchantId: string, orderId: string): Promise<TrailEvent[]> {
+export async function readOrderEvents(
+  db: Queryable,
+  merchantId: string,
+  orderId: string,
+): Promise<TrailEvent[]> {
   const rows = await db.query<EventRow>(
     `select seq, body, encode(hash, 'hex') as hash from events where merchant_id = $1 and order_id = $2 order by seq`,
     [merchantId, orderId],
@@ -61,6 +73,16 @@ export async function readAttempts(db: Queryable, refund: Refund): Promise<Attem
   );
 }
 
+/** The bytes of the refund's first send, which every later one repeats. Throws when it was never sent. */
+export async function readAttemptRequest(db: Queryable, refund: Refund): Promise<PreparedRequest> {
+  const rows = await db.query<{ request: PreparedRequest }>(
+    `select request from attempts where merchant_id = $1 and order_id = $2 and refund_id = $3 and attempt_no = 1`,
+    [refund.merchantId, refund.orderId, refund.refundId],
+  );
+  if (!rows[0]) throw new Error(`refund ${refund.refundId} has no recorded send`);
+  return rows[0].request;
+}
+
 /** What a list of refunds may be narrowed by; absent fields do not narrow. */
 export interface RefundFilter {
   readonly statuses?: readonly PublicStatus[];
@@ -81,7 +103,11 @@ export interface RefundFilter {
 }
 
 /** Newest first, by keyset: a page costs the same wherever it lies. */
-export async function listRefunds(db: Queryable, merchantId: string, filter: RefundFilter): Promise<Refund[]> {
+export async function listRefunds(
+  db: Queryable,
+  merchantId: string,
+  filter: RefundFilter,
+): Promise<Refund[]> {
   const where = ['merchant_id = $1'];
   const params: unknown[] = [merchantId];
   const add = (condition: (n: number) => string, value: unknown) => {
@@ -93,7 +119,8 @@ export async function listRefunds(db: Queryable, merchantId: string, filter: Ref
   if (filter.orderId !== undefined) add((n) => `lower(order_id) = lower($${n})`, filter.orderId);
   if (filter.uniqueRequestId !== undefined) add((n) => `unique_request_id = $${n}`, filter.uniqueRequestId);
   if (filter.gateway !== undefined) add((n) => `gateway = $${n}`, filter.gateway);
-  if (filter.gatewayAccountId !== undefined) add((n) => `gateway_account_id = $${n}`, filter.gatewayAccountId);
+  if (filter.gatewayAccountId !== undefined)
+    add((n) => `gateway_account_id = $${n}`, filter.gatewayAccountId);
   if (filter.gatewayRefundId !== undefined) add((n) => `gateway_refund_id = $${n}`, filter.gatewayRefundId);
   if (filter.arn !== undefined) add((n) => `arn = $${n}`, filter.arn);
   if (filter.createdFrom) add((n) => `created_at >= $${n}`, filter.createdFrom);
@@ -147,21 +174,23 @@ export interface LaneRoom {
   readonly room: number;
   /** Over all lanes of the account. */
   readonly accountRoom: number;
+  /** How long a claimed refund is held. */
+  readonly holdMs: number;
 }
 
 /**
- * Takes due refunds, lower lanes first, and holds them until `holdMs` from now: their next look moves there, so
- * a worker that dies lets go by itself. Losing a hold costs nothing, so this commit need not wait for the disk.
+ * Takes due refunds, lower lanes first, and holds them: their next look moves to the end of the hold, so a worker
+ * that dies lets go by itself.
  */
-export async function claimDue(db: Queryable, clock: Clock, rooms: readonly LaneRoom[], holdMs: number): Promise<Refund[]> {
-  const now = clock.now();
+export async function claimDue(db: Queryable, clock: Clock, rooms: readonly LaneRoom[]): Promise<Refund[]> {
   const rows = await db.query<RefundRow>(
     `with room as (
-       select * from unnest($2::text[], $3::smallint[], $4::int[], $5::int[]) as r(account, lane, room, account_room)
+       select * from unnest($2::text[], $3::smallint[], $4::int[], $5::int[], $6::int[])
+         as r(account, lane, room, account_room, hold_ms)
      ), candidate as (
        select c.*, row_number() over (partition by c.account order by c.lane, c.next_look_at) as place
        from (
-         select room.account, room.account_room, d.*
+         select room.account, room.account_room, room.hold_ms, d.*
          from room cross join lateral (
            select merchant_id, order_id, refund_id, lane, next_look_at from refunds
            where gateway_account_id = room.account and lane = room.lane and next_look_at <= $1
@@ -169,18 +198,18 @@ export async function claimDue(db: Queryable, clock: Clock, rooms: readonly Lane
            for no key update skip locked) d
        ) c
      )
-     update refunds r set next_look_at = $6
+     update refunds r set next_look_at = $1::timestamptz + make_interval(secs => c.hold_ms / 1000.0)
      from candidate c
      where c.place <= c.account_room
        and r.merchant_id = c.merchant_id and r.order_id = c.order_id and r.refund_id = c.refund_id
      returning r.*`,
     [
-      now,
+      clock.now(),
       rooms.map((r) => r.gatewayAccountId),
       rooms.map((r) => r.lane),
       rooms.map((r) => r.room),
       rooms.map((r) => r.accountRoom),
-      plusMs(now, holdMs),
+      rooms.map((r) => r.holdMs),
     ],
   );
   return rows.map(refundOf);
@@ -198,7 +227,12 @@ export async function readOverdue(db: Queryable, clock: Clock, limit: number): P
 }
 
 /** Sets only when the refund is looked at next and how often it has been; the state and its event stay. */
-export async function postponeLook(db: Queryable, refund: Refund, nextLookAt: Date, looks: number): Promise<void> {
+export async function postponeLook(
+  db: Queryable,
+  refund: Refund,
+  nextLookAt: Date,
+  looks: number,
+): Promise<void> {
   await db.query(
     `update refunds set next_look_at = $5, looks = $6
      where merchant_id = $1 and order_id = $2 and refund_id = $3 and event_seq = $4 and next_look_at is not null`,
@@ -219,7 +253,11 @@ export async function bringLookForward(db: Queryable, refund: Refund, at: Date):
  * Writes changes, each with its event, in one statement and one commit. The answer to each is the refund as it
  * is now, or null where it had moved on since the change was decided and nothing was written.
  */
-export async function writeChanges(db: Queryable, clock: Clock, changes: readonly Change[]): Promise<(Refund | null)[]> {
+export async function writeChanges(
+  db: Queryable,
+  clock: Clock,
+  changes: readonly Change[],
+): Promise<(Refund | null)[]> {
   const items = changes.map((change, idx) => ({
     idx,
     merchant_id: change.refund.merchantId,
@@ -249,7 +287,8 @@ type EventRow = { seq: number; body: Record<string, unknown>; hash: string };
 export function refundOf(row: RefundRow): Refund {
   const refund: Record<string, unknown> = {};
   for (const [column, value] of Object.entries(row)) {
-    if (column !== 'idx') refund[column.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())] = value;
+    if (column !== 'idx')
+      refund[column.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())] = value;
   }
   return refund as unknown as Refund;
 }

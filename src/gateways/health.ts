@@ -1,0 +1,84 @@
+import type { Clock } from '../lib/clock.ts';
+import { plusMs } from '../lib/clock.ts';
+import type { Queryable } from '../lib/db.ts';
+
+/** An account that work may go to, with its limits and how it is doing. */
+export interface WorkingAccount {
+  readonly gatewayAccountId: string;
+  readonly gateway: string;
+  readonly maxConcurrent: number;
+  readonly maxPerSecond: number;
+  /** Calls that may be made now under the rate that all workers share. */
+  readonly allowance: number;
+  /** While it lies ahead, nothing is sent; once past, one call tries. */
+  readonly openUntil: Date | null;
+}
+
+/** All accounts that are switched on. The allowance is what it has grown to by now. */
+export async function readWorkingAccounts(db: Queryable, clock: Clock): Promise<WorkingAccount[]> {
+  return db.query<WorkingAccount>(
+    `select a.gateway_account_id as "gatewayAccountId", a.gateway, a.max_concurrent as "maxConcurrent",
+            a.max_per_second as "maxPerSecond", h.open_until as "openUntil",
+            ${GROWN_ALLOWANCE} as allowance
+     from gateway_accounts a join gateway_health h using (gateway_account_id)
+     where a.enabled`,
+    [clock.now()],
+  );
+}
+
+/** Takes calls off the accounts' allowances; a shared allowance may go below zero and then grows back. */
+export async function spendAllowance(
+  db: Queryable,
+  clock: Clock,
+  spent: ReadonlyMap<string, number>,
+): Promise<void> {
+  await db.query(
+    `update gateway_health h set allowance = ${GROWN_ALLOWANCE} - s.calls, allowance_at = $1
+     from unnest($2::text[], $3::int[]) as s(gateway_account_id, calls), gateway_accounts a
+     where h.gateway_account_id = s.gateway_account_id and a.gateway_account_id = s.gateway_account_id`,
+    [clock.now(), [...spent.keys()], [...spent.values()]],
+  );
+}
+
+// A second's worth at the most, so that a quiet minute does not become a burst.
+const GROWN_ALLOWANCE = `least(a.max_per_second,
+  h.allowance + a.max_per_second * greatest(extract(epoch from $1::timestamptz - h.allowance_at), 0))`;
+
+const FAILURES_THAT_OPEN = 5;
+const FIRST_PAUSE_MS = 1_000;
+const LONGEST_PAUSE_MS = 60_000;
+
+/**
+ * Tells how a call went. After five calls in a row without any answer the account rests: a second at first,
+ * doubling to a minute. Credentials that are refused make it rest at once.
+ */
+export async function noteCall(
+  db: Queryable,
+  clock: Clock,
+  gatewayAccountId: string,
+  call: { readonly answered: boolean; readonly refusesUs: boolean; readonly why: string | null },
+): Promise<void> {
+  const now = clock.now();
+  if (call.answered && !call.refusesUs) {
+    await db.query(
+      `update gateway_health set failures_in_a_row = 0, open_until = null
+       where gateway_account_id = $1 and (failures_in_a_row > 0 or open_until is not null)`,
+      [gatewayAccountId],
+    );
+    return;
+  }
+  const rows = await db.query<{ failures: number }>(
+    `update gateway_health set failures_in_a_row = failures_in_a_row + 1, last_error = $2, last_error_at = $3
+     where gateway_account_id = $1 returning failures_in_a_row as failures`,
+    [gatewayAccountId, call.why, now],
+  );
+  const over = (rows[0]?.failures ?? 0) - FAILURES_THAT_OPEN;
+  if (over < 0 && !call.refusesUs) return;
+  const pauseMs = call.refusesUs
+    ? LONGEST_PAUSE_MS
+    : Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(over, 10));
+  await db.query('update gateway_health set open_until = $2 where gateway_account_id = $1', [
+    gatewayAccountId,
+    plusMs(now, pauseMs),
+  ]);
+}

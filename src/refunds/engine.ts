@@ -1,0 +1,107 @@
+import type {
+  Capabilities,
+  CreateAnswer,
+  Gateway,
+  GatewayAccountAccess,
+  GatewayHttp,
+  LookAnswer,
+  RefundFacts,
+} from '../gateways/gateway.ts';
+import type { GatewayRegistry } from '../gateways/registry.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Database } from '../lib/db.ts';
+import type { Logger } from '../lib/log.ts';
+import type { Circumstances } from './outcome.ts';
+import type { Refund } from './refund.ts';
+
+/** What the verbs that speak to gateways may reach. Time, chance and the network all come from here. */
+export interface EngineDeps {
+  readonly db: Database;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly log: Logger;
+  readonly gateways: GatewayRegistry;
+  readonly gatewayHttp: GatewayHttp;
+  /** The account's credentials in clear, or null where it does not exist or is switched off. */
+  readonly openAccess: (gatewayAccountId: string) => Promise<GatewayAccountAccess | null>;
+  /** Where the gateway's webhooks of this account reach us. */
+  readonly webhookUrlOf: (gatewayAccountId: string) => string;
+  readonly manualReviewAfterMs: number;
+  /** Tells this process's worker that there may be work. */
+  readonly wake: () => void;
+}
+
+export function circumstances(deps: EngineDeps, capabilities: Capabilities): Circumstances {
+  return {
+    now: deps.clock.now(),
+    capabilities,
+    manualReviewAfterMs: deps.manualReviewAfterMs,
+    jitter: deps.random(),
+  };
+}
+
+export function gatewayOf(deps: EngineDeps, refund: Refund): Gateway {
+  const gateway = deps.gateways.get(refund.gateway);
+  if (!gateway) throw new Error(`no connector for gateway ${refund.gateway} of refund ${refund.refundId}`);
+  return gateway;
+}
+
+export function factsOf(deps: EngineDeps, refund: Refund): RefundFacts {
+  return {
+    refundId: refund.refundId,
+    idempotencyKey: refund.idempotencyKey,
+    orderId: refund.orderId,
+    gatewayPaymentId: refund.gatewayPaymentId,
+    gatewayRefundId: refund.gatewayRefundId,
+    amountMinor: refund.amountMinor,
+    currency: refund.currency,
+    exponent: refund.exponent,
+    refundType: refund.refundType,
+    reason: refund.reason,
+    webhookUrl: deps.webhookUrlOf(refund.gatewayAccountId),
+  };
+}
+
+/** How long a worker holds a refund: twice the time-out, for connectors that need two calls, and some air. */
+export function holdMs(capabilities: Capabilities): number {
+  return 2 * answerWithinMs(capabilities) + 5_000;
+}
+
+export function answerWithinMs(capabilities: Capabilities): number {
+  return capabilities.answerWithinMs ?? 30_000;
+}
+
+/** Asks the gateway about a refund. */
+export async function askGateway(deps: EngineDeps, refund: Refund): Promise<LookAnswer> {
+  const noAnswer = (why: string): LookAnswer => ({ kind: 'no_answer', why, evidence: {} });
+  const access = await deps.openAccess(refund.gatewayAccountId);
+  if (!access) return noAnswer('the gateway account is switched off');
+  const gateway = gatewayOf(deps, refund);
+  return askSafely(
+    deps,
+    refund,
+    () => gateway.fetchRefund(factsOf(deps, refund), access, timedHttp(deps, gateway.capabilities)),
+    noAnswer,
+  );
+}
+
+/** The way out with this gateway's own time-out. */
+export function timedHttp(deps: EngineDeps, capabilities: Capabilities): GatewayHttp {
+  return (request) => deps.gatewayHttp({ timeoutMs: answerWithinMs(capabilities), ...request });
+}
+
+/** The connector's own errors are our bugs; for the money they are an answer that we do not have. */
+export async function askSafely<Answer extends CreateAnswer | LookAnswer>(
+  deps: EngineDeps,
+  refund: Refund,
+  ask: () => Promise<Answer>,
+  noAnswer: (why: string) => Answer,
+): Promise<Answer> {
+  try {
+    return await ask();
+  } catch (error) {
+    deps.log.error({ err: error, refund_id: refund.refundId }, 'the connector failed');
+    return noAnswer(`the connector failed: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}

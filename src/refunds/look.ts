@@ -1,0 +1,55 @@
+import type { Cause } from '../audit/events.ts';
+import type { LookAnswer } from '../gateways/gateway.ts';
+import { askGateway, type EngineDeps } from './engine.ts';
+import { decideFundsRetry, decideHoldLost, decideLook } from './outcome.ts';
+import { isSent, type Refund } from './refund.ts';
+import { settle } from './settle.ts';
+import { readRefund } from './store.ts';
+
+/** Looks at a due refund that is not waiting to be sent: asks the gateway, or moves it on by itself. */
+export async function lookAt(deps: EngineDeps, refund: Refund): Promise<LookAnswer | null> {
+  if (refund.state === 'sending') {
+    await settle(deps, refund, { by: 'clock', why: 'the hold of a worker ran out' }, (now, at) =>
+      now.state === 'sending' ? decideHoldLost(now, at) : null,
+    );
+    return null;
+  }
+  // Without an id of the gateway's there is nothing to follow: no refund was made for want of balance.
+  if (refund.state === 'waiting_for_funds' && refund.gatewayRefundId === null) {
+    await settle(deps, refund, { by: 'clock', why: 'there may be balance again' }, (now, at) =>
+      now.state === 'waiting_for_funds' ? decideFundsRetry(now, at) : null,
+    );
+    deps.wake();
+    return null;
+  }
+  const answer = await askGateway(deps, refund);
+  await settle(deps, refund, { by: 'look', why: `due while ${refund.state}` }, (now, at) =>
+    now.state === refund.state || answer.kind === 'news' ? decideLook(now, answer, at) : null,
+  );
+  return answer;
+}
+
+export type LookNowOutcome =
+  /** `answer` says what the gateway said; `refund` is as it is after that. */
+  | { readonly ok: true; readonly refund: Refund; readonly answer: LookAnswer['kind'] }
+  | { readonly ok: false; readonly refusal: 'not_found' }
+  /** Nothing has been sent, so the gateway cannot know of it. */
+  | { readonly ok: false; readonly refusal: 'not_sent'; readonly refund: Refund };
+
+/** Asks the gateway about a refund now, because a person or program wants to know. */
+export async function lookNow(
+  deps: EngineDeps,
+  merchantId: string,
+  refundId: string,
+  cause: Cause,
+): Promise<LookNowOutcome> {
+  const refund = await readRefund(deps.db, merchantId, refundId);
+  if (!refund) return { ok: false, refusal: 'not_found' };
+  if (!isSent(refund)) return { ok: false, refusal: 'not_sent', refund };
+  const answer = await askGateway(deps, refund);
+  // A send in flight is settled by its own answer; a look beside it may only bring news.
+  const after = await settle(deps, refund, cause, (now, at) =>
+    answer.kind === 'news' || now.state !== 'sending' ? decideLook(now, answer, at) : null,
+  );
+  return { ok: true, refund: after, answer: answer.kind };
+}

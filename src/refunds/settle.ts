@@ -1,0 +1,57 @@
+import type { Cause } from '../audit/events.ts';
+import { circumstances, type EngineDeps, gatewayOf } from './engine.ts';
+import type { Change, Circumstances, Decision, LookLater } from './outcome.ts';
+import type { Refund } from './refund.ts';
+import { postponeLook, readRefund, writeChanges } from './store.ts';
+
+type Decide = (refund: Refund, at: Circumstances) => Decision | LookLater | null;
+
+/**
+ * The only place where something is decided about a refund that exists: decides on the refund as it is, writes
+ * state and event together, and decides anew when something else got there first. Returns the refund as it is
+ * afterwards. A null decision leaves it as it is.
+ */
+export async function settle(
+  deps: EngineDeps,
+  refund: Refund,
+  cause: Cause,
+  decide: Decide,
+  extra: Pick<Change, 'attempt' | 'attemptEnd'> = {},
+): Promise<Refund> {
+  let current = refund;
+  for (let round = 0; round < 20; round++) {
+    const decision = decide(current, circumstances(deps, gatewayOf(deps, current).capabilities));
+    if (decision === null) return current;
+    if ('lookLater' in decision) {
+      if (current.nextLookAt !== null)
+        await postponeLook(deps.db, current, decision.lookLater, current.looks + 1);
+      return current;
+    }
+    const [written] = await writeChanges(deps.db, deps.clock, [
+      { ...decision, ...extra, refund: current, cause },
+    ]);
+    if (written) {
+      logMove(deps, current, written, decision);
+      return written;
+    }
+    const fresh = await readRefund(deps.db, current.merchantId, current.refundId);
+    if (!fresh) throw new Error(`refund ${current.refundId} is gone`);
+    current = fresh;
+  }
+  throw new Error(`refund ${refund.refundId} kept changing while it was being settled`);
+}
+
+export function logMove(deps: EngineDeps, before: Refund, after: Refund, decision: Decision): void {
+  const needsPerson = after.attention !== null && after.attention !== before.attention;
+  deps.log[needsPerson ? 'warn' : 'info'](
+    {
+      merchant_id: after.merchantId,
+      order_id: after.orderId,
+      refund_id: after.refundId,
+      from: before.state,
+      to: after.state,
+      attention: after.attention ?? undefined,
+    },
+    decision.kind,
+  );
+}

@@ -1,0 +1,143 @@
+import { noteCall, readWorkingAccounts, spendAllowance, type WorkingAccount } from '../gateways/health.ts';
+import type { Loop } from '../lib/loop.ts';
+import { createLoop } from '../lib/loop.ts';
+import { type EngineDeps, holdMs } from './engine.ts';
+import { lookAt } from './look.ts';
+import { decideOverdue } from './outcome.ts';
+import { LANES, type Lane, type Refund } from './refund.ts';
+import { settle } from './settle.ts';
+import { claimDue, type LaneRoom, readOverdue } from './store.ts';
+import { submit } from './submit.ts';
+
+const IDLE_MS = 250;
+const AGEING_MS = 1_000;
+const SLICE = 200;
+
+/**
+ * The loop that moves refunds along: claims what is due, lane by lane and account by account within their limits,
+ * sends or looks, and ages what has waited too long. Any number of them may run on one database.
+ */
+export function createRefundWorker(deps: EngineDeps): Loop {
+  const inFlight = new Map<string, Record<Lane, number>>();
+  const running = new Set<Promise<void>>();
+  let agedAt = 0;
+
+  async function tick(): Promise<boolean> {
+    await ageIfTime();
+    const accounts = await readWorkingAccounts(deps.db, deps.clock);
+    const rooms = accounts.flatMap((account) => roomsOf(account));
+    if (rooms.length === 0) return false;
+    const claimed = await claimDue(deps.db, deps.clock, rooms);
+    if (claimed.length === 0) return false;
+
+    await spendAllowance(deps.db, deps.clock, countByAccount(claimed));
+    const toSend = claimed.filter((refund) => refund.state === 'queued');
+    for (const refund of claimed) if (refund.state !== 'queued') track(refund, look(refund));
+    if (toSend.length > 0) {
+      const sending = await submit(deps, toSend);
+      for (const { refund, done } of sending) {
+        track(
+          refund,
+          done.then((kind) => noteSend(refund, kind)),
+        );
+      }
+    }
+    return true;
+  }
+
+  function roomsOf(account: WorkingAccount): LaneRoom[] {
+    const gateway = deps.gateways.get(account.gateway);
+    if (!gateway) return [];
+    const now = deps.clock.now();
+    const busy = inFlight.get(account.gatewayAccountId) ?? { 0: 0, 1: 0, 2: 0 };
+    const total = busy[0] + busy[1] + busy[2];
+    let accountRoom = Math.min(account.maxConcurrent - total, Math.floor(account.allowance), SLICE);
+    if (account.openUntil && account.openUntil > now) accountRoom = 0;
+    // A breaker that has just run out lets one call through; its answer decides.
+    else if (account.openUntil) accountRoom = total === 0 ? Math.min(accountRoom, 1) : 0;
+    if (accountRoom <= 0) return [];
+    // Following up and batches leave places free, so that a single refund always finds one.
+    const room = (lane: Lane, share: number) => ({
+      gatewayAccountId: account.gatewayAccountId,
+      lane,
+      room: Math.min(accountRoom, Math.max(1, Math.floor(account.maxConcurrent * share)) - busy[lane]),
+      accountRoom,
+      holdMs: holdMs(gateway.capabilities),
+    });
+    return [room(LANES.single, 1), room(LANES.followUp, 0.5), room(LANES.batch, 0.75)].filter(
+      (r) => r.room > 0,
+    );
+  }
+
+  async function look(refund: Refund): Promise<void> {
+    const answer = await lookAt(deps, refund);
+    if (answer === null) return;
+    await noteCall(deps.db, deps.clock, refund.gatewayAccountId, {
+      answered: answer.kind !== 'no_answer',
+      refusesUs: answer.kind === 'misconfigured',
+      why:
+        answer.kind === 'no_answer'
+          ? answer.why
+          : answer.kind === 'misconfigured'
+            ? answer.errorMessage
+            : null,
+    });
+  }
+
+  async function noteSend(
+    refund: Refund,
+    kind: Awaited<Awaited<ReturnType<typeof submit>>[number]['done']>,
+  ): Promise<void> {
+    await noteCall(deps.db, deps.clock, refund.gatewayAccountId, {
+      answered: kind !== 'unknown' && kind !== 'not_sent',
+      refusesUs: kind === 'misconfigured',
+      why: kind === 'news' ? null : kind,
+    });
+  }
+
+  function track(refund: Refund, work: Promise<void>): void {
+    const busy = inFlight.get(refund.gatewayAccountId) ?? { 0: 0, 1: 0, 2: 0 };
+    busy[refund.lane]++;
+    inFlight.set(refund.gatewayAccountId, busy);
+    const done: Promise<void> = work
+      .catch((error: unknown) => {
+        // Its hold runs out, and it is looked at again.
+        deps.log.error({ err: error, refund_id: refund.refundId }, 'work on a refund failed');
+      })
+      .finally(() => {
+        busy[refund.lane]--;
+        running.delete(done);
+        loop.wake();
+      });
+    running.add(done);
+  }
+
+  async function ageIfTime(): Promise<void> {
+    const now = deps.clock.now().getTime();
+    if (Math.abs(now - agedAt) < AGEING_MS) return;
+    agedAt = now;
+    for (const refund of await readOverdue(deps.db, deps.clock, SLICE)) {
+      await settle(deps, refund, { by: 'clock', why: 'the limit passed without an outcome' }, (fresh, at) =>
+        fresh.state === refund.state && fresh.reviewAt <= at.now ? decideOverdue(fresh, at) : null,
+      );
+    }
+  }
+
+  const loop = createLoop({
+    name: 'refunds',
+    log: deps.log,
+    idleMs: IDLE_MS,
+    tick,
+    drain: async () => {
+      while (running.size > 0) await Promise.all(running);
+    },
+  });
+  return loop;
+}
+
+function countByAccount(refunds: readonly Refund[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { gatewayAccountId } of refunds)
+    counts.set(gatewayAccountId, (counts.get(gatewayAccountId) ?? 0) + 1);
+  return counts;
+}
