@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
@@ -50,13 +50,12 @@ export function databaseUrl(serverUrl: string, database: string): string {
   return url.href;
 }
 
+const FOLDER = 'refundry-test-';
+
 async function temporaryServer() {
-  const dataDir = mkdtempSync(join(tmpdir(), 'refundry-test-'));
-  const server = await startEmbeddedPostgres({
-    dataDir,
-    whenOwned: 'refuse',
-    settings: { fsync: 'off', full_page_writes: 'off', max_connections: '300' },
-  });
+  await removeLeftovers();
+  const dataDir = mkdtempSync(join(tmpdir(), `${FOLDER}${process.pid}-`));
+  const server = await startServer(dataDir);
   return {
     connectionString: server.connectionString,
     async stop() {
@@ -64,4 +63,35 @@ async function temporaryServer() {
       rmSync(dataDir, { recursive: true, force: true });
     },
   };
+}
+
+/** A test run that was killed leaves its server running; the next one ends it. */
+async function removeLeftovers(): Promise<void> {
+  for (const name of readdirSync(tmpdir())) {
+    const owner = new RegExp(`^${FOLDER}(\\d+)-`).exec(name)?.[1];
+    if (owner === undefined || isAlive(Number(owner))) continue;
+    const dataDir = join(tmpdir(), name);
+    if (existsSync(join(dataDir, 'postgres', 'cluster', 'postmaster.pid'))) {
+      const server = await startServer(dataDir).catch(() => null);
+      await server?.stop();
+    }
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+}
+
+function startServer(dataDir: string) {
+  return startEmbeddedPostgres({
+    dataDir,
+    whenOwned: 'refuse',
+    settings: { fsync: 'off', full_page_writes: 'off', max_connections: '300' },
+  });
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }
