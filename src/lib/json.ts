@@ -1,0 +1,82 @@
+/** A number as it was written, so that an amount is judged by its digits and never through a float. */
+export class WrittenNumber {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+export type JsonReading =
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly why: string };
+
+const DEEPEST = 32;
+
+/**
+ * Reads JSON that a stranger sent. Beyond what JSON itself forbids, it refuses what two readers could understand
+ * differently or what is only ever sent to do harm: a name given twice in one object, `__proto__`, and nesting
+ * deeper than 32. With `numbers: 'written'` every number comes as a WrittenNumber.
+ */
+export function readJson(text: string, numbers: 'numeric' | 'written' = 'numeric'): JsonReading {
+  const written = namesAndDepth(text);
+  if (written.depth > DEEPEST) return { ok: false, why: `it is nested deeper than ${DEEPEST} levels` };
+  let kept = 0;
+  let poisoned = false;
+  // The source text is given to revivers since ECMAScript 2026; the compiler's library does not know it yet.
+  const reviver = (_name: string, value: unknown, context?: { source?: string }): unknown => {
+    if (typeof value === 'number' && numbers === 'written') return new WrittenNumber(context!.source!);
+    if (
+      typeof value === 'object' &&
+      value !== null &&
+      !Array.isArray(value) &&
+      !(value instanceof WrittenNumber)
+    ) {
+      const names = Object.keys(value);
+      kept += names.length;
+      poisoned ||= names.includes('__proto__');
+    }
+    return value;
+  };
+  let value: unknown;
+  try {
+    value = JSON.parse(text, reviver);
+  } catch (error) {
+    return { ok: false, why: error instanceof Error ? error.message.slice(0, 200) : 'it cannot be read' };
+  }
+  if (poisoned) return { ok: false, why: 'the name "__proto__" is not allowed' };
+  if (kept !== written.names) return { ok: false, why: 'a name is given twice in one object' };
+  return { ok: true, value };
+}
+
+/** Counts the names that were written and how deep brackets go; right for every text that is JSON. */
+function namesAndDepth(text: string): { names: number; depth: number } {
+  let names = 0;
+  let depth = 0;
+  let deepest = 0;
+  for (const [token, colon] of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?|[[{]|[\]}]/gs)) {
+    if (token === '[' || token === '{') deepest = Math.max(deepest, ++depth);
+    else if (token === ']' || token === '}') depth--;
+    else if (colon !== undefined) names++;
+  }
+  return { names, depth: deepest };
+}
+
+/**
+ * Where in a value there is text that PostgreSQL cannot hold: a NUL, or half of a surrogate pair. The answer is
+ * a path such as `metadata.note` (empty for the value itself), or null where all is well.
+ */
+export function unstorableAt(value: unknown, path = ''): string | null {
+  if (typeof value === 'string') return storable(value) ? null : path;
+  if (typeof value !== 'object' || value === null || Buffer.isBuffer(value)) return null;
+  for (const [name, inner] of Object.entries(value)) {
+    const innerPath = path === '' ? name : `${path}.${name}`;
+    const found = storable(name) ? unstorableAt(inner, innerPath) : innerPath;
+    if (found !== null) return found;
+  }
+  return null;
+}
+
+function storable(text: string): boolean {
+  return !text.includes('\0') && text.isWellFormed();
+}
