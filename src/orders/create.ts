@@ -63,14 +63,16 @@ function contradiction({ order }: OrderWithTransactions, input: NewOrder): Creat
 /** True when it was inserted, false when an order of that id, compared without case, was there. */
 async function insertOrder(db: Queryable, clock: Clock, input: NewOrder, cause: Cause): Promise<boolean> {
   const rows = await db.query(
-    `with event as (
+    `with turn as materialized (
+       select take_turn($1, array['order ' || lower($2)])
+     ), event as (
        select event_body($1, $2, 1, $11, 'order.created', null, null, 'NEW', $12::jsonb,
          jsonb_build_object('amount_minor', $4::bigint, 'currency', $5::text)) as body
      ), created as (
        insert into orders (merchant_id, order_id, order_uuid, status, amount_minor, currency, exponent, customer_id,
          customer_email, customer_phone, details, metadata, event_seq, event_hash, created_at, updated_at)
        select $1, $2, $3, 'NEW', $4, $5, $6, $7, $8, $9, $10::jsonb, $13::jsonb, 1, event_hash('', body), $11, $11
-       from event
+       from turn, event
        on conflict do nothing
        returning event_hash
      )
