@@ -13,6 +13,7 @@ import type { Database } from '../lib/db.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Circumstances } from './outcome.ts';
 import type { Refund } from './refund.ts';
+import type { WriteChange } from './writer.ts';
 
 /** What the verbs that speak to gateways may reach. Time, chance and the network all come from here. */
 export interface EngineDeps {
@@ -21,6 +22,8 @@ export interface EngineDeps {
   /** In [0, 1). */
   readonly random: () => number;
   readonly log: Logger;
+  /** The one way to change a refund that exists. */
+  readonly write: WriteChange;
   readonly gateways: GatewayRegistry;
   readonly gatewayHttp: GatewayHttp;
   /** The account's credentials in clear, or null where it does not exist or is switched off. */

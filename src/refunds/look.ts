@@ -45,7 +45,7 @@ export async function lookNow(
 ): Promise<LookNowOutcome> {
   const refund = await readRefund(deps.db, merchantId, refundId);
   if (!refund) return { ok: false, refusal: 'not_found' };
-  if (!isSent(refund)) return { ok: false, refusal: 'not_sent', refund };
+  if (!isSent(refund) && refund.keyUsedAt === null) return { ok: false, refusal: 'not_sent', refund };
   const answer = await askGateway(deps, refund);
   // A send in flight is settled by its own answer; a look beside it may only bring news.
   const after = await settle(deps, refund, cause, (now, at) =>

@@ -61,7 +61,7 @@ export type Door = 'api' | 'dashboard' | 'batch';
 export type Lane = 0 | 1 | 2;
 export const LANES = { single: 0, followUp: 1, batch: 2 } as const satisfies Record<string, Lane>;
 
-/** The contract's `sent_to_gateway`: whether the gateway has been asked, or may have been. */
-export function isSent(refund: Pick<Refund, 'state' | 'keyUsedAt'>): boolean {
-  return STATES[refund.state].sent || refund.keyUsedAt !== null;
+/** The contract's `sent_to_gateway`: false while it waits for its first send or is in it. */
+export function isSent(refund: Pick<Refund, 'state' | 'unanswered'>): boolean {
+  return STATES[refund.state].sent || refund.unanswered > 0;
 }

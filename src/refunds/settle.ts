@@ -2,7 +2,7 @@ import type { Cause } from '../audit/events.ts';
 import { circumstances, type EngineDeps, gatewayOf } from './engine.ts';
 import type { Change, Circumstances, Decision, LookLater } from './outcome.ts';
 import type { Refund } from './refund.ts';
-import { postponeLook, readRefund, writeChanges } from './store.ts';
+import { postponeLook, readRefund } from './store.ts';
 
 type Decide = (refund: Refund, at: Circumstances) => Decision | LookLater | null;
 
@@ -27,9 +27,7 @@ export async function settle(
         await postponeLook(deps.db, current, decision.lookLater, current.looks + 1);
       return current;
     }
-    const [written] = await writeChanges(deps.db, deps.clock, [
-      { ...decision, ...extra, refund: current, cause },
-    ]);
+    const written = await deps.write({ ...decision, ...extra, refund: current, cause });
     if (written) {
       logMove(deps, current, written, decision);
       return written;

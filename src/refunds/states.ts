@@ -20,7 +20,7 @@ export type RefundState =
 export interface StateRow {
   /** The contract's word for it (contract section 2.3). */
   readonly public: PublicStatus;
-  /** The contract's `sent_to_gateway`: false only while it is certain that the gateway has not been asked. */
+  /** The contract's `sent_to_gateway`, for a refund that no earlier send has left unanswered. */
   readonly sent: boolean;
   /** Whether its amount counts against what was paid (invariant 1). */
   readonly reserves: boolean;

@@ -8,6 +8,7 @@ import { newId } from '../../src/lib/ids.ts';
 import { createLogger } from '../../src/lib/log.ts';
 import type { EngineDeps } from '../../src/refunds/engine.ts';
 import type { RefundRequest } from '../../src/refunds/record.ts';
+import { createChangeWriter } from '../../src/refunds/writer.ts';
 
 /** A clock that stands until it is moved. */
 export class ManualClock implements Clock {
@@ -41,6 +42,7 @@ export function engineDeps(
     clock: options.clock ?? systemClock,
     random: options.random ?? (() => 0),
     log: createLogger('silent'),
+    write: createChangeWriter(db, options.clock ?? systemClock),
     gateways: registryOf(options.gateways ?? []),
     gatewayHttp: options.http ?? noNetwork,
     openAccess: async (accountId) => ({ accountId, baseUrl: 'http://gateway.test', credentials: {} }),

@@ -1,0 +1,397 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { Capabilities, CreateAnswer, LookAnswer, RefundNews } from '../../src/gateways/gateway.ts';
+import {
+  type Circumstances,
+  contradictsFinal,
+  type Decision,
+  decideAnswer,
+  decideFundsRetry,
+  decideHoldLost,
+  decideLook,
+  decideNews,
+  decideOverdue,
+  decideResolution,
+  decideSend,
+  type LookLater,
+  mayCancel,
+} from '../../src/refunds/outcome.ts';
+import type { Refund } from '../../src/refunds/refund.ts';
+import { mayMove, type RefundState, STATE_NAMES, STATES } from '../../src/refunds/states.ts';
+
+const T0 = new Date('2026-03-01T10:00:00.000Z');
+const later = (ms: number) => new Date(T0.getTime() + ms);
+const HOUR = 3_600_000;
+
+const capabilities: Capabilities = {
+  partialRefunds: true,
+  instantRefunds: false,
+  keyLifeMs: 24 * HOUR,
+  absenceProof: { answers: 2, spacingMs: 60_000 },
+  pollDelaysMs: [1_000, 10_000],
+  lookDelaysMs: [500, 5_000],
+  resendDelaysMs: [2_000, 20_000],
+  maxSends: 3,
+  webhookProof: 'signed',
+  maxConcurrent: 10,
+  maxPerSecond: 10,
+};
+const at = (now: Date = T0, changes: Partial<Capabilities> = {}): Circumstances => ({
+  now,
+  capabilities: { ...capabilities, ...changes },
+  manualReviewAfterMs: 240 * HOUR,
+  jitter: 0,
+});
+
+function refund(state: RefundState, changes: Partial<Refund> = {}): Refund {
+  const final = STATES[state].final;
+  return {
+    merchantId: 'acme',
+    orderId: 'O1',
+    refundId: '0190a0a0-0000-7000-8000-000000000001',
+    uniqueRequestId: 'k1',
+    txnId: 'acme-O1-1',
+    amountMinor: 1_000,
+    currency: 'INR',
+    exponent: 2,
+    state,
+    gateway: 'MODEL',
+    gatewayAccountId: 'ga_1',
+    gatewayPaymentId: 'pay_1',
+    paymentMethodType: 'CARD',
+    refundType: 'STANDARD',
+    idempotencyKey: 'ABCDEFGHIJKLMNOPQRSTUV',
+    reason: null,
+    note: null,
+    metadata: {},
+    initiatedBy: 'API',
+    door: 'api',
+    batchId: null,
+    lane: 0,
+    sends: state === 'queued' ? 0 : 1,
+    unanswered: 0,
+    keyUsedAt: state === 'queued' ? null : T0,
+    looks: 0,
+    absences: 0,
+    gatewayRefundId: null,
+    gatewayReference: null,
+    gatewayStatus: null,
+    gatewayAt: null,
+    arn: null,
+    errorCode: null,
+    errorMessage: null,
+    attention: null,
+    createdAt: T0,
+    updatedAt: T0,
+    sentAt: null,
+    succeededAt: null,
+    failedAt: null,
+    dueAt: later(240 * HOUR),
+    nextLookAt: final ? null : T0,
+    reviewAt: later(240 * HOUR),
+    eventSeq: 1,
+    ...changes,
+  };
+}
+
+function news(status: RefundNews['status'], changes: Partial<RefundNews> = {}): RefundNews {
+  return {
+    status,
+    gatewayRefundId: 'rf_1',
+    gatewayReference: null,
+    rawStatus: status,
+    errorCode: null,
+    errorMessage: null,
+    arn: null,
+    at: null,
+    evidence: { said: status },
+    ...changes,
+  };
+}
+
+const moved = (decision: Decision | LookLater): Decision => {
+  if ('lookLater' in decision) throw new Error('expected a change');
+  return decision;
+};
+
+describe('the answer to a send', () => {
+  const evidence = { said: 'something' };
+  const cases: [string, CreateAnswer, Partial<Refund>, RefundState][] = [
+    ['accepted', { kind: 'news', news: news('pending') }, {}, 'submitted'],
+    ['done at once', { kind: 'news', news: news('succeeded') }, {}, 'succeeded'],
+    ['failed at once', { kind: 'news', news: news('failed') }, {}, 'failed'],
+    ['held for want of balance', { kind: 'news', news: news('waiting_for_funds') }, {}, 'waiting_for_funds'],
+    ['refused', { kind: 'refused', errorCode: 'x', errorMessage: 'no', evidence }, {}, 'failed'],
+    ['no balance', { kind: 'no_funds', errorMessage: 'low', evidence }, {}, 'waiting_for_funds'],
+    ['told to wait', { kind: 'busy', retryAfterMs: null, evidence }, {}, 'queued'],
+    ['our keys are wrong', { kind: 'misconfigured', errorMessage: 'bad key', evidence }, {}, 'queued'],
+    ['nothing was sent', { kind: 'not_sent', why: 'refused', evidence }, {}, 'queued'],
+    ['no answer', { kind: 'unknown', why: 'timeout', evidence }, {}, 'unknown'],
+    [
+      'refused after an unanswered send: perhaps by our own success',
+      { kind: 'refused', errorCode: 'already_refunded', errorMessage: 'already refunded', evidence },
+      { unanswered: 1 },
+      'unknown',
+    ],
+  ];
+  test.each(cases)('%s', (_, answer, changes, to) => {
+    expect(moved(decideAnswer(refund('sending', changes), answer, at())).to).toBe(to);
+  });
+
+  test('a wrong account is not a failure of the refund; a person is called', () => {
+    const decision = moved(
+      decideAnswer(refund('sending'), { kind: 'misconfigured', errorMessage: 'bad key', evidence: {} }, at()),
+    );
+    expect(decision.notify).toEqual([]);
+    expect(decision.set.attention).toContain('bad key');
+    expect(decision.set.key_used_at).toBeNull();
+  });
+
+  test('"come later" says when', () => {
+    const decision = moved(
+      decideAnswer(refund('sending'), { kind: 'busy', retryAfterMs: 7_000, evidence: {} }, at()),
+    );
+    expect(decision.set.next_look_at).toEqual(later(7_000));
+  });
+
+  test('what was certainly not made leaves the key unused; what may have been made does not', () => {
+    const busy: CreateAnswer = { kind: 'busy', retryAfterMs: null, evidence: {} };
+    expect(moved(decideAnswer(refund('sending'), busy, at())).set.key_used_at).toBeNull();
+    expect(moved(decideAnswer(refund('sending', { unanswered: 1 }), busy, at())).set).not.toHaveProperty(
+      'key_used_at',
+    );
+    const silence: CreateAnswer = { kind: 'unknown', why: 'timeout', evidence: {} };
+    expect(moved(decideAnswer(refund('sending'), silence, at())).set).toMatchObject({ unanswered: 1 });
+  });
+
+  test('an answer that comes after a webhook, or after looks have begun, moves nothing by itself', () => {
+    for (const state of ['succeeded', 'submitted', 'unknown', 'failed'] as const) {
+      const decision = moved(
+        decideAnswer(refund(state), { kind: 'unknown', why: 'timeout', evidence: {} }, at()),
+      );
+      expect(decision).toMatchObject({ to: state, set: {}, notify: [] });
+    }
+  });
+});
+
+describe('no answer (invariant 3)', () => {
+  const absent: LookAnswer = { kind: 'absent', evidence: {} };
+
+  test('one "not found" proves nothing; so many, so far apart, allow the same key again', () => {
+    const first = moved(decideLook(refund('unknown', { unanswered: 1 }), absent, at()));
+    expect(first).toMatchObject({ to: 'unknown', set: { absences: 1, next_look_at: later(60_000) } });
+    const second = moved(decideLook(refund('unknown', { unanswered: 1, absences: 1 }), absent, at()));
+    expect(second.to).toBe('queued');
+  });
+
+  test('never again once the gateway may have forgotten the key', () => {
+    const unknown = refund('unknown', { unanswered: 1, absences: 1 });
+    expect(moved(decideLook(unknown, absent, at(later(23 * HOUR)))).to).toBe('queued');
+    const late = moved(decideLook(unknown, absent, at(later(24 * HOUR - 60_000))));
+    expect(late).toMatchObject({ to: 'manual_review', notify: ['REFUND_MANUAL_REVIEW_NEEDED'] });
+    const queued = refund('queued', { sends: 1, unanswered: 1, keyUsedAt: T0 });
+    const request = { method: 'POST', path: '/', headers: {}, body: '' } as const;
+    expect(decideSend(queued, request, later(1), at(later(25 * HOUR))).to).toBe('manual_review');
+    expect(decideFundsRetry(refund('waiting_for_funds'), at(later(25 * HOUR))).to).toBe('manual_review');
+  });
+
+  test('a gateway that cannot prove absence: people decide', () => {
+    const blind = at(T0, { absenceProof: null });
+    expect(moved(decideLook(refund('unknown', { absences: 1 }), absent, blind)).to).toBe('unknown');
+    expect(moved(decideLook(refund('unknown', { absences: 2 }), absent, blind)).to).toBe('manual_review');
+  });
+
+  test('a gateway without keys is sent to again only after its look-ups proved absence', () => {
+    const keyless = at(later(48 * HOUR), { keyLifeMs: null });
+    expect(moved(decideLook(refund('unknown', { absences: 1, unanswered: 1 }), absent, keyless)).to).toBe(
+      'queued',
+    );
+  });
+
+  test('after so many unanswered sends people decide', () => {
+    const decision = moved(decideLook(refund('unknown', { absences: 1, unanswered: 3 }), absent, at()));
+    expect(decision.to).toBe('manual_review');
+  });
+
+  test('a worker that died while sending leaves an unknown outcome', () => {
+    expect(decideHoldLost(refund('sending'), at())).toMatchObject({ to: 'unknown', set: { unanswered: 1 } });
+  });
+
+  test('silence, 429 and wrong keys teach nothing', () => {
+    const answers: LookAnswer[] = [
+      { kind: 'no_answer', why: 'timeout', evidence: {} },
+      { kind: 'busy', retryAfterMs: 1, evidence: {} },
+      { kind: 'misconfigured', errorMessage: 'no', evidence: {} },
+    ];
+    for (const answer of answers)
+      expect(decideLook(refund('unknown'), answer, at())).toHaveProperty('lookLater');
+  });
+});
+
+describe('news', () => {
+  test('success later failed is a reversal, told as a failure, and the amount is free again', () => {
+    const decision = moved(decideNews(refund('succeeded'), news('failed'), at()));
+    expect(decision).toMatchObject({ to: 'reversed', notify: ['ORDER_REFUND_FAILED'] });
+    expect(STATES.reversed.reserves).toBe(false);
+  });
+
+  test('a late success of a failed refund goes to a person', () => {
+    const decision = moved(decideNews(refund('failed'), news('succeeded'), at()));
+    expect(decision).toMatchObject({ to: 'manual_review', notify: ['REFUND_MANUAL_REVIEW_NEEDED'] });
+    expect(decision.set.attention).toContain('paid');
+  });
+
+  test('success of a cancelled refund is raised, and changes nothing by itself', () => {
+    const decision = moved(decideNews(refund('cancelled'), news('succeeded'), at()));
+    expect(decision.to).toBe('cancelled');
+    expect(decision.set.attention).toBeTruthy();
+  });
+
+  test('older news that arrives later changes nothing', () => {
+    const succeeded = refund('succeeded', {
+      gatewayAt: later(2_000),
+      gatewayRefundId: 'rf_1',
+      gatewayStatus: 'done',
+    });
+    expect(decideNews(succeeded, news('failed', { at: later(1_000) }), at())).toHaveProperty('lookLater');
+    expect(moved(decideNews(succeeded, news('failed', { at: later(3_000) }), at())).to).toBe('reversed');
+  });
+
+  test('an ARN that comes later is told once', () => {
+    const without = refund('succeeded', { gatewayRefundId: 'rf_1', gatewayStatus: 'succeeded' });
+    const decision = moved(decideNews(without, news('succeeded', { arn: '74332745000000000000001' }), at()));
+    expect(decision).toMatchObject({
+      to: 'succeeded',
+      kind: 'refund.learnt',
+      notify: ['REFUND_ARN_CAPTURED'],
+    });
+    const again = { ...without, arn: '74332745000000000000001' };
+    expect(decideNews(again, news('succeeded', { arn: '74332745000000000000001' }), at())).toHaveProperty(
+      'lookLater',
+    );
+  });
+
+  test('known facts are not replaced by silence', () => {
+    const known = refund('submitted', { gatewayRefundId: 'rf_1', errorCode: 'E1' });
+    const decision = moved(decideNews(known, news('succeeded', { gatewayRefundId: null }), at()));
+    expect(decision.set).not.toHaveProperty('gateway_refund_id');
+    expect(decision.set).not.toHaveProperty('error_code');
+  });
+
+  test('only news that would move a final refund contradicts it', () => {
+    expect(contradictsFinal(refund('succeeded'), news('succeeded'))).toBe(false);
+    expect(contradictsFinal(refund('succeeded'), news('pending'))).toBe(false);
+    expect(contradictsFinal(refund('succeeded'), news('failed'))).toBe(true);
+    expect(contradictsFinal(refund('failed'), news('succeeded'))).toBe(true);
+    expect(contradictsFinal(refund('submitted'), news('succeeded'))).toBe(false);
+  });
+});
+
+describe('time and people', () => {
+  test('the limit runs from the first send, once', () => {
+    const accepted = moved(decideAnswer(refund('sending'), { kind: 'news', news: news('pending') }, at()));
+    expect(accepted.set).toMatchObject({ sent_at: T0, review_at: later(240 * HOUR) });
+    const again = moved(
+      decideAnswer(
+        refund('sending', { sentAt: T0 }),
+        { kind: 'news', news: news('pending') },
+        at(later(HOUR)),
+      ),
+    );
+    expect(again.set).not.toHaveProperty('review_at');
+    expect(decideOverdue(refund('submitted'), at())).toMatchObject({ to: 'manual_review' });
+  });
+
+  test('only what was certainly never sent may be cancelled', () => {
+    expect(mayCancel(refund('queued'))).toBe(true);
+    expect(mayCancel(refund('awaiting_approval', { keyUsedAt: null }))).toBe(true);
+    expect(mayCancel(refund('queued', { keyUsedAt: T0, unanswered: 1 }))).toBe(false);
+    for (const state of STATE_NAMES.filter((s) => s !== 'queued' && s !== 'awaiting_approval')) {
+      expect(mayCancel(refund(state))).toBe(false);
+    }
+  });
+
+  test('a person’s word carries the evidence and is told', () => {
+    const word = {
+      outcome: 'succeeded',
+      evidence: 'Seen in the settlement file.',
+      arn: '1'.repeat(23),
+      gatewayRefundId: null,
+    } as const;
+    expect(decideResolution(refund('manual_review'), word, at())).toMatchObject({
+      to: 'succeeded',
+      evidence: { statement: 'Seen in the settlement file.' },
+      notify: ['ORDER_REFUNDED', 'REFUND_ARN_CAPTURED'],
+    });
+  });
+});
+
+test('whatever state, answer, look or news: the move is allowed, and final is what has no next look', () => {
+  const word = fc.constantFrom<RefundNews['status']>(
+    'pending',
+    'waiting_for_funds',
+    'succeeded',
+    'failed',
+    'reversed',
+  );
+  const anyNews = fc
+    .record({
+      status: word,
+      id: fc.option(fc.constant('rf_2')),
+      arn: fc.option(fc.constant('123')),
+      ms: fc.option(fc.nat(10_000)),
+    })
+    .map((n) =>
+      news(n.status, { gatewayRefundId: n.id, arn: n.arn, at: n.ms === null ? null : later(n.ms) }),
+    );
+  const base = { evidence: {} };
+  const answer = fc.oneof(
+    anyNews.map((n): CreateAnswer => ({ kind: 'news', news: n })),
+    fc.constantFrom<CreateAnswer>(
+      { kind: 'refused', errorCode: null, errorMessage: 'no', ...base },
+      { kind: 'no_funds', errorMessage: 'low', ...base },
+      { kind: 'busy', retryAfterMs: 5, ...base },
+      { kind: 'misconfigured', errorMessage: 'key', ...base },
+      { kind: 'not_sent', why: 'dns', ...base },
+      { kind: 'unknown', why: 'timeout', ...base },
+    ),
+  );
+  const look = fc.oneof(
+    anyNews.map((n): LookAnswer => ({ kind: 'news', news: n })),
+    fc.constantFrom<LookAnswer>({ kind: 'absent', ...base }, { kind: 'no_answer', why: 'timeout', ...base }),
+  );
+  const someRefund = fc
+    .record({
+      state: fc.constantFrom(...STATE_NAMES),
+      unanswered: fc.nat(4),
+      absences: fc.nat(3),
+      gatewayMs: fc.option(fc.nat(10_000)),
+      hours: fc.nat(30),
+    })
+    .map((r) => ({
+      refund: refund(r.state, {
+        unanswered: r.unanswered,
+        absences: r.absences,
+        gatewayAt: r.gatewayMs === null ? null : later(r.gatewayMs),
+      }),
+      at: at(later(r.hours * HOUR)),
+    }));
+  const judge = (before: Refund, decision: Decision | LookLater) => {
+    if ('lookLater' in decision) return;
+    if (decision.to !== before.state) expect(mayMove(before.state, decision.to)).toBe(true);
+    const nextLook = decision.set.next_look_at === undefined ? before.nextLookAt : decision.set.next_look_at;
+    expect(nextLook === null).toBe(STATES[decision.to].final);
+    // A public change is told, always and only by its own event.
+    const told = decision.notify.filter((name) => name !== 'REFUND_ARN_CAPTURED');
+    const changed = STATES[before.state].public !== STATES[decision.to].public;
+    expect(told.length).toBe(changed && STATES[decision.to].public !== 'PENDING' ? 1 : 0);
+  };
+  fc.assert(
+    fc.property(someRefund, answer, look, anyNews, ({ refund: r, at: c }, a, l, n) => {
+      judge(r, decideAnswer(r, a, c));
+      judge(r, decideLook(r, l, c));
+      judge(r, decideNews(r, n, c));
+    }),
+    { numRuns: 2_000 },
+  );
+});
