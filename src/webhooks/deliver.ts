@@ -1,0 +1,323 @@
+import { createHash } from 'node:crypto';
+import { type Clock, plusMs } from '../lib/clock.ts';
+import { type Database, sqlState } from '../lib/db.ts';
+import { newId } from '../lib/ids.ts';
+import type { Logger } from '../lib/log.ts';
+import { createLoop, type Loop } from '../lib/loop.ts';
+import type { Vault } from '../lib/vault.ts';
+import {
+  type EndpointNews,
+  noteHealth,
+  type OpenEndpoint,
+  openEndpoints,
+  openFirstEndpoints,
+  readSubscriptions,
+  retireEndpoints,
+} from './endpoints.ts';
+import { DEFAULT_WEBHOOK_EVENTS } from './events.ts';
+import type { GivenUpBecause } from './outcomes.ts';
+import { RETIRE_AFTER_FAILURES, RETIRE_AFTER_MS, retryDelayMs } from './schedule.ts';
+import { eventIdOf, TRY_TIMEOUT_MS, type TryResult, type WebhookSender, type WebhookTarget } from './send.ts';
+import {
+  type ClaimedDelivery,
+  claimDue,
+  type FinishedTry,
+  giveUpClaimed,
+  giveUpLane,
+  insertDeliveries,
+  markSpread,
+  type NewDelivery,
+  type NotificationToSpread,
+  recordTries,
+  takeNotifications,
+} from './store.ts';
+
+/**
+ * The order object of the API as it is now, and the order's event sequence number that it shows, read together.
+ * Null where the order does not exist.
+ */
+export type RenderOrder = (
+  merchantId: string,
+  orderId: string,
+) => Promise<{ readonly order: unknown; readonly sequence: number } | null>;
+
+export interface DelivererDeps {
+  readonly db: Database;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly log: Logger;
+  readonly vault: Vault;
+  readonly sender: WebhookSender;
+  readonly renderOrder: RenderOrder;
+}
+
+const IDLE_MS = 500;
+const SPREAD_SLICE = 500;
+const RECORD_SLICE = 200;
+/** Tries at once in this process: to one address, and in all. */
+export const PER_LANE = 8;
+const IN_ALL = 256;
+/** Well past the longest try: a lease that runs out means that its worker is gone. */
+export const LEASE_MS = 4 * TRY_TIMEOUT_MS;
+
+/**
+ * The loop that tells merchants: spreads notifications over the endpoints that want them, and tries what is due. The
+ * order is read when a try begins, and one address has at most one try of an order under way, so what is delivered
+ * last is the state that is true (invariant 7). Any number of these loops may run on one database.
+ */
+export function createDeliverer(deps: DelivererDeps): Loop {
+  const running = new Set<Promise<void>>();
+  const busy = new Map<string, number>();
+  const record = grouped((finished: FinishedTry[]) => recordAndJudge(deps, finished));
+
+  async function tick(): Promise<boolean> {
+    const spread = await spreadSlice(deps);
+    const claimed = await claim();
+    return spread === SPREAD_SLICE || claimed > 0;
+  }
+
+  async function claim(): Promise<number> {
+    if (running.size >= IN_ALL) return 0;
+    const now = deps.clock.now();
+    const tryId = newId();
+    const claimed = await claimDue(deps.db, {
+      now,
+      leaseUntil: plusMs(now, LEASE_MS),
+      tryId,
+      busy,
+      perLane: PER_LANE,
+      limit: IN_ALL - running.size,
+    }).catch(nothingWhenBeaten);
+    if (claimed.length === 0) return 0;
+    const targets = await readTargets(deps, claimed);
+    for (const delivery of claimed) track(delivery, deliver(delivery, targets(delivery), tryId));
+    return claimed.length;
+  }
+
+  async function deliver(
+    delivery: ClaimedDelivery,
+    target: WebhookTarget | GivenUpBecause,
+    tryId: string,
+  ): Promise<void> {
+    const giveUp = (why: GivenUpBecause) =>
+      giveUpClaimed(deps.db, [delivery], { tryId, why, now: deps.clock.now() });
+    if (typeof target === 'string') return giveUp(target);
+    const claimedAtMs = performance.now();
+    const rendered = await deps.renderOrder(delivery.merchantId, delivery.orderId);
+    if (rendered === null) return giveUp('order_missing');
+    // Too late to be sure that the try ends before another worker may begin the next.
+    if (performance.now() - claimedAtMs > LEASE_MS / 2)
+      throw new Error('the order could not be read in time');
+    const result = await deps.sender.send(target, {
+      eventId: eventIdOf(delivery.notificationId),
+      eventName: delivery.eventName,
+      createdAt: delivery.createdAt,
+      ...rendered,
+    });
+    await record({ delivery, tryId, result, ...fateOf(delivery, result, deps.random()) });
+  }
+
+  function track(delivery: ClaimedDelivery, work: Promise<void>): void {
+    busy.set(delivery.lane, (busy.get(delivery.lane) ?? 0) + 1);
+    const done: Promise<void> = work
+      .catch((error: unknown) => {
+        // Its lease runs out, and it is tried again.
+        deps.log.error({ err: error, delivery_id: delivery.deliveryId }, 'a webhook delivery failed in here');
+      })
+      .finally(() => {
+        const left = busy.get(delivery.lane)! - 1;
+        if (left > 0) busy.set(delivery.lane, left);
+        else busy.delete(delivery.lane);
+        running.delete(done);
+        loop.wake();
+      });
+    running.add(done);
+  }
+
+  const loop = createLoop({
+    name: 'webhooks',
+    log: deps.log,
+    idleMs: IDLE_MS,
+    tick,
+    drain: async () => {
+      while (running.size > 0) await Promise.all(running);
+    },
+  });
+  return loop;
+}
+
+// Spreading ---------------------------------------------------------------------------------------------
+
+/** Turns one slice of notifications into deliveries, and says how many notifications it took. */
+async function spreadSlice(deps: DelivererDeps): Promise<number> {
+  const now = deps.clock.now();
+  return deps.db.transaction(async (tx) => {
+    const notifications = await takeNotifications(tx, now, SPREAD_SLICE);
+    if (notifications.length === 0) return 0;
+    const subscriptions = Map.groupBy(
+      await readSubscriptions(tx, [...new Set(notifications.map((n) => n.merchantId))]),
+      (subscription) => subscription.merchantId,
+    );
+    const deliveries = notifications.flatMap((n) => spread(n, subscriptions.get(n.merchantId) ?? []));
+    if (deliveries.length > 0) await insertDeliveries(tx, deliveries, now);
+    await markSpread(tx, notifications);
+    return notifications.length;
+  });
+}
+
+type Subscription = Awaited<ReturnType<typeof readSubscriptions>>[number];
+
+function spread(notification: NotificationToSpread, subscriptions: readonly Subscription[]): NewDelivery[] {
+  const { orderUrl, spreadAt, ...told } = notification;
+  const delivery = (endpointId: string | null, url: string | null, lane: string): NewDelivery => ({
+    ...told,
+    deliveryId: newId(),
+    endpointId,
+    orderUrl: url,
+    lane,
+    nextTryAt: spreadAt,
+  });
+  const wanted = ({ events }: Pick<Subscription, 'events'>) =>
+    (events ?? DEFAULT_WEBHOOK_EVENTS).includes(told.eventName);
+  if (orderUrl !== null) {
+    const first = subscriptions[0] ?? { events: null };
+    return wanted(first) ? [delivery(null, orderUrl, laneOf(told.merchantId, orderUrl))] : [];
+  }
+  return subscriptions
+    .filter((s) => s.enabled && s.createdAt <= told.createdAt && wanted(s))
+    .map(({ endpointId }) => delivery(endpointId, null, endpointId));
+}
+
+/** The URLs of one merchant's orders at one host take turns together, apart from the merchant's endpoints. */
+function laneOf(merchantId: string, url: string): string {
+  const host = URL.canParse(url) ? new URL(url).origin : '';
+  const hex = createHash('sha256').update(`${merchantId} ${host}`).digest('hex');
+  return hex.slice(0, 32).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+}
+
+// Trying ------------------------------------------------------------------------------------------------
+
+const UNIQUE_VIOLATION = '23505';
+const DEADLOCK = '40P01';
+
+/** Another worker took a delivery of the same order for the same address at the same moment: the next tick sees it. */
+function nothingWhenBeaten(error: unknown): ClaimedDelivery[] {
+  const state = sqlState(error);
+  if (state === UNIQUE_VIOLATION || state === DEADLOCK) return [];
+  throw error;
+}
+
+async function readTargets(
+  deps: DelivererDeps,
+  claimed: readonly ClaimedDelivery[],
+): Promise<(delivery: ClaimedDelivery) => WebhookTarget | GivenUpBecause> {
+  const endpointIds = new Set(claimed.flatMap((d) => d.endpointId ?? []));
+  const merchantIds = new Set(claimed.flatMap((d) => (d.orderUrl === null ? [] : d.merchantId)));
+  const none = new Map<string, OpenEndpoint>();
+  const [byId, first] = await Promise.all([
+    endpointIds.size > 0 ? openEndpoints(deps, [...endpointIds]) : none,
+    merchantIds.size > 0 ? openFirstEndpoints(deps, [...merchantIds]) : none,
+  ]);
+  return (delivery) => {
+    if (delivery.orderUrl !== null) return targetOfOrder(delivery.orderUrl, first.get(delivery.merchantId));
+    const endpoint = byId.get(delivery.endpointId!);
+    if (!endpoint) return 'endpoint_removed';
+    return endpoint.enabled ? endpoint.target : 'endpoint_disabled';
+  };
+}
+
+/**
+ * An order's own URL gets the user name and password of the merchant's first endpoint (contract section 6.1) and its
+ * signature, but not its custom headers: they may be keys to that one host.
+ */
+function targetOfOrder(url: string, first: OpenEndpoint | undefined): WebhookTarget {
+  const { username = null, password = null } = first?.target.credentials ?? {};
+  return { url, credentials: { username, password, headers: {} }, secrets: first?.target.secrets ?? [] };
+}
+
+/** What becomes of a delivery after a try. */
+function fateOf(
+  delivery: ClaimedDelivery,
+  result: TryResult,
+  random: number,
+): Pick<FinishedTry, 'state' | 'nextTryAt'> {
+  if (result.outcome === 'acknowledged') return { state: 'delivered', nextTryAt: null };
+  const delayMs = result.outcome === 'bad_url' ? null : retryDelayMs(delivery.roundTries + 1, random);
+  if (delayMs === null) return { state: 'given_up', nextTryAt: null };
+  return { state: 'pending', nextTryAt: plusMs(result.at, result.durationMs + delayMs) };
+}
+
+// Recording ---------------------------------------------------------------------------------------------
+
+async function recordAndJudge(deps: DelivererDeps, finished: readonly FinishedTry[]): Promise<void> {
+  const now = deps.clock.now();
+  await recordTries(deps.db, finished, now);
+  const news = newsOf(finished);
+  if (news.length === 0) return;
+  await noteHealth(deps.db, news);
+  const failing = news.filter((n) => n.failures > 0).map((n) => n.endpointId);
+  if (failing.length === 0) return;
+  const retired = await retireEndpoints(deps.db, {
+    endpointIds: failing,
+    failingSince: plusMs(now, -RETIRE_AFTER_MS),
+    failures: RETIRE_AFTER_FAILURES,
+    now,
+  });
+  for (const { endpointId, merchantId, reason } of retired) {
+    await giveUpLane(deps.db, endpointId, 'endpoint_disabled', now);
+    deps.log.warn(
+      { endpoint_id: endpointId, merchant_id: merchantId, reason },
+      'a webhook endpoint is retired',
+    );
+  }
+}
+
+function newsOf(finished: readonly FinishedTry[]): EndpointNews[] {
+  const byEndpoint = Map.groupBy(
+    finished.filter(({ delivery }) => delivery.endpointId !== null),
+    ({ delivery }) => delivery.endpointId!,
+  );
+  return [...byEndpoint].map(([endpointId, tries]) => {
+    const lastSuccess = tries.findLastIndex(({ result }) => result.outcome === 'acknowledged');
+    const lastFailure = tries.findLast(({ result }) => result.outcome !== 'acknowledged');
+    return {
+      endpointId,
+      acknowledged: lastSuccess >= 0,
+      failures: tries.length - 1 - lastSuccess,
+      lastFailure: lastFailure?.result.outcome ?? null,
+      at: tries.at(-1)!.result.at,
+    };
+  });
+}
+
+/**
+ * Lets items that come while a write is under way share the next one. Where a shared write fails, each item is
+ * written alone, so that none fails for its neighbour's sake.
+ */
+function grouped<Item>(write: (items: Item[]) => Promise<void>): (item: Item) => Promise<void> {
+  const waiting: { item: Item; settle: (outcome: Promise<void>) => void }[] = [];
+  let writing = false;
+  async function drain(): Promise<void> {
+    writing = true;
+    while (waiting.length > 0) {
+      const slice = waiting.splice(0, RECORD_SLICE);
+      try {
+        await write(slice.map(({ item }) => item));
+        for (const { settle } of slice) settle(Promise.resolve());
+      } catch {
+        for (const { item, settle } of slice) {
+          const alone = write([item]);
+          settle(alone);
+          await alone.catch(() => undefined);
+        }
+      }
+    }
+    writing = false;
+  }
+  return (item) =>
+    new Promise((resolve) => {
+      waiting.push({ item, settle: resolve });
+      if (!writing) void drain();
+    });
+}

@@ -1,0 +1,411 @@
+import type { Queryable } from '../lib/db.ts';
+import type { GivenUpBecause, TryOutcome } from './outcomes.ts';
+import type { TryResult } from './send.ts';
+
+/** Every statement on notifications, deliveries and their tries. */
+
+export type DeliveryState = 'pending' | 'delivered' | 'given_up';
+
+export const DELIVERY_STATES: readonly DeliveryState[] = ['pending', 'delivered', 'given_up'];
+
+/** One notification on its way to one address. */
+export interface Delivery {
+  readonly merchantId: string;
+  readonly orderId: string;
+  readonly deliveryId: string;
+  readonly notificationId: string;
+  readonly eventName: string;
+  readonly refundId: string | null;
+  /** Null where it goes to the order's own URL. */
+  readonly endpointId: string | null;
+  readonly orderUrl: string | null;
+  readonly state: DeliveryState;
+  readonly tries: number;
+  readonly nextTryAt: Date | null;
+  readonly lastOutcome: TryOutcome | GivenUpBecause | null;
+  readonly lastStatus: number | null;
+  readonly deliveredAt: Date | null;
+  /** When the event happened. */
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+}
+
+const DELIVERY = `
+  merchant_id as "merchantId", order_id as "orderId", delivery_id as "deliveryId",
+  notification_id as "notificationId", event_name as "eventName", refund_id as "refundId",
+  endpoint_id as "endpointId", order_url as "orderUrl", state, tries, next_try_at as "nextTryAt",
+  last_outcome as "lastOutcome", last_status as "lastStatus", delivered_at as "deliveredAt",
+  created_at as "createdAt", updated_at as "updatedAt"`;
+
+// Spreading ---------------------------------------------------------------------------------------------
+
+export interface Notification {
+  readonly merchantId: string;
+  readonly orderId: string;
+  readonly notificationId: string;
+  readonly eventName: string;
+  readonly refundId: string | null;
+  readonly createdAt: Date;
+}
+
+export interface NotificationToSpread extends Notification {
+  readonly spreadAt: Date;
+  /** `metadata.webhook_url` of the order. */
+  readonly orderUrl: string | null;
+}
+
+/** Takes what is to be spread, for the rest of the transaction. */
+export async function takeNotifications(
+  tx: Queryable,
+  now: Date,
+  limit: number,
+): Promise<NotificationToSpread[]> {
+  return tx.query(
+    `select n.merchant_id as "merchantId", n.order_id as "orderId", n.notification_id as "notificationId",
+       n.event_name as "eventName", n.refund_id as "refundId", n.created_at as "createdAt",
+       n.spread_at as "spreadAt", nullif(o.metadata ->> 'webhook_url', '') as "orderUrl"
+     from notifications n
+     join orders o on o.merchant_id = n.merchant_id and o.order_id = n.order_id
+     where n.spread_at <= $1 order by n.spread_at, n.event_seq limit $2
+     for update of n skip locked`,
+    [now, limit],
+  );
+}
+
+export async function markSpread(tx: Queryable, notifications: readonly Notification[]): Promise<void> {
+  await tx.query(
+    `update notifications n set spread_at = null
+     from unnest($1::text[], $2::text[], $3::uuid[]) as s(merchant_id, order_id, notification_id)
+     where n.merchant_id = s.merchant_id and n.order_id = s.order_id and n.notification_id = s.notification_id`,
+    [
+      notifications.map((n) => n.merchantId),
+      notifications.map((n) => n.orderId),
+      notifications.map((n) => n.notificationId),
+    ],
+  );
+}
+
+export interface NewDelivery extends Notification {
+  readonly deliveryId: string;
+  readonly endpointId: string | null;
+  readonly orderUrl: string | null;
+  readonly lane: string;
+  readonly nextTryAt: Date;
+}
+
+/** A notification that already goes to a lane is left alone. */
+export async function insertDeliveries(
+  db: Queryable,
+  deliveries: readonly NewDelivery[],
+  now: Date,
+): Promise<void> {
+  await db.query(
+    `insert into deliveries (merchant_id, order_id, delivery_id, notification_id, event_name, refund_id,
+       endpoint_id, order_url, lane, state, next_try_at, created_at, updated_at)
+     select "merchantId", "orderId", "deliveryId", "notificationId", "eventName", "refundId",
+       "endpointId", "orderUrl", lane, 'pending', "nextTryAt", "createdAt", $2
+     from jsonb_to_recordset($1) as d("merchantId" text, "orderId" text, "deliveryId" uuid,
+       "notificationId" uuid, "eventName" text, "refundId" uuid, "endpointId" uuid, "orderUrl" text,
+       lane uuid, "nextTryAt" timestamptz, "createdAt" timestamptz)
+     on conflict (merchant_id, order_id, notification_id, lane) do nothing`,
+    [JSON.stringify(deliveries), now],
+  );
+}
+
+// Trying ------------------------------------------------------------------------------------------------
+
+export interface ClaimedDelivery extends Notification {
+  readonly deliveryId: string;
+  readonly endpointId: string | null;
+  readonly orderUrl: string | null;
+  readonly lane: string;
+  readonly roundTries: number;
+}
+
+/**
+ * Takes due deliveries for one try each, until `leaseUntil`. Every lane with something due gets its turn before any
+ * gets a second one, and none more than `perLane`, less what `busy` says it has under way here. Of an order, only
+ * the first due delivery to an address is taken, and none while another is under way there (invariant 7).
+ */
+export async function claimDue(
+  db: Queryable,
+  input: {
+    readonly now: Date;
+    readonly leaseUntil: Date;
+    readonly tryId: string;
+    readonly busy: ReadonlyMap<string, number>;
+    readonly perLane: number;
+    readonly limit: number;
+  },
+): Promise<ClaimedDelivery[]> {
+  return db.query(
+    `with recursive lanes as (
+       (select lane from deliveries where state = 'pending' order by lane limit 1)
+       union all
+       select (select d.lane from deliveries d where d.state = 'pending' and d.lane > l.lane
+               order by d.lane limit 1)
+       from lanes l where l.lane is not null
+     ), taken as materialized (
+       select c.*, row_number() over (partition by c.lane order by c.next_try_at, c.delivery_id) as turn
+       from lanes l
+       left join unnest($4::uuid[], $5::integer[]) as b(lane, under_way) on b.lane = l.lane
+       cross join lateral (
+         select d.merchant_id, d.order_id, d.delivery_id, d.lane, d.next_try_at
+         from deliveries d
+         where d.lane = l.lane and d.state = 'pending' and d.next_try_at <= $1
+           and not exists (
+             select 1 from deliveries o
+             where o.merchant_id = d.merchant_id and o.order_id = d.order_id and o.lane = d.lane
+               and o.state = 'pending' and o.delivery_id <> d.delivery_id
+               and (o.try_id is not null or (o.next_try_at, o.delivery_id) < (d.next_try_at, d.delivery_id)))
+         order by d.next_try_at
+         limit greatest($6::integer - coalesce(b.under_way, 0), 0)
+         for update skip locked) c
+     ), chosen as (
+       select * from taken order by turn, next_try_at limit $7
+     )
+     update deliveries d set try_id = $3, next_try_at = $2, updated_at = $1
+     from chosen c
+     where d.merchant_id = c.merchant_id and d.order_id = c.order_id and d.delivery_id = c.delivery_id
+     returning d.merchant_id as "merchantId", d.order_id as "orderId", d.delivery_id as "deliveryId",
+       d.notification_id as "notificationId", d.event_name as "eventName", d.refund_id as "refundId",
+       d.created_at as "createdAt", d.endpoint_id as "endpointId", d.order_url as "orderUrl", d.lane,
+       d.round_tries as "roundTries"`,
+    [
+      input.now,
+      input.leaseUntil,
+      input.tryId,
+      [...input.busy.keys()],
+      [...input.busy.values()],
+      input.perLane,
+      input.limit,
+    ],
+  );
+}
+
+/** What a try came to, and what becomes of its delivery. */
+export interface FinishedTry {
+  readonly delivery: Pick<ClaimedDelivery, 'merchantId' | 'orderId' | 'deliveryId' | 'endpointId'>;
+  readonly tryId: string;
+  readonly result: TryResult;
+  readonly state: DeliveryState;
+  readonly nextTryAt: Date | null;
+}
+
+/**
+ * Writes finished tries. One whose lease had run out, so that the delivery is in other hands, is logged and changes
+ * nothing else. May be repeated.
+ */
+export async function recordTries(db: Queryable, finished: readonly FinishedTry[], now: Date): Promise<void> {
+  const items = finished.map(({ delivery, tryId, result, state, nextTryAt }) => ({
+    merchantId: delivery.merchantId,
+    orderId: delivery.orderId,
+    deliveryId: delivery.deliveryId,
+    tryId,
+    state,
+    nextTryAt,
+    ...result,
+    requestSha256: result.requestSha256.toString('hex'),
+  }));
+  await db.query(
+    `with finished as (
+       select * from jsonb_to_recordset($1) as f("merchantId" text, "orderId" text, "deliveryId" uuid, "tryId" uuid,
+         state text, "nextTryAt" timestamptz, at timestamptz, "durationMs" integer, url text, outcome text,
+         detail text, status integer, "responseExcerpt" text, sequence bigint, "requestBytes" integer,
+         "requestSha256" text)
+     ), moved as (
+       update deliveries d set state = f.state, next_try_at = f."nextTryAt", try_id = null, tries = d.tries + 1,
+         round_tries = d.round_tries + 1, last_outcome = f.outcome, last_status = f.status, updated_at = $2,
+         delivered_at = case when f.state = 'delivered' then f.at else d.delivered_at end
+       from finished f
+       where d.merchant_id = f."merchantId" and d.order_id = f."orderId" and d.delivery_id = f."deliveryId"
+         and d.try_id = f."tryId"
+     )
+     insert into delivery_tries (merchant_id, order_id, delivery_id, try_id, at, duration_ms, url, outcome, detail,
+       status, response_excerpt, sequence, request_bytes, request_sha256)
+     select "merchantId", "orderId", "deliveryId", "tryId", at, "durationMs", url, outcome, detail, status,
+       "responseExcerpt", sequence, "requestBytes", decode("requestSha256", 'hex')
+     from finished
+     on conflict do nothing`,
+    [JSON.stringify(items), now],
+  );
+}
+
+/** Ends deliveries that were claimed under `tryId` and cannot be tried. */
+export async function giveUpClaimed(
+  db: Queryable,
+  claimed: readonly Pick<ClaimedDelivery, 'merchantId' | 'orderId' | 'deliveryId'>[],
+  input: { readonly tryId: string; readonly why: GivenUpBecause; readonly now: Date },
+): Promise<void> {
+  await db.query(
+    `update deliveries d set state = 'given_up', next_try_at = null, try_id = null, last_outcome = $5,
+       last_status = null, updated_at = $6
+     from unnest($1::text[], $2::text[], $3::uuid[]) as c(merchant_id, order_id, delivery_id)
+     where d.merchant_id = c.merchant_id and d.order_id = c.order_id and d.delivery_id = c.delivery_id
+       and d.try_id = $4`,
+    [
+      claimed.map((d) => d.merchantId),
+      claimed.map((d) => d.orderId),
+      claimed.map((d) => d.deliveryId),
+      input.tryId,
+      input.why,
+      input.now,
+    ],
+  );
+}
+
+/** Ends all that waits for an endpoint; what is under way ends by itself. */
+export async function giveUpLane(db: Queryable, lane: string, why: GivenUpBecause, now: Date): Promise<void> {
+  await db.query(
+    `update deliveries set state = 'given_up', next_try_at = null, last_outcome = $2, last_status = null,
+       updated_at = $3
+     where lane = $1 and state = 'pending' and try_id is null`,
+    [lane, why, now],
+  );
+}
+
+// Reading -----------------------------------------------------------------------------------------------
+
+export interface DeliveryFilter {
+  readonly endpointId?: string | undefined;
+  readonly orderId?: string | undefined;
+  readonly refundId?: string | undefined;
+  readonly eventName?: string | undefined;
+  readonly state?: DeliveryState | undefined;
+  readonly from?: Date | undefined;
+  readonly before?: Date | undefined;
+  /** The last delivery of the page before. */
+  readonly after?: { readonly createdAt: Date; readonly deliveryId: string } | undefined;
+  readonly limit: number;
+}
+
+/** The merchant's deliveries, newest event first. */
+export async function listDeliveries(
+  db: Queryable,
+  merchantId: string,
+  filter: DeliveryFilter,
+): Promise<Delivery[]> {
+  const params: unknown[] = [merchantId];
+  const where = ['merchant_id = $1'];
+  const add = (condition: (n: number) => string, value: unknown) => {
+    if (value === undefined) return;
+    params.push(value);
+    where.push(condition(params.length));
+  };
+  add((n) => `endpoint_id = $${n}`, filter.endpointId);
+  add(
+    (n) =>
+      `order_id = (select order_id from orders where merchant_id = $1 and lower(order_id) = lower($${n}))`,
+    filter.orderId,
+  );
+  add((n) => `refund_id = $${n}`, filter.refundId);
+  add((n) => `event_name = $${n}`, filter.eventName);
+  add((n) => `state = $${n}`, filter.state);
+  add((n) => `created_at >= $${n}`, filter.from);
+  add((n) => `created_at < $${n}`, filter.before);
+  if (filter.after) {
+    params.push(filter.after.createdAt, filter.after.deliveryId);
+    where.push(`(created_at, delivery_id) < ($${params.length - 1}, $${params.length})`);
+  }
+  params.push(filter.limit);
+  return db.query(
+    `select ${DELIVERY} from deliveries where ${where.join(' and ')}
+     order by created_at desc, delivery_id desc limit $${params.length}`,
+    params,
+  );
+}
+
+/** Null where the merchant has no such delivery (invariant 8). */
+export async function readDelivery(
+  db: Queryable,
+  merchantId: string,
+  deliveryId: string,
+): Promise<Delivery | null> {
+  const [row] = await db.query<Delivery>(
+    `select ${DELIVERY} from deliveries where merchant_id = $1 and delivery_id = $2`,
+    [merchantId, deliveryId],
+  );
+  return row ?? null;
+}
+
+/** Every finished try of a delivery, oldest first. */
+export async function readTries(db: Queryable, delivery: Delivery): Promise<TryResult[]> {
+  return db.query(
+    `select at, duration_ms as "durationMs", url, outcome, detail, status, response_excerpt as "responseExcerpt",
+       sequence, request_bytes as "requestBytes", request_sha256 as "requestSha256"
+     from delivery_tries where merchant_id = $1 and order_id = $2 and delivery_id = $3
+     order by at, try_id`,
+    [delivery.merchantId, delivery.orderId, delivery.deliveryId],
+  );
+}
+
+// Sending again -----------------------------------------------------------------------------------------
+
+/** Makes a delivery due now, at the start of the schedule; one that is under way stays as it is. */
+export async function makeDue(db: Queryable, delivery: Delivery, now: Date): Promise<void> {
+  await db.query(
+    `update deliveries set state = 'pending', next_try_at = $4, round_tries = 0, updated_at = $4
+     where merchant_id = $1 and order_id = $2 and delivery_id = $3 and try_id is null`,
+    [delivery.merchantId, delivery.orderId, delivery.deliveryId, now],
+  );
+}
+
+/** What an endpoint was, or might have been, told in a time range. */
+export interface ResendRange {
+  readonly merchantId: string;
+  readonly endpointId: string;
+  readonly eventNames: readonly string[];
+  readonly from: Date;
+  readonly before: Date;
+}
+
+// Orders with a URL of their own are not told to endpoints; what is not spread yet will be anyway.
+const IN_RANGE = `
+  from notifications n
+  join orders o on o.merchant_id = n.merchant_id and o.order_id = n.order_id
+  where n.merchant_id = $1 and n.event_name = any($3) and n.created_at >= $4 and n.created_at < $5
+    and n.spread_at is null and nullif(o.metadata ->> 'webhook_url', '') is null`;
+
+/** How many events the range holds, counted no further than `most`. */
+export async function countInRange(db: Queryable, range: ResendRange, most: number): Promise<number> {
+  const [row] = await db.query<{ count: number }>(
+    `select count(*) from (select $2::uuid ${IN_RANGE} limit $6) counted`,
+    [range.merchantId, range.endpointId, range.eventNames, range.from, range.before, most],
+  );
+  return row!.count;
+}
+
+/** Makes the endpoint's deliveries of the range due now, and says how many. Those under way stay as they are. */
+export async function makeRangeDue(
+  db: Queryable,
+  range: ResendRange,
+  onlyFailed: boolean,
+  now: Date,
+): Promise<number> {
+  const [row] = await db.query<{ count: number }>(
+    `with again as (
+     update deliveries d set state = 'pending', next_try_at = $7, round_tries = 0, updated_at = $7
+     from (select n.merchant_id, n.order_id, n.notification_id ${IN_RANGE}) told
+     where d.merchant_id = told.merchant_id and d.order_id = told.order_id
+       and d.notification_id = told.notification_id and d.lane = $2
+       and d.try_id is null and not ($6 and d.state = 'delivered')
+     returning 1)
+     select count(*) from again`,
+    [range.merchantId, range.endpointId, range.eventNames, range.from, range.before, onlyFailed, now],
+  );
+  return row!.count;
+}
+
+/** Events of the range that were never on their way to the endpoint. */
+export async function readMissing(db: Queryable, range: ResendRange, limit: number): Promise<Notification[]> {
+  return db.query(
+    `select n.merchant_id as "merchantId", n.order_id as "orderId", n.notification_id as "notificationId",
+       n.event_name as "eventName", n.refund_id as "refundId", n.created_at as "createdAt"
+     ${IN_RANGE} and not exists (
+       select 1 from deliveries d
+       where d.merchant_id = n.merchant_id and d.order_id = n.order_id
+         and d.notification_id = n.notification_id and d.lane = $2)
+     order by n.created_at, n.notification_id limit $6`,
+    [range.merchantId, range.endpointId, range.eventNames, range.from, range.before, limit],
+  );
+}
