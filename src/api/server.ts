@@ -1,0 +1,280 @@
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, fastify } from 'fastify';
+import {
+  jsonSchemaTransform,
+  jsonSchemaTransformObject,
+  serializerCompiler,
+  validatorCompiler,
+} from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import { newId } from '../lib/ids.ts';
+import { readJson, unstorableAt } from '../lib/json.ts';
+import { type Authenticate, createAuthenticate } from './auth.ts';
+import type { ApiDeps } from './deps.ts';
+import { answerError, refusal, speaksContract } from './error-answers.ts';
+import { ApiError } from './errors.ts';
+import { accessDenied } from './juspay/errors.ts';
+import { juspayRoutes } from './juspay/routes.ts';
+
+const BODY_BYTES = 1024 * 1024;
+const HEADER_BYTES = 16 * 1024;
+const HEADERS_MS = 15_000;
+const BODY_MS = 30_000;
+const IDLE_SOCKET_MS = 75_000;
+const HEALTH_MS = 2_000;
+
+/**
+ * The HTTP server with every route, not yet listening. `close()` refuses new requests, lets those under way
+ * finish and then resolves. Whatever is sent to it, it answers; a bad request never ends in a 5xx.
+ */
+export async function buildServer(deps: ApiDeps): Promise<FastifyInstance> {
+  const app = fastify({
+    loggerInstance: deps.log as FastifyBaseLogger,
+    disableRequestLogging: true,
+    genReqId: newId,
+    bodyLimit: BODY_BYTES,
+    // Bodies have their own limit below, because a streamed import may rightly take longer.
+    requestTimeout: 0,
+    connectionTimeout: IDLE_SOCKET_MS,
+    keepAliveTimeout: IDLE_SOCKET_MS,
+    http: { maxHeaderSize: HEADER_BYTES, headersTimeout: HEADERS_MS },
+    routerOptions: { maxParamLength: 512 },
+    frameworkErrors: (error, request, reply) => {
+      answerError(error, request, reply);
+    },
+  });
+  app.setErrorHandler(answerError);
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  guardRequests(app);
+  logRequests(app);
+  setSecurityHeaders(app);
+  answerUnknown(app);
+  await serveDocs(app, deps);
+  serveHealth(app, deps);
+
+  await app.register(async (keyed) => {
+    requireKey(keyed, createAuthenticate(deps));
+    await keyed.register(async (juspay) => juspayRoutes(juspay, deps));
+    await keyed.register(async (own) => {
+      readStrictJson(own);
+    });
+  });
+  return app;
+}
+
+/** What is refused before anyone reads it, and the clock on bodies that trickle in. */
+function guardRequests(app: FastifyInstance): void {
+  app.addHook('onRequest', async (request) => {
+    const inContract = speaksContract(request.url);
+    if (/%00/.test(request.url)) throw refusal(inContract, 400, 'bad_url', 'The address holds a NUL byte.');
+    const encoding = request.headers['content-encoding'];
+    if (encoding !== undefined && encoding !== 'identity') {
+      throw refusal(
+        inContract,
+        415,
+        'unsupported_encoding',
+        'Compressed bodies are not read; send it as it is.',
+      );
+    }
+    if (request.routeOptions.config.streaming || !hasBody(request)) return;
+    const tooSlow = setTimeout(() => request.raw.destroy(), BODY_MS).unref();
+    request.raw.once('close', () => clearTimeout(tooSlow));
+  });
+}
+
+function hasBody(request: FastifyRequest): boolean {
+  return (
+    request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined
+  );
+}
+
+/** Lets in callers with a key, in the words of the surface they called; public routes let in everyone. */
+function requireKey(scope: FastifyInstance, authenticate: Authenticate): void {
+  scope.decorateRequest('caller');
+  scope.addHook('onRequest', async (request) => {
+    if (request.routeOptions.config.public) return;
+    const inContract = speaksContract(request.url);
+    const authentication = await authenticate(request, inContract);
+    if (authentication.ok) request.caller = authentication.caller;
+    else if (inContract) throw accessDenied();
+    else {
+      throw new ApiError(
+        401,
+        'unauthorized',
+        "The API key is missing, unknown or revoked, or is not this merchant's.",
+        {
+          field: 'Authorization',
+          accepted: 'Basic base64("<api key>:")',
+        },
+      );
+    }
+  });
+}
+
+/** JSON for /v1: no name twice, nothing that could not be stored. */
+function readStrictJson(scope: FastifyInstance): void {
+  scope.removeContentTypeParser(['application/json', 'text/plain']);
+  scope.addContentTypeParser(
+    'application/json',
+    { parseAs: 'string' },
+    async (_request: FastifyRequest, text: string) => {
+      const reading = readJson(text);
+      if (!reading.ok) {
+        throw new ApiError(400, 'invalid_json', `The body cannot be read as JSON: ${reading.why}.`);
+      }
+      return reading.value;
+    },
+  );
+  scope.addHook('preValidation', async (request) => {
+    for (const part of [request.params, request.query, request.body]) {
+      const field = isPlain(part) ? unstorableAt(part) : null;
+      if (field !== null) {
+        throw new ApiError(400, 'invalid_text', 'Text may not hold NUL bytes or half characters.', { field });
+      }
+    }
+  });
+}
+
+function isPlain(part: unknown): boolean {
+  if (typeof part !== 'object' || part === null) return typeof part === 'string';
+  return Array.isArray(part) || [Object.prototype, null].includes(Object.getPrototypeOf(part));
+}
+
+/** One line for each request: what was asked and what came of it; no query, no headers, no bodies. */
+function logRequests(app: FastifyInstance): void {
+  app.addHook('onResponse', async (request, reply) => {
+    request.log.info(
+      {
+        requestId: request.id,
+        method: request.method,
+        path: request.url.split('?', 1)[0],
+        status: reply.statusCode,
+        ms: Math.round(reply.elapsedTime),
+        merchant: request.caller?.merchantId,
+      },
+      'request',
+    );
+  });
+}
+
+function setSecurityHeaders(app: FastifyInstance): void {
+  app.addHook('onSend', async (request, reply, payload) => {
+    reply.headers({
+      'x-request-id': request.id,
+      'x-content-type-options': 'nosniff',
+      'x-frame-options': 'DENY',
+      'referrer-policy': 'no-referrer',
+      'cross-origin-resource-policy': 'same-origin',
+    });
+    if (!reply.hasHeader('content-security-policy')) {
+      reply.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'");
+    }
+    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store');
+    return payload;
+  });
+}
+
+/** 404 for addresses we do not serve; 405 with Allow, or an answer to OPTIONS, for those we do. */
+function answerUnknown(app: FastifyInstance): void {
+  const served: { readonly path: RegExp; readonly method: string }[] = [];
+  app.addHook('onRoute', (route) => {
+    const path = new RegExp(
+      `^${route.url
+        .replaceAll('.', '\\.')
+        .replace(/:[^/]+/g, '[^/]+')
+        .replace('*', '.*')}$`,
+    );
+    for (const method of [route.method].flat()) served.push({ path, method });
+  });
+  app.setNotFoundHandler(async (request, reply) => {
+    const path = request.url.split('?', 1)[0]!;
+    const methods = [
+      ...new Set(served.filter((route) => route.path.test(path)).map((route) => route.method)),
+    ];
+    if (methods.length > 0) {
+      reply.header('allow', [...methods, 'OPTIONS'].join(', '));
+      if (request.method === 'OPTIONS') return reply.code(204).send();
+    }
+    const [status, code, message] =
+      methods.length > 0
+        ? ([405, 'method_not_allowed', `This address answers ${methods.join(', ')}.`] as const)
+        : ([404, 'not_found', 'There is nothing at this address.'] as const);
+    throw refusal(speaksContract(request.url), status, code, message);
+  });
+}
+
+/** OpenAPI 3.1 from the routes' own schemas, as a page and as a file. The page asks nobody but us. */
+async function serveDocs(app: FastifyInstance, deps: ApiDeps): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Refundry',
+        version: '0.1.0',
+        description:
+          'Refunds in, sent to the payment gateway, followed to the end. The routes without `/v1` are those that ' +
+          "Juspay's merchants already call, in the same words; `/v1` is our own.",
+      },
+      servers: [{ url: deps.settings.publicUrl }],
+      components: {
+        securitySchemes: {
+          apiKey: {
+            type: 'http',
+            scheme: 'basic',
+            description: 'The API key as the user name; no password.',
+          },
+        },
+      },
+      security: [{ apiKey: [] }],
+    },
+    transform: jsonSchemaTransform,
+    transformObject: jsonSchemaTransformObject,
+  });
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP:
+      "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
+      "font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    theme: { title: 'Refundry API' },
+  });
+  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+  app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('/docs'));
+}
+
+const health = z.object({
+  status: z.enum(['ok', 'failing']),
+  database: z.enum(['reachable', 'unreachable']),
+});
+
+/** Whether this process can do its work now: 200 when the database answers, else 503. Needs no key. */
+function serveHealth(app: FastifyInstance, deps: ApiDeps): void {
+  app.get(
+    '/health',
+    {
+      schema: {
+        tags: ['Operation'],
+        summary: 'Whether this process can do its work',
+        security: [],
+        response: { 200: health, 503: health },
+      },
+    },
+    async (_request, reply) => {
+      const reachable = await answersInTime(deps.db.query('select 1'));
+      return reachable
+        ? { status: 'ok' as const, database: 'reachable' as const }
+        : reply.code(503).send({ status: 'failing', database: 'unreachable' });
+    },
+  );
+}
+
+async function answersInTime(work: Promise<unknown>): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => resolve(false), HEALTH_MS);
+  const done = work.then(
+    () => true,
+    () => false,
+  );
+  return Promise.race([done, late]).finally(() => clearTimeout(timer));
+}
