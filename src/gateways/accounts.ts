@@ -190,7 +190,8 @@ export async function readGatewayAccount(
 
 /**
  * Which of a merchant's accounts is meant by a gateway word and, perhaps, an account's id or name. Without one
- * the gateway's only enabled account is taken; `several` means that the caller has to say which.
+ * the gateway's only enabled account is taken, or among several the one named `default`; `several` means that the
+ * caller has to say which.
  */
 export function chooseGatewayAccount(
   accounts: readonly GatewayAccount[],
@@ -202,8 +203,8 @@ export function chooseGatewayAccount(
       account.gateway === gateway &&
       (asked === null ? account.enabled : account.gatewayAccountId === asked || account.name === asked),
   );
-  if (candidates.length > 1) return 'several';
-  return candidates[0] ?? 'none';
+  if (candidates.length <= 1) return candidates[0] ?? 'none';
+  return candidates.find((account) => asked === null && account.name === 'default') ?? 'several';
 }
 
 /** An account ready for use, its credentials in clear. Never logged, never answered. */
