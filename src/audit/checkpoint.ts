@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '../lib/clock.ts';
 import type { Database, Queryable } from '../lib/db.ts';
 import type { Logger } from '../lib/log.ts';
+import { createLoop, type Loop } from '../lib/loop.ts';
 import type { Vault } from '../lib/vault.ts';
 
 /** One order as a checkpoint holds it: its last event then, and that event's hash in hex. */
@@ -22,67 +23,35 @@ export interface SealerDeps {
   readonly log: Logger;
 }
 
-/** Seals what has happened since the last time, once a minute. One runs in every worker; one works at a time. */
-export interface Sealer {
-  start(): void;
-  /** Seals at once instead of at the next minute. */
-  wake(): void;
-  /** Lets a checkpoint in the making be written. */
-  stop(): Promise<void>;
-}
-
 export const SEAL_EVERY_MS = 60_000;
 const ORDERS_PER_CHECKPOINT = 1000;
 
-export function createSealer(deps: SealerDeps): Sealer {
-  let timer: NodeJS.Timeout | null = null;
-  let running: Promise<void> | null = null;
-  let again = false;
-  let stopping = false;
-
-  const run = async () => {
-    do {
-      again = false;
-      await sealEvents(deps, () => stopping).catch((error: unknown) =>
-        deps.log.error({ err: error }, 'sealing the events failed; it is tried again within a minute'),
-      );
-    } while (again && !stopping);
-    running = null;
-  };
-  const wake = () => {
-    if (stopping) return;
-    if (running) again = true;
-    else running = run();
-  };
-  return {
-    start() {
-      timer ??= setInterval(wake, SEAL_EVERY_MS);
-      wake();
-    },
-    wake,
-    async stop() {
-      stopping = true;
-      if (timer) clearInterval(timer);
-      await running;
-    },
-  };
+/** Seals once a minute what has happened since. Every worker has one; one of them works at a time. */
+export function createSealer(deps: SealerDeps): Loop {
+  const loop = createLoop({
+    name: 'sealer',
+    log: deps.log,
+    idleMs: SEAL_EVERY_MS,
+    tick: async () => (await sealEvents(deps)).more,
+  });
+  // Sealing goes by the minute: a checkpoint for each event would be a second, slower log.
+  return { ...loop, wake: () => {} };
 }
 
 /**
- * Writes checkpoints until every order that had changed is sealed, and returns how many orders were. Orders
- * that are being changed at this moment are left for the next time, as is everything while another process is
- * at it.
+ * Writes at most one checkpoint for each merchant, and says how many orders were sealed and whether more may
+ * wait. Orders that are being changed at this moment are left for the next time, as is everything while another
+ * process is at it.
  */
-export async function sealEvents(deps: SealerDeps, stopping: () => boolean = () => false): Promise<number> {
-  let sealed = 0;
+export async function sealEvents(deps: SealerDeps): Promise<{ orders: number; more: boolean }> {
+  let orders = 0;
+  let more = false;
   for (const merchantId of await readUnsealedMerchants(deps.db)) {
-    let slice: number;
-    do {
-      slice = stopping() ? 0 : await sealSlice(deps, merchantId);
-      sealed += slice;
-    } while (slice === ORDERS_PER_CHECKPOINT);
+    const sealed = await sealSlice(deps, merchantId);
+    orders += sealed;
+    more ||= sealed === ORDERS_PER_CHECKPOINT;
   }
-  return sealed;
+  return { orders, more };
 }
 
 /**

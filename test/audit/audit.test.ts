@@ -342,20 +342,34 @@ describe('sealing', () => {
   });
 
   test('goes on while refunds are recorded, and nothing looks tampered with', async () => {
-    const sealer = createSealer({ db: fresh.db, clock: systemClock, vault, log });
-    sealer.start();
-    for (let n = 0; n < 10; n++) {
-      sealer.wake();
-      await Promise.all(['ada', 'bob'].map((merchantId) => refundedOrder(merchantId, `N-${n}`)));
+    const traffic = (async () => {
+      for (let n = 0; n < 20; n++) {
+        await Promise.all(['ada', 'bob'].map((merchantId) => refundedOrder(merchantId, `N-${n}`)));
+      }
+      return 'over';
+    })();
+    let state: string;
+    do {
+      await seal();
       expect(await faults()).toEqual([]);
-    }
-    await sealer.stop();
+      state = await Promise.race([traffic, 'going on']);
+    } while (state !== 'over');
     await seal();
     expect(await faults()).toEqual([]);
     const [left] = await fresh.db.query<{ n: number }>(
       'select count(*) as n from orders where sealed_seq < event_seq',
     );
     expect(left!.n).toBe(0);
+  });
+
+  test('starts by itself in a worker, and is not hurried by every event', async () => {
+    const sealer = createSealer({ db: fresh.db, clock: systemClock, vault, log });
+    sealer.start();
+    await expect.poll(() => newestNo(), { timeout: 30_000 }).toBe(1);
+    await refundedOrder('ada', 'C-1');
+    sealer.wake();
+    await sealer.stop();
+    expect(await newestNo()).toBe(1);
   });
 });
 
@@ -422,8 +436,13 @@ async function sentences(): Promise<string[]> {
   return (await faults()).map((fault) => fault.sentence);
 }
 
-function seal(): Promise<number> {
-  return sealEvents({ db: fresh.db, clock: systemClock, vault, log });
+async function seal(): Promise<number> {
+  const { orders, more } = await sealEvents({ db: fresh.db, clock: systemClock, vault, log });
+  return more ? orders + (await seal()) : orders;
+}
+
+async function newestNo(): Promise<number | undefined> {
+  return (await verifyAudit(fresh.db, vault, { merchantId: 'ada' })).newest[0]?.checkpointNo;
 }
 
 /** One statement with every trigger and foreign key switched off, as only a superuser can. */
