@@ -113,9 +113,12 @@ function isSuccess(status: number): boolean {
   return status >= 200 && status <= 299;
 }
 
-/** A 4xx with the gateway's own error says no; 408, 409 and 499 say that it has not come to an answer. */
+/** Time-outs, "in progress" and "failed behind me" (424, which Stripe uses): it has not come to an answer. */
+const UNDECIDED = new Set([408, 409, 424, 425, 499]);
+
+/** A 4xx with the gateway's own error says no. */
 function saysNo(status: number): boolean {
-  return status >= 400 && status <= 499 && status !== 408 && status !== 409 && status !== 499;
+  return status >= 400 && status <= 499 && !UNDECIDED.has(status);
 }
 
 /** JSON that is declared as JSON: a proxy's page that happens to parse is not the gateway's word. */
