@@ -183,3 +183,10 @@ begin
     from judged j left join agreed a on a.idx = j.idx;
   end loop;
 end $$;
+
+-- For the lists of orders: each filter that is offered finds its orders newest first.
+create index orders_by_status on orders (merchant_id, status, created_at desc, order_id);
+create index orders_by_email on orders (merchant_id, lower(customer_email), created_at desc)
+  where customer_email is not null;
+create index orders_by_phone on orders (merchant_id, customer_phone, created_at desc)
+  where customer_phone is not null;

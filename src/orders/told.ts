@@ -55,6 +55,7 @@ export interface ToldTransaction {
 /** Why one was not recorded: a stable word, a sentence, and where it applies which field and what it may be. */
 export interface TransactionRefusal {
   readonly code:
+    | 'unreadable_line'
     | 'not_an_object'
     | 'missing_field'
     | 'unknown_field'
@@ -129,7 +130,7 @@ const FIELDS: Readonly<Record<FieldName, FieldRule>> = {
   offer_discount: AMOUNT,
   charged_at: {
     pattern: /^/,
-    accepted: 'a time with its zone, not in the future, such as 2026-03-31T09:30:00Z',
+    accepted: 'a time with its zone, since 1970 and not in the future, such as 2026-03-31T09:30:00Z',
   },
   customer_id: text(128),
   customer_email: freeText(254),
@@ -272,7 +273,7 @@ function mayTime(given: Given, field: 'charged_at', now: Date): Date | null {
   if (written === null) return null;
   if (!ISO_TIME.safeParse(written).success) throw invalid(field, written);
   const time = new Date(written);
-  if (time.getTime() > now.getTime() + CLOCK_SKEW_MS) throw invalid(field, written);
+  if (time.getTime() < 0 || time.getTime() > now.getTime() + CLOCK_SKEW_MS) throw invalid(field, written);
   return time;
 }
 

@@ -1,0 +1,251 @@
+import { Readable } from 'node:stream';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import type { Cause } from '../../audit/events.ts';
+import { readJson } from '../../lib/json.ts';
+import { type Line, linesOf, slicesOf } from '../../lib/lines.ts';
+import { recordTransactions, SLICE_LENGTH, type TransactionOutcome } from '../../orders/import.ts';
+import { TRANSACTION_STATUSES, type TransactionRefusal } from '../../orders/told.ts';
+import type { ApiDeps } from '../deps.ts';
+import { ApiError } from '../errors.ts';
+
+const MAX_LINE_BYTES = 65_536;
+/** What has come is recorded when nothing more has come for this long. */
+const IDLE_MS = 10;
+const LINGER_MS = 5_000;
+
+/** POST /v1/transactions: tells of one payment, or of any number of them as a stream of lines. */
+export async function transactionRoutes(app: FastifyInstance, deps: ApiDeps): Promise<void> {
+  await app.register(async (scope) => {
+    readBodies(scope);
+    let closing = false;
+    scope.addHook('preClose', async () => {
+      closing = true;
+    });
+    scope.post(
+      '/v1/transactions',
+      {
+        bodyLimit: MAX_LINE_BYTES,
+        config: { streaming: true },
+        schema: documented,
+        // The verb reads the fields, with the same words for every door.
+        validatorCompiler: () => (value) => ({ value }),
+      },
+      async (request, reply) => {
+        if (!(request.body instanceof Readable)) return recordOne(deps, request);
+        reply.header('content-type', NDJSON);
+        discardUnread(request, reply);
+        return reply.send(
+          Readable.from(
+            answers(deps, request, request.body, () => closing),
+            { objectMode: false },
+          ),
+        );
+      },
+    );
+  });
+}
+
+const NDJSON = 'application/x-ndjson; charset=utf-8';
+
+function readBodies(scope: FastifyInstance): void {
+  scope.removeContentTypeParser('application/json');
+  scope.addContentTypeParser(
+    'application/json',
+    { parseAs: 'string' },
+    async (_request: FastifyRequest, text: string) => {
+      const reading = readJson(text, 'written');
+      if (!reading.ok) {
+        throw new ApiError(400, 'invalid_json', `The body cannot be read as JSON: ${reading.why}.`);
+      }
+      return reading.value;
+    },
+  );
+  scope.addContentTypeParser(
+    'application/x-ndjson',
+    async (_request: FastifyRequest, payload: Readable) => payload,
+  );
+}
+
+async function recordOne(deps: ApiDeps, request: FastifyRequest) {
+  const { merchantId } = request.caller;
+  const [outcome] = await recordTransactions(
+    deps.db,
+    deps.clock,
+    merchantId,
+    [request.body],
+    causeOf(request),
+  );
+  if (outcome!.outcome !== 'refused') return answerOf(outcome!);
+  const { code, message, ...detail } = outcome!.refusal;
+  throw new ApiError(code === 'contradiction' ? 409 : 400, code, message, detail);
+}
+
+/** One line of answer for each line that came, in order, as the slices are committed. */
+async function* answers(
+  deps: ApiDeps,
+  request: FastifyRequest,
+  body: Readable,
+  isClosing: () => boolean,
+): AsyncGenerator<string> {
+  const { merchantId } = request.caller;
+  // Destroying the body would cut the connection before the last line of answer is out.
+  const chunks = body.iterator({ destroyOnReturn: false });
+  for await (const slice of slicesOf(linesOf(chunks, MAX_LINE_BYTES), SLICE_LENGTH, IDLE_MS)) {
+    if (isClosing()) {
+      yield stopped(slice[0]!.no, 'The server is stopping.');
+      return;
+    }
+    try {
+      yield await recordLines(deps, merchantId, slice, causeOf(request));
+    } catch (error) {
+      request.log.error({ err: error, requestId: request.id }, 'a stream of transactions was broken off');
+      yield stopped(slice[0]!.no, 'Something went wrong on our side. It has been logged.');
+      return;
+    }
+  }
+}
+
+/** A stream that was stopped is heard out for a while, so that the client can read why. */
+function discardUnread(request: FastifyRequest, reply: FastifyReply): void {
+  reply.raw.once('finish', () => {
+    if (request.raw.complete) return;
+    request.raw.resume();
+    setTimeout(() => request.raw.destroy(), LINGER_MS).unref();
+  });
+}
+
+async function recordLines(
+  deps: ApiDeps,
+  merchantId: string,
+  lines: readonly Line[],
+  cause: Cause,
+): Promise<string> {
+  const readings = lines.map(readLine);
+  const outcomes = await recordTransactions(
+    deps.db,
+    deps.clock,
+    merchantId,
+    readings.flatMap((reading) => (reading.ok ? [reading.value] : [])),
+    cause,
+  );
+  let next = 0;
+  return readings
+    .map((reading, index) => {
+      const outcome: TransactionOutcome = reading.ok
+        ? outcomes[next++]!
+        : { outcome: 'refused', refusal: reading.refusal };
+      return `${JSON.stringify({ line: lines[index]!.no, ...answerOf(outcome) })}\n`;
+    })
+    .join('');
+}
+
+type LineReading =
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly refusal: TransactionRefusal };
+
+function readLine(line: Line): LineReading {
+  if (!line.ok) {
+    const message =
+      line.why === 'too_long' ? `The line is longer than ${MAX_LINE_BYTES} bytes.` : 'The line is not UTF-8.';
+    return { ok: false, refusal: { code: 'unreadable_line', message } };
+  }
+  const reading = readJson(line.text, 'written');
+  if (reading.ok) return reading;
+  return {
+    ok: false,
+    refusal: { code: 'unreadable_line', message: `The line cannot be read as JSON: ${reading.why}.` },
+  };
+}
+
+function answerOf(outcome: TransactionOutcome) {
+  return outcome.outcome === 'refused'
+    ? { outcome: outcome.outcome, error: outcome.refusal }
+    : { outcome: outcome.outcome, order_id: outcome.orderId, txn_id: outcome.txnId };
+}
+
+/** The last line of a stream that could not be finished; the status was sent long ago. */
+function stopped(line: number, why: string): string {
+  const message = `${why} Line ${line} and all after it are not recorded; send them again.`;
+  return `${JSON.stringify({ line, outcome: 'stopped', error: { code: 'stopped', message } })}\n`;
+}
+
+function causeOf(request: FastifyRequest): Cause {
+  return { by: 'api', key: request.caller.apiKeyName, requestId: request.id };
+}
+
+// What the OpenAPI page shows ---------------------------------------------------------------------------
+
+const amount = z.string().regex(/^\d+(\.\d+)?$/);
+
+const told = z.object({
+  order_id: z.string().min(1).max(128),
+  amount: amount.describe('In major units, with no more decimals than the currency has.'),
+  currency: z.string().length(3).describe('ISO 4217.'),
+  status: z.enum(TRANSACTION_STATUSES).describe('Only a CHARGED transaction can be refunded.'),
+  gateway: z.string().describe('The gateway in capitals, such as STRIPE.'),
+  gateway_account: z
+    .string()
+    .optional()
+    .describe("The account's id or name; not needed while one account of the gateway is enabled."),
+  gateway_payment_id: z.string().min(1).max(255),
+  payment_method_type: z.string().optional().describe('CARD, UPI, NB, WALLET …'),
+  payment_method: z.string().optional().describe('VISA, GOOGLEPAY, NB_HDFC …'),
+  surcharge: amount.optional().describe('Paid on top of the amount.'),
+  offer_discount: amount.optional().describe('Not paid thanks to an offer.'),
+  charged_at: z.iso.datetime({ offset: true }).optional(),
+  customer_id: z.string().optional(),
+  customer_email: z.string().optional(),
+  customer_phone: z.string().optional(),
+  ...Object.fromEntries(Array.from({ length: 10 }, (_, index) => [`udf${index + 1}`, z.string().optional()])),
+  metadata: z
+    .record(z.string(), z.unknown())
+    .optional()
+    .describe("`webhook_url` in it is where this order's webhooks go."),
+});
+
+const recorded = z.object({
+  outcome: z.enum(['recorded', 'unchanged']).describe('unchanged: all of it was known before.'),
+  order_id: z.string(),
+  txn_id: z.string(),
+});
+
+const answerLine = z.union([
+  recorded.extend({ line: z.int() }),
+  z.object({
+    line: z.int(),
+    outcome: z
+      .enum(['refused', 'stopped'])
+      .describe('stopped: this line and all after it are to be sent again.'),
+    error: z.object({
+      code: z.string(),
+      message: z.string(),
+      field: z.string().optional(),
+      value: z.string().optional(),
+      accepted: z.string().optional(),
+    }),
+  }),
+]);
+
+const documented = {
+  tags: ['Orders'],
+  summary: 'Tell of a payment, or of many',
+  description:
+    'Records that an order was paid, or that someone tried to: order and transaction are made or brought up to ' +
+    'date. Telling the same again changes nothing. What contradicts what is known, such as another amount, is ' +
+    'refused by the name of the field and changes nothing.\n\n' +
+    'As `application/x-ndjson` any number of lines can be sent, one transaction each. Each line gets a line of ' +
+    'answer with its number, in order, while the rest is still on its way: read the answers while you send, for ' +
+    'the server stops reading when they pile up.',
+  consumes: ['application/json', 'application/x-ndjson'],
+  body: told,
+  response: {
+    200: {
+      description: 'Recorded, or known before; for a stream, a line for each line.',
+      content: {
+        'application/json': { schema: recorded },
+        'application/x-ndjson': { schema: answerLine },
+      },
+    },
+  },
+};
