@@ -281,7 +281,8 @@ function readDurationMs(text: string): number | undefined {
   return value >= 1 && value <= 365 * DAY_MS ? value : undefined;
 }
 
-function readKey(text: string): Buffer | undefined {
+/** A key as people write it: 64 hex digits, or 32 bytes in base64. */
+export function readKey(text: string): Buffer | undefined {
   if (/^[0-9a-fA-F]{64}$/.test(text)) return Buffer.from(text, 'hex');
   const bytes = /^[A-Za-z0-9+/_-]{43}=?$/.test(text) ? Buffer.from(text, 'base64') : null;
   return bytes?.length === 32 ? bytes : undefined;

@@ -2,12 +2,12 @@ import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_pr
 import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import { createRequire } from 'node:module';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { OperatorError } from './operator-error.ts';
+import { freePort } from './port.ts';
 
 /**
  * A PostgreSQL of our own: real binaries from an npm package, data under the data folder.
@@ -105,7 +105,7 @@ async function prepareServer(options: EmbeddedOptions, home: string): Promise<Se
   const runAs = isRoot ? serverIdentity(cluster) : undefined;
   const shipped = findPackage();
   const binaries = usableBinaries(shipped, options.dataDir, runAs);
-  if (!fs.existsSync(home)) createCluster(binaries, options.dataDir, home, runAs);
+  if (!fs.existsSync(home)) await createCluster(binaries, options.dataDir, home, runAs);
   const owner = fs.statSync(cluster).uid;
   if (!isRoot && process.getuid && owner !== process.getuid()) {
     throw new OperatorError(
@@ -266,13 +266,20 @@ function removeOtherVersions(dataDir: string, keep: string): void {
 }
 
 /** Made beside its place and moved there when complete: one killed half way, or done twice at once, does no harm. */
-function createCluster(binaries: string, dataDir: string, home: string, runAs: Identity | undefined): void {
+async function createCluster(
+  binaries: string,
+  dataDir: string,
+  home: string,
+  runAs: Identity | undefined,
+): Promise<void> {
   const { bavail, bsize } = fs.statfsSync(dataDir);
   if (bavail * bsize < INITIAL_SPACE_BYTES)
     throw Object.assign(new Error('too little space'), { code: 'ENOSPC' });
   for (const name of fs.readdirSync(dataDir)) {
-    const maker = /^postgres\.new-(\d+)$/.exec(name)?.[1];
-    if (maker && !isAlive(Number(maker))) fs.rmSync(join(dataDir, name), { recursive: true, force: true });
+    const maker = Number(/^postgres\.new-(\d+)$/.exec(name)?.[1] ?? 0);
+    // Our own number is another's too, when that one ran in a container before this one.
+    if (maker === process.pid || (maker > 0 && !isAlive(maker)))
+      fs.rmSync(join(dataDir, name), { recursive: true, force: true });
   }
   const staging = `${home}.new-${process.pid}`;
   const cluster = join(staging, 'cluster');
@@ -287,24 +294,18 @@ function createCluster(binaries: string, dataDir: string, home: string, runAs: I
       fs.chownSync(cluster, runAs.uid, runAs.gid);
       fs.chownSync(join(staging, 'password.once'), runAs.uid, runAs.gid);
     }
-    const run = spawnSync(
-      programPath(binaries, 'initdb'),
-      [
-        ...[
-          '-D',
-          dataDirectoryFor(cluster, runAs),
-          '-U',
-          USER,
-          '--pwfile=../password.once',
-          '--auth=scram-sha-256',
+    await runToEnd(
+      spawn(
+        programPath(binaries, 'initdb'),
+        [
+          ...['-D', dataDirectoryFor(cluster, runAs), '-U', USER],
+          ...['--pwfile=../password.once', '--auth=scram-sha-256'],
+          // The builtin provider sorts the same on every machine and version.
+          ...['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'],
         ],
-        // The builtin provider sorts the same on every machine and version.
-        ...['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'],
-      ],
-      { ...runAs, cwd: cluster, env: CHILD_ENV, encoding: 'utf8' },
+        { ...runAs, cwd: cluster, env: CHILD_ENV, detached: true, stdio: ['ignore', 'ignore', 'pipe'] },
+      ),
     );
-    if (run.error) throw run.error;
-    if (run.status !== 0) throw new ServerFailure(run.stderr);
     fs.rmSync(join(staging, 'password.once'));
     fs.renameSync(staging, home);
     syncDirectory(dataDir);
@@ -312,6 +313,18 @@ function createCluster(binaries: string, dataDir: string, home: string, runAs: I
     fs.rmSync(staging, { recursive: true, force: true });
     if (!fs.existsSync(join(home, 'cluster'))) throw error;
   }
+}
+
+/** In a session of its own, as the server itself, so that a Ctrl-C in the terminal does not reach it. */
+function runToEnd(child: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let said = '';
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+    });
+    child.once('error', reject);
+    child.once('close', (status) => (status === 0 ? resolve() : reject(new ServerFailure(said))));
+  });
 }
 
 // Running ----------------------------------------------------------------------------------------------
@@ -547,7 +560,8 @@ function isPostmasterOf(server: Server, pid: number): boolean {
   return command.includes(server.cluster);
 }
 
-function isAlive(pid: number): boolean {
+/** Whether there is a process with this number, whoever's it is. */
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
@@ -580,21 +594,10 @@ function urlOf(server: Server, port: number, database: string): string {
 /** The port used last, where it is free, so that addresses people wrote down stay true. */
 async function choosePort(file: string): Promise<number> {
   const remembered = fs.existsSync(file) ? Number(fs.readFileSync(file, 'utf8')) : 0;
-  const port = (remembered > 0 && (await probePort(remembered))) || (await probePort(0));
+  const port = (remembered > 0 && (await freePort(HOST, remembered))) || (await freePort(HOST, 0));
   if (port === null) throw new Error('no free port on the loopback interface');
   if (port !== remembered) fs.writeFileSync(file, `${port}\n`);
   return port;
-}
-
-function probePort(port: number): Promise<number | null> {
-  return new Promise((resolve) => {
-    const probe = createServer();
-    probe.once('error', () => resolve(null));
-    probe.listen(port, HOST, () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === 'object' && address ? address.port : null));
-    });
-  });
 }
 
 function syncDirectory(path: string): void {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { openDatabase } from '../../src/lib/db.ts';
-import { startEmbeddedPostgres } from '../../src/lib/embedded-postgres.ts';
+import { isAlive, startEmbeddedPostgres } from '../../src/lib/embedded-postgres.ts';
 import { newSecret } from '../../src/lib/ids.ts';
 import { migrate } from '../../src/lib/migrate.ts';
 
@@ -85,13 +85,4 @@ function startServer(dataDir: string) {
     whenOwned: 'refuse',
     settings: { fsync: 'off', full_page_writes: 'off', max_connections: '300' },
   });
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }

@@ -1,0 +1,375 @@
+import { Command, CommanderError, Option } from 'commander';
+import pretty from 'pino-pretty';
+import { createApiKey, listApiKeys, revokeApiKey } from './access/api-keys.ts';
+import { DEMO_MERCHANT, readDemoKey } from './access/demo-key.ts';
+import { createMerchant, readMerchant } from './access/merchants.ts';
+import { AUDIT_TAMPERED, parseWitness, printAudit } from './audit/print.ts';
+import type { Witness } from './audit/verify.ts';
+import { describeSettings, readSettings, type Settings } from './config.ts';
+import { openConfiguredDatabase } from './database.ts';
+import { examine } from './doctor.ts';
+import { BEHAVIOURS } from './gateways/sandbox/behaviours.ts';
+import { systemClock } from './lib/clock.ts';
+import { type Database, sqlState } from './lib/db.ts';
+import { createLogger } from './lib/log.ts';
+import { migrate, pendingMigrations } from './lib/migrate.ts';
+import { OperatorError } from './lib/operator-error.ts';
+import { type Refundry, startRefundry } from './main.ts';
+import { openVault } from './master-key.ts';
+import { readExampleOrder } from './orders/example.ts';
+import { startPage } from './start-page.ts';
+
+const DONE = 0;
+const NOT_DONE = 1;
+const WRONG_COMMAND_LINE = 2;
+
+/** Runs one command line and sets the exit status; returns when the command has ended. */
+export async function run(argv: readonly string[]): Promise<void> {
+  // A reader that has seen enough (`| head`) is no error of ours.
+  process.stdout.on('error', () => process.exit(DONE));
+  try {
+    const program = commandLine();
+    await program.parseAsync(argv as string[]);
+  } catch (error) {
+    process.exitCode = statusOf(error);
+  }
+  // Nothing should keep the process alive now; if something does, it is not waited for.
+  setTimeout(() => process.exit(), 3_000).unref();
+}
+
+function statusOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? DONE : WRONG_COMMAND_LINE;
+  if (error instanceof OperatorError) process.stderr.write(`${error.message}\n`);
+  else process.stderr.write(`${error instanceof Error ? error.stack : error}\n`);
+  return NOT_DONE;
+}
+
+/** All commands, their options and their help. */
+export function commandLine(): Command {
+  const program = new Command('refundry')
+    .description('A refund desk that you run yourself.')
+    .configureHelp({ showGlobalOptions: false })
+    .addHelpText(
+      'after',
+      `
+Settings come from the environment: "refundry settings" lists them.
+Exit status: 0 done; 1 not done, and a sentence says what to put right; 2 the command line is wrong.`,
+    )
+    .exitOverride();
+
+  program
+    .command('serve')
+    .description('Start the server and its worker (ROLE chooses), and stop cleanly on Ctrl-C or SIGTERM.')
+    .addHelpText(
+      'after',
+      example('PORT=9000 refundry serve', 'Exit status: 0 stopped when asked; 1 could not start or go on.'),
+    )
+    .action(serve);
+  program
+    .command('migrate')
+    .description(
+      "Bring the database to this version's schema, as every start does, and say what was applied.",
+    )
+    .addHelpText(
+      'after',
+      example('DATABASE_URL=postgres://… refundry migrate', 'Exit status: 0 up to date; 1 refused.'),
+    )
+    .action(migrateOnly);
+  program
+    .command('doctor')
+    .description('Check Node.js, disk, port, PostgreSQL, clock, migrations and master key, one line each.')
+    .addHelpText(
+      'after',
+      example('refundry doctor', 'Exit status: 0 all good, warnings included; 1 something is bad.'),
+    )
+    .action(doctor);
+  program
+    .command('settings')
+    .description(
+      'List the settings: what each is for, what it accepts, what it is now. Secrets are not shown.',
+    )
+    .option('--markdown', 'as the table of the README')
+    .addHelpText('after', example('LOG_LEVEL=debug refundry settings', 'Exit status: 0.'))
+    .action(listSettings);
+  program
+    .command('demo-key')
+    .description("Print the demo merchant's API key, for scripts.")
+    .addHelpText(
+      'after',
+      example('curl -u "$(refundry demo-key):" …', 'Exit status: 0; 1 there is none yet.'),
+    )
+    .action(printDemoKey);
+  addMerchantCommands(program);
+  addKeyCommands(program);
+  addAuditCommands(program);
+  return program;
+}
+
+function addMerchantCommands(program: Command): void {
+  program
+    .command('merchant')
+    .description('Merchants: the tenants of this Refundry.')
+    .command('create')
+    .description('Make a merchant. Its id is what API calls name in x-merchantid.')
+    .argument('<id>', '1 to 64 letters, digits, _ or -')
+    .option('--name <name>', 'what people call it', '')
+    .addHelpText(
+      'after',
+      example('refundry merchant create acme --name "Acme Ltd"', 'Exit status: 0 made; 1 taken or refused.'),
+    )
+    .action(makeMerchant);
+}
+
+function addKeyCommands(program: Command): void {
+  const keys = program.command('api-key').description('API keys: what a merchant’s systems sign in with.');
+  const merchant = () => new Option('--merchant <id>', 'whose key').makeOptionMandatory();
+  keys
+    .command('create')
+    .description('Make a key and print it. It is shown this once: only its hash is kept.')
+    .addOption(merchant())
+    .option('--name <name>', 'where it is used', 'command line')
+    .addHelpText(
+      'after',
+      example(
+        'refundry api-key create --merchant acme --name shop',
+        'Exit status: 0 made; 1 no such merchant.',
+      ),
+    )
+    .action(makeKey);
+  keys
+    .command('list')
+    .description('List a merchant’s keys, newest first, by their last four characters.')
+    .addOption(merchant())
+    .addHelpText(
+      'after',
+      example('refundry api-key list --merchant acme', 'Exit status: 0; 1 no such merchant.'),
+    )
+    .action(listKeys);
+  keys
+    .command('revoke')
+    .description('End a key. Servers notice within five seconds.')
+    .argument('<key-id>', 'as "api-key list" shows it')
+    .addOption(merchant())
+    .addHelpText(
+      'after',
+      example('refundry api-key revoke 0199… --merchant acme', 'Exit status: 0 ended; 1 no such key.'),
+    )
+    .action(endKey);
+}
+
+function addAuditCommands(program: Command): void {
+  program
+    .command('audit')
+    .description('The trail of everything that happened.')
+    .command('verify')
+    .description('Check that nothing was changed, added or removed behind the back of Refundry.')
+    .option('--merchant <id>', 'only this merchant')
+    .option(
+      '--witness <merchant:number:hash...>',
+      'a checkpoint noted down earlier, which must still be there unchanged',
+    )
+    .addHelpText(
+      'after',
+      example(
+        'refundry audit verify --witness acme:17:9f86…',
+        `Exit status: 0 nothing was changed; ${AUDIT_TAMPERED} something was; 1 could not check.`,
+      ),
+    )
+    .action(verifyTrail);
+}
+
+function example(line: string, statuses: string): string {
+  return `\nExample: ${line}\n${statuses}`;
+}
+
+// Commands ---------------------------------------------------------------------------------------------
+
+async function serve(): Promise<void> {
+  const inTerminal = process.stdout.isTTY === true;
+  const settings = readSettings(undefined, { inTerminal });
+  const log = createLogger(settings.logLevel, process.stderr.isTTY ? readableLog() : undefined);
+  const { first, second } = watchSignals();
+  const trouble = Promise.withResolvers<string>();
+  process.on('uncaughtException', (error) => {
+    log.fatal({ err: error }, 'an error nobody caught');
+    trouble.resolve('Refundry met an error that nobody caught, and stops.');
+  });
+
+  const refundry = await startRefundry(settings, { log, onLost: trouble.resolve });
+  process.stdout.write(startPage(refundry, await exampleOrder(refundry), inTerminal));
+  log.info({ url: refundry.url, role: settings.role, migrated: refundry.migrated }, 'started');
+
+  const why = await Promise.race([first, trouble.promise.then((sentence) => new OperatorError(sentence))]);
+  if (!(why instanceof OperatorError))
+    process.stderr.write('Stopping: what is in flight is finished first.\n');
+  const hurried = await Promise.race([refundry.stop().then(() => false), second.then(() => true)]);
+  if (hurried) {
+    await refundry.abandon();
+    process.stderr.write('Stopped at once: what was in flight goes on at the next start.\n');
+    process.exit(NOT_DONE);
+  }
+  if (why instanceof OperatorError) throw why;
+}
+
+async function exampleOrder({ db, demoKey }: Refundry) {
+  return demoKey ? readExampleOrder(db, DEMO_MERCHANT, BEHAVIOURS[0]!.startsWith) : null;
+}
+
+async function migrateOnly(): Promise<void> {
+  const settings = readSettings(undefined, { needsMasterKey: false });
+  const opened = await openConfiguredDatabase(settings, { whenOwned: 'visit' });
+  try {
+    const applied = await migrate(opened.db);
+    for (const name of applied) process.stdout.write(`applied ${name}\n`);
+    process.stdout.write(`The database at ${opened.place} is up to date.\n`);
+  } finally {
+    await opened.close();
+  }
+}
+
+async function doctor(): Promise<void> {
+  const findings = await examine(readSettings(undefined));
+  const signs = { good: '✓', warning: '!', bad: '✗' };
+  for (const { what, verdict, says } of findings) {
+    process.stdout.write(`${signs[verdict]} ${what.padEnd(12)}${says}\n`);
+  }
+  if (findings.some((finding) => finding.verdict === 'bad')) process.exitCode = NOT_DONE;
+}
+
+function listSettings(options: { markdown?: true }): void {
+  const settings = describeSettings();
+  if (options.markdown) {
+    process.stdout.write('| Setting | Default | Accepts | For |\n|---|---|---|---|\n');
+    for (const { name, otherwise, accepts, about } of settings) {
+      process.stdout.write(`| \`${name}\` | ${otherwise} | ${accepts} | ${about} |\n`);
+    }
+    return;
+  }
+  for (const { name, otherwise, accepts, about, value } of settings) {
+    process.stdout.write(
+      `${name} = ${value ?? `(not set: ${otherwise})`}\n    ${about}\n    Accepts ${accepts}.\n`,
+    );
+  }
+}
+
+function printDemoKey(): void {
+  const key = readDemoKey(readSettings(undefined, { needsMasterKey: false }));
+  if (!key) throw new OperatorError('There is no demo key yet: the first start of the demo makes it.');
+  process.stdout.write(`${key}\n`);
+}
+
+async function makeMerchant(id: string, options: { name: string }): Promise<void> {
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(id)) {
+    throw new OperatorError(`"${id}" cannot be a merchant's id. Give 1 to 64 letters, digits, _ or -.`);
+  }
+  await withDatabase(async (db) => {
+    const made = await createMerchant(db, systemClock, { merchantId: id, name: options.name || id });
+    if (!made) throw new OperatorError(`There is a merchant ${id} already. Choose another id.`);
+    process.stdout.write(`Made merchant ${id}. Its first key: refundry api-key create --merchant ${id}\n`);
+  });
+}
+
+async function makeKey(options: { merchant: string; name: string }): Promise<void> {
+  await withDatabase(async (db) => {
+    await requireMerchant(db, options.merchant);
+    const { key } = await createApiKey(db, systemClock, { merchantId: options.merchant, name: options.name });
+    process.stdout.write(`${key}\n`);
+  });
+}
+
+async function listKeys(options: { merchant: string }): Promise<void> {
+  await withDatabase(async (db) => {
+    await requireMerchant(db, options.merchant);
+    for (const key of await listApiKeys(db, options.merchant)) {
+      const state = key.revokedAt ? `revoked ${key.revokedAt.toISOString()}` : 'works';
+      process.stdout.write(
+        `${key.apiKeyId}  …${key.lastFour}  ${key.name}  made ${key.createdAt.toISOString()}  ${state}\n`,
+      );
+    }
+  });
+}
+
+async function endKey(keyId: string, options: { merchant: string }): Promise<void> {
+  await withDatabase(async (db) => {
+    const ended = await revokeApiKey(db, systemClock, options.merchant, keyId).catch((error: unknown) => {
+      const invalidText = '22P02';
+      if (sqlState(error) === invalidText) return false;
+      throw error;
+    });
+    if (!ended) throw new OperatorError(`Merchant ${options.merchant} has no key with the id ${keyId}.`);
+    process.stdout.write(`Ended key ${keyId}.\n`);
+  });
+}
+
+async function verifyTrail(options: { merchant?: string; witness?: string[] }): Promise<void> {
+  const witnesses = (options.witness ?? []).map(readWitness);
+  await withDatabase(
+    async (db, settings) => {
+      const vault = await openVault(settings, db, systemClock);
+      const progress = process.stderr.isTTY ? (line: string) => process.stderr.write(`${line}\n`) : undefined;
+      process.exitCode = await printAudit(
+        db,
+        vault,
+        { merchantId: options.merchant, witnesses, ...(progress && { progress }) },
+        process.stdout,
+      );
+    },
+    { needsMasterKey: true },
+  );
+}
+
+// What commands share ----------------------------------------------------------------------------------
+
+function readWitness(text: string): Witness {
+  const witness = parseWitness(text);
+  if (!witness)
+    throw new OperatorError(`"${text}" is not a witness. Give merchant:number:hash, as verify prints it.`);
+  return witness;
+}
+
+/** For short commands: beside a running Refundry on the same data, or on their own. */
+async function withDatabase(
+  work: (db: Database, settings: Settings) => Promise<void>,
+  options: { needsMasterKey: boolean } = { needsMasterKey: false },
+): Promise<void> {
+  const settings = readSettings(undefined, options);
+  const opened = await openConfiguredDatabase(settings, { whenOwned: 'visit' });
+  try {
+    if ((await pendingMigrations(opened.db)).length > 0) {
+      throw new OperatorError(
+        `The database at ${opened.place} is not up to date. Run "refundry migrate" first.`,
+      );
+    }
+    await work(opened.db, settings);
+  } finally {
+    await opened.close();
+  }
+}
+
+async function requireMerchant(db: Database, merchantId: string): Promise<void> {
+  if (!(await readMerchant(db, merchantId))) {
+    throw new OperatorError(
+      `There is no merchant ${merchantId}. "refundry merchant create ${merchantId}" makes it.`,
+    );
+  }
+}
+
+function readableLog(): NodeJS.WritableStream {
+  return pretty({ destination: 2, colorize: true, translateTime: 'SYS:HH:MM:ss', ignore: 'pid,hostname' });
+}
+
+/** npm passes on a Ctrl-C that the terminal has already delivered: signals this close together are one. */
+const SAME_SIGNAL_MS = 1_000;
+
+function watchSignals(): { first: Promise<NodeJS.Signals>; second: Promise<NodeJS.Signals> } {
+  const first = Promise.withResolvers<NodeJS.Signals>();
+  const second = Promise.withResolvers<NodeJS.Signals>();
+  let firstAt: number | null = null;
+  const hear = (signal: NodeJS.Signals) => {
+    firstAt ??= performance.now();
+    first.resolve(signal);
+    if (performance.now() - firstAt > SAME_SIGNAL_MS) second.resolve(signal);
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, hear);
+  return { first: first.promise, second: second.promise };
+}

@@ -1,0 +1,132 @@
+import { existsSync, statfsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Settings } from './config.ts';
+import { type OpenedDatabase, openConfiguredDatabase } from './database.ts';
+import { type Clock, systemClock } from './lib/clock.ts';
+import { pendingMigrations } from './lib/migrate.ts';
+import { OperatorError } from './lib/operator-error.ts';
+import { freePort } from './lib/port.ts';
+import { openVault } from './master-key.ts';
+
+/** What one look found, in one sentence; `warning` needs attention but keeps nothing from running. */
+export interface Finding {
+  readonly what: string;
+  readonly verdict: 'good' | 'warning' | 'bad';
+  readonly says: string;
+}
+
+const CLOCK_TOLERANCE_MS = 5_000;
+const LITTLE_SPACE_BYTES = 1_000_000_000;
+const NO_SPACE_BYTES = 100_000_000;
+
+/** Looks at everything this process needs, and changes nothing but what a start would. Never throws. */
+export async function examine(settings: Settings, clock: Clock = systemClock): Promise<Finding[]> {
+  return [
+    { what: 'Node.js', verdict: 'good', says: `${process.version} on ${process.platform}-${process.arch}.` },
+    examineSpace(settings),
+    await examinePort(settings),
+    ...(await examineDatabase(settings, clock)),
+  ];
+}
+
+function examineSpace({ dataDir, databaseUrl }: Settings): Finding {
+  const what = 'Data folder';
+  if (!existsSync(dataDir)) {
+    const says = databaseUrl
+      ? `${dataDir} is not there, and is not needed.`
+      : `${dataDir} is made by the first start.`;
+    return { what, verdict: 'good', says };
+  }
+  const { bavail, bsize } = statfsSync(dataDir);
+  const free = bavail * bsize;
+  return {
+    what,
+    verdict: free < NO_SPACE_BYTES ? 'bad' : free < LITTLE_SPACE_BYTES ? 'warning' : 'good',
+    says: `${(free / 1e9).toFixed(1)} GB are free in ${dataDir}.`,
+  };
+}
+
+async function examinePort({ role, host, port, publicUrl }: Settings): Promise<Finding> {
+  const what = 'Port';
+  if (role === 'worker') return { what, verdict: 'good', says: 'A worker listens on none.' };
+  if (await freePort(host, port)) return { what, verdict: 'good', says: `${port} on ${host} is free.` };
+  const healthy = await fetch(`${publicUrl}/health`, { signal: AbortSignal.timeout(3_000) }).then(
+    async (answer) => answer.ok && 'database' in ((await answer.json()) as object),
+    () => false,
+  );
+  return healthy
+    ? { what, verdict: 'good', says: `A healthy Refundry answers on ${publicUrl}.` }
+    : { what, verdict: 'bad', says: `${port} on ${host} is taken by another program, or cannot be used.` };
+}
+
+async function examineDatabase(settings: Settings, clock: Clock): Promise<Finding[]> {
+  if (settings.databaseUrl === null && !existsSync(join(settings.dataDir, 'postgres'))) {
+    return [{ what: 'PostgreSQL', verdict: 'good', says: 'The embedded one is made by the first start.' }];
+  }
+  let opened: OpenedDatabase;
+  try {
+    opened = await openConfiguredDatabase(settings, { whenOwned: 'visit' });
+  } catch (error) {
+    return [{ what: 'PostgreSQL', verdict: 'bad', says: sentenceOf(error) }];
+  }
+  try {
+    const findings = [await examineServer(opened), await examineClock(opened, clock)];
+    const migrations = await examineMigrations(opened);
+    findings.push(migrations);
+    if (migrations.verdict === 'good') findings.push(await examineMasterKey(opened, settings, clock));
+    return findings;
+  } finally {
+    await opened.close();
+  }
+}
+
+async function examineServer({ db, place }: OpenedDatabase): Promise<Finding> {
+  const [row] = await db.query<{ version: string; fsync: string }>(
+    `select current_setting('server_version') as version, current_setting('fsync') as fsync`,
+  );
+  return row!.fsync === 'on'
+    ? { what: 'PostgreSQL', verdict: 'good', says: `${row!.version} answers at ${place}.` }
+    : {
+        what: 'PostgreSQL',
+        verdict: 'bad',
+        says: `${row!.version} at ${place} runs with fsync off: a power loss can lose accepted refunds.`,
+      };
+}
+
+async function examineClock({ db }: OpenedDatabase, clock: Clock): Promise<Finding> {
+  const before = clock.now().getTime();
+  const [row] = await db.query<{ at: Date }>('select clock_timestamp() as at');
+  const after = clock.now().getTime();
+  const apartMs = Math.abs(row!.at.getTime() - (before + after) / 2);
+  const says = `This machine's clock and the database's are ${(apartMs / 1000).toFixed(1)} s apart.`;
+  return { what: 'Clock', verdict: apartMs > CLOCK_TOLERANCE_MS ? 'warning' : 'good', says };
+}
+
+async function examineMigrations({ db }: OpenedDatabase): Promise<Finding> {
+  const what = 'Migrations';
+  try {
+    const pending = await pendingMigrations(db);
+    return pending.length === 0
+      ? { what, verdict: 'good', says: 'All are applied.' }
+      : { what, verdict: 'warning', says: `${pending.join(', ')} will be applied by the next start.` };
+  } catch (error) {
+    return { what, verdict: 'bad', says: sentenceOf(error) };
+  }
+}
+
+async function examineMasterKey({ db }: OpenedDatabase, settings: Settings, clock: Clock): Promise<Finding> {
+  const what = 'Master key';
+  try {
+    const vault = await openVault(settings, db, clock);
+    const probe = vault.open(vault.seal('probe', 'doctor'), 'doctor');
+    if (probe === 'probe')
+      return { what, verdict: 'good', says: "Opens what this database's secrets were sealed with." };
+    return { what, verdict: 'bad', says: 'Does not open what it has just sealed.' };
+  } catch (error) {
+    return { what, verdict: 'bad', says: sentenceOf(error) };
+  }
+}
+
+function sentenceOf(error: unknown): string {
+  return error instanceof OperatorError ? error.message : `It failed: ${(error as Error).message}`;
+}

@@ -1,0 +1,164 @@
+import { ensureDemoKey } from './access/demo-key.ts';
+import type { ApiDeps } from './api/deps.ts';
+import { buildServer } from './api/server.ts';
+import { createSealer } from './audit/checkpoint.ts';
+import { type Settings, withPort } from './config.ts';
+import { openConfiguredDatabase } from './database.ts';
+import { openGatewayAccess } from './gateways/accounts.ts';
+import { registryOf } from './gateways/registry.ts';
+import { sandbox } from './gateways/sandbox/connector.ts';
+import { stripe } from './gateways/stripe.ts';
+import { type Clock, systemClock } from './lib/clock.ts';
+import type { Database } from './lib/db.ts';
+import { createHttp } from './lib/http.ts';
+import { createLogger, type Logger } from './lib/log.ts';
+import type { Loop } from './lib/loop.ts';
+import { migrate } from './lib/migrate.ts';
+import { OperatorError } from './lib/operator-error.ts';
+import { freePort } from './lib/port.ts';
+import { openVault } from './master-key.ts';
+import type { EngineDeps } from './refunds/engine.ts';
+import { createRefundWorker } from './refunds/worker.ts';
+import { createChangeWriter } from './refunds/writer.ts';
+
+/** A running Refundry. */
+export interface Refundry {
+  /** Where its API answers; null for a worker, which has none. */
+  readonly url: string | null;
+  /** The settings in force: the port is the one it listens on. */
+  readonly settings: Settings;
+  readonly db: Database;
+  /** Where the data lie, for people. */
+  readonly place: string;
+  /** The names of the migrations that this start applied. */
+  readonly migrated: readonly string[];
+  /** Null without the demo. */
+  readonly demoKey: string | null;
+  /** Takes nothing new, finishes what is in flight, closes the database. May be called again. */
+  stop(): Promise<void>;
+  /** Ends the embedded PostgreSQL cleanly without waiting for work in flight: leases and retries pick that up. */
+  abandon(): Promise<void>;
+}
+
+export interface StartOptions {
+  readonly clock?: Clock;
+  readonly log?: Logger;
+  /** Told when the embedded PostgreSQL ended although nobody asked it to; there is nothing left to do but stop. */
+  readonly onLost?: (why: string) => void;
+}
+
+/**
+ * The composition root: settings → database → migrations → gateways → the loops and the server that the role asks
+ * for. Everything started is stopped again when a later part fails. Throws OperatorError for what people must mend.
+ */
+export async function startRefundry(asked: Settings, options: StartOptions = {}): Promise<Refundry> {
+  const clock = options.clock ?? systemClock;
+  const log = options.log ?? createLogger(asked.logLevel);
+  const started: (() => Promise<unknown>)[] = [];
+  const stopAll = async () => {
+    for (const stopOne of started.splice(0).reverse()) {
+      await stopOne().catch((error: unknown) => log.error({ err: error }, 'a part did not stop cleanly'));
+    }
+  };
+
+  try {
+    const settings = await withChosenPort(asked);
+    const opened = await openConfiguredDatabase(settings, {
+      whenOwned: 'refuse',
+      onIdleError: (error) => log.warn({ err: error }, 'a database connection was lost; another is opened'),
+      ...(options.onLost && { onLost: options.onLost }),
+    });
+    started.push(opened.close);
+    const { db } = opened;
+    const migrated = await migrate(db, clock);
+    const vault = await openVault(settings, db, clock);
+
+    const gateways = registryOf([sandbox, stripe]);
+    const outside = createHttp({
+      allowPrivate: settings.sandbox !== 'off',
+      timeoutMs: 30_000,
+      maxAnswerBytes: 4_000_000,
+      userAgent: 'Refundry/1',
+    });
+    started.push(outside.close);
+
+    const loops: Loop[] = [];
+    const wake = () => {
+      for (const loop of loops) loop.wake();
+    };
+    const engine: EngineDeps = {
+      db,
+      clock,
+      write: createChangeWriter(db, clock),
+      random: Math.random,
+      log,
+      gateways,
+      gatewayHttp: outside.send,
+      openAccess: async (id) => {
+        const account = await openGatewayAccess(db, vault, id);
+        return account?.enabled ? account.access : null;
+      },
+      webhookUrlOf: (id) => `${settings.publicUrl}/gateways/${id}/webhooks`,
+      manualReviewAfterMs: settings.manualReviewAfterMs,
+      wake,
+    };
+    if (settings.role !== 'api') {
+      loops.push(createRefundWorker(engine), createSealer({ db, clock, vault, log }));
+      for (const loop of loops) started.push(() => loop.stop());
+    }
+    const demoKey = settings.demo ? await ensureDemoKey(db, clock, settings) : null;
+    if (settings.role !== 'worker') {
+      const api: ApiDeps = { db, clock, log, settings, vault, gateways, gatewayHttp: outside.send, engine };
+      const server = await buildServer(api);
+      started.push(() => server.close());
+      await listen(() => server.listen({ host: settings.host, port: settings.port }), settings);
+    }
+    for (const loop of loops) loop.start();
+
+    let stopping: Promise<void> | undefined;
+    return {
+      url: settings.role === 'worker' ? null : settings.publicUrl,
+      settings,
+      db,
+      place: opened.place,
+      migrated,
+      demoKey,
+      stop() {
+        stopping ??= stopAll();
+        return stopping;
+      },
+      abandon: opened.abandon,
+    };
+  } catch (error) {
+    await stopAll();
+    throw error;
+  }
+}
+
+/** Addresses that gateways and people are given hold the port, so it is chosen before anything is made. */
+async function withChosenPort(settings: Settings): Promise<Settings> {
+  if (settings.port !== 0 || settings.role === 'worker') return settings;
+  const port = await freePort(settings.host, 0);
+  if (port === null) throw new OperatorError(`HOST ${settings.host} is not an address of this machine.`);
+  return withPort(settings, port);
+}
+
+async function listen(start: () => Promise<unknown>, { host, port }: Settings): Promise<void> {
+  try {
+    await start();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EADDRINUSE') {
+      throw new OperatorError(
+        `Port ${port} on ${host} is taken by another program. Stop it, or choose another port with PORT.`,
+      );
+    }
+    if (code === 'EACCES') {
+      throw new OperatorError(`Port ${port} may not be used by this user. Choose one above 1023 with PORT.`);
+    }
+    if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
+      throw new OperatorError(`HOST ${host} is not an address of this machine.`);
+    }
+    throw error;
+  }
+}

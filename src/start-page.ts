@@ -1,0 +1,45 @@
+import type { Refundry } from './main.ts';
+import type { ExampleOrder } from './orders/example.ts';
+
+/** What the terminal shows once everything runs: short enough for a small window, nothing that needs scrolling. */
+export function startPage(
+  refundry: Pick<Refundry, 'url' | 'settings' | 'place' | 'demoKey'>,
+  example: ExampleOrder | null,
+  colours: boolean,
+): string {
+  const paint = (code: number) => (text: string) => (colours ? `\x1b[${code}m${text}\x1b[0m` : text);
+  const [strong, quiet, link] = [paint(1), paint(2), paint(36)];
+  const { url, settings, place, demoKey } = refundry;
+  const fact = (name: string, value: string) => `  ${quiet(name.padEnd(11))}${value}`;
+
+  if (url === null) {
+    return `\n${[`  ${strong('Refundry worker')} is running.`, '', fact('Data', place), fact('Stop', STOP)].join('\n')}\n`;
+  }
+  const lines = [
+    `  ${strong('Refundry')} is running.`,
+    '',
+    fact('API', link(url)),
+    fact('Reference', link(`${url}/docs`)),
+    ...(settings.sandbox === 'off'
+      ? []
+      : [fact('Sandbox', `${link(`${url}/sandbox/refunds`)}  what the PG paid out`)]),
+    fact('Health', link(`${url}/health`)),
+  ];
+  if (demoKey) {
+    lines.push('', fact('Merchant', 'demo'), fact('API key', demoKey));
+  }
+  if (demoKey && example) {
+    lines.push(
+      '',
+      `  ${quiet('A first refund, to paste into another terminal:')}`,
+      '',
+      `  curl -u ${demoKey}: -H 'x-merchantid: demo' \\`,
+      `    -d unique_request_id=first-refund -d amount=${example.amount} \\`,
+      `    ${url}/orders/${encodeURIComponent(example.orderId)}/refunds`,
+    );
+  }
+  lines.push('', fact('Data', place), fact('Stop', STOP));
+  return `\n${lines.join('\n')}\n`;
+}
+
+const STOP = 'Ctrl-C; the next start continues where this one ended';
