@@ -17,7 +17,7 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
   const inContract = speaksContract(request.url);
   const answer =
     error instanceof ContractError || error instanceof ApiError ? error : readError(error, inContract);
-  if (answer.status >= 500) request.log.error({ err: error, requestId: request.id }, 'a request failed');
+  if (answer.status >= 500) request.log.error({ err: error }, 'a request failed');
   if (answer.status === 401) reply.header('www-authenticate', 'Basic realm="Refundry", charset="UTF-8"');
   if (answer.status === 503) reply.header('retry-after', '1');
   return reply

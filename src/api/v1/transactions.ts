@@ -4,12 +4,18 @@ import { z } from 'zod';
 import type { Cause } from '../../audit/events.ts';
 import { readJson } from '../../lib/json.ts';
 import { type Line, linesOf, slicesOf } from '../../lib/lines.ts';
-import { recordTransactions, SLICE_LENGTH, type TransactionOutcome } from '../../orders/import.ts';
-import { TRANSACTION_STATUSES, type TransactionRefusal } from '../../orders/told.ts';
+import {
+  MAX_LINE_BYTES,
+  readLine,
+  recordLines,
+  recordTransactions,
+  SLICE_LENGTH,
+  type TransactionOutcome,
+} from '../../orders/import.ts';
+import { TRANSACTION_STATUSES } from '../../orders/told.ts';
 import type { ApiDeps } from '../deps.ts';
 import { ApiError } from '../errors.ts';
 
-const MAX_LINE_BYTES = 65_536;
 /** What has come is recorded when nothing more has come for this long. */
 const IDLE_MS = 10;
 const LINGER_MS = 5_000;
@@ -88,7 +94,6 @@ async function* answers(
   body: Readable,
   isClosing: () => boolean,
 ): AsyncGenerator<string> {
-  const { merchantId } = request.caller;
   // Destroying the body would cut the connection before the last line of answer is out.
   const chunks = body.iterator({ destroyOnReturn: false });
   for await (const slice of slicesOf(linesOf(chunks, MAX_LINE_BYTES), SLICE_LENGTH, IDLE_MS)) {
@@ -97,7 +102,7 @@ async function* answers(
       return;
     }
     try {
-      yield await recordLines(deps, merchantId, slice, causeOf(request));
+      yield await answerLines(deps, request, slice);
     } catch (error) {
       request.log.error({ err: error, requestId: request.id }, 'a stream of transactions was broken off');
       yield stopped(slice[0]!.no, 'Something went wrong on our side. It has been logged.');
@@ -115,47 +120,13 @@ function discardUnread(request: FastifyRequest, reply: FastifyReply): void {
   });
 }
 
-async function recordLines(
-  deps: ApiDeps,
-  merchantId: string,
-  lines: readonly Line[],
-  cause: Cause,
-): Promise<string> {
-  const readings = lines.map(readLine);
-  const outcomes = await recordTransactions(
-    deps.db,
-    deps.clock,
-    merchantId,
-    readings.flatMap((reading) => (reading.ok ? [reading.value] : [])),
-    cause,
-  );
-  let next = 0;
-  return readings
-    .map((reading, index) => {
-      const outcome: TransactionOutcome = reading.ok
-        ? outcomes[next++]!
-        : { outcome: 'refused', refusal: reading.refusal };
-      return `${JSON.stringify({ line: lines[index]!.no, ...answerOf(outcome) })}\n`;
-    })
+async function answerLines(deps: ApiDeps, request: FastifyRequest, slice: readonly Line[]): Promise<string> {
+  const lines = slice.map(readLine);
+  const cause = causeOf(request);
+  const outcomes = await recordLines(deps.db, deps.clock, request.caller.merchantId, lines, () => cause);
+  return outcomes
+    .map((outcome, index) => `${JSON.stringify({ line: slice[index]!.no, ...answerOf(outcome) })}\n`)
     .join('');
-}
-
-type LineReading =
-  | { readonly ok: true; readonly value: unknown }
-  | { readonly ok: false; readonly refusal: TransactionRefusal };
-
-function readLine(line: Line): LineReading {
-  if (!line.ok) {
-    const message =
-      line.why === 'too_long' ? `The line is longer than ${MAX_LINE_BYTES} bytes.` : 'The line is not UTF-8.';
-    return { ok: false, refusal: { code: 'unreadable_line', message } };
-  }
-  const reading = readJson(line.text, 'written');
-  if (reading.ok) return reading;
-  return {
-    ok: false,
-    refusal: { code: 'unreadable_line', message: `The line cannot be read as JSON: ${reading.why}.` },
-  };
 }
 
 function answerOf(outcome: TransactionOutcome) {
