@@ -180,7 +180,7 @@ conformsTo('Stripe', () => ({
       body: refusal({ message: 'Insufficient funds in Stripe account.', code: 'insufficient_funds' }),
     },
   ],
-  inProgress: [
+  keyTrouble: [
     {
       status: 409,
       body: { error: { type: 'idempotency_error', code: 'idempotency_key_in_use', message: 'In use.' } },
