@@ -14,7 +14,7 @@ export function evidenceOf(
     http_status: exchange.status,
     ...(requestId === null ? {} : { request_id: requestId }),
     ...(json === undefined
-      ? { text: scrubText(exchange.body.slice(0, 500), credentials).replace(/\d{9,}/g, HIDDEN) }
+      ? { text: scrubProse(exchange.body.slice(0, 500), credentials) }
       : { body: scrub(json, credentials) }),
   };
 }
@@ -100,6 +100,11 @@ function scrubText(text: string, credentials: Readonly<Record<string, string>>):
       .replace(/[\w.+-]{2,64}@[a-z][\w.-]{1,64}/gi, HIDDEN)
       .slice(0, 2000),
   );
+}
+
+/** Text without names beside its values: whatever has three digits in a row may be one of them. */
+function scrubProse(text: string, credentials: Readonly<Record<string, string>>): string {
+  return scrubText(text, credentials).replace(/[\w-]*\d{3}[\w-]*/g, HIDDEN);
 }
 
 function storable(text: string): string {

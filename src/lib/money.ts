@@ -31,7 +31,8 @@ const PLAIN_DECIMAL = /^(\d{1,32})(?:\.(\d{1,32}))?$/;
  */
 export function parseAmount(text: string, exponent: number): ParsedAmount {
   const parts = text.length <= 65 ? PLAIN_DECIMAL.exec(text) : null;
-  if (!parts) return { ok: false, reason: /^\d{1,}(\.\d+)?$/.test(text.slice(0, 100)) ? 'too_large' : 'unreadable' };
+  if (!parts)
+    return { ok: false, reason: /^\d{1,}(\.\d+)?$/.test(text.slice(0, 100)) ? 'too_large' : 'unreadable' };
   const decimals = parts[2] ?? '';
   if (decimals.length > exponent) return { ok: false, reason: 'too_many_decimals' };
   const minor = BigInt(parts[1] + decimals.padEnd(exponent, '0'));
@@ -40,10 +41,10 @@ export function parseAmount(text: string, exponent: number): ParsedAmount {
 }
 
 /** Decimal text in major units with all of the currency's decimals: 1250, 2 → "12.50". */
-export function formatAmount(amountMinor: number, exponent: number): string {
+export function formatAmount(amountMinor: number | bigint, exponent: number): string {
   const sign = amountMinor < 0 ? '-' : '';
-  const digits = Math.abs(amountMinor)
-    .toString()
+  const digits = String(amountMinor)
+    .replace('-', '')
     .padStart(exponent + 1, '0');
   if (exponent === 0) return sign + digits;
   return `${sign}${digits.slice(0, -exponent)}.${digits.slice(-exponent)}`;
