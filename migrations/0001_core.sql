@@ -333,5 +333,5 @@ create trigger checkpoints_only_inserted before update or delete or truncate on 
 create trigger refunds_never_deleted before delete or truncate on refunds
   for each statement execute function refuse_change();
 
-create function event_hash(previous bytea, body jsonb) returns bytea immutable language sql
+create function event_hash(previous bytea, body jsonb) returns bytea stable language sql
   return sha256(previous || convert_to(body::text, 'UTF8'));

@@ -21,7 +21,9 @@ create type refund_request as (
   door text, batch_id uuid, lane smallint, idempotency_key text, window_ms integer, expected_remaining text,
   cause jsonb, round integer);
 
--- Records what can be recorded and says of each item what became of it.
+-- Records what can be recorded and says of each item what became of it: the refund for an accepted one, its
+-- idx and the reason for a refused one. No two of the sets within the statement are joined with each other:
+-- the planner takes them for a row or two and would compare every pair.
 --   p_gateways: by gateway word, whether it can do {"partial", "instant"} refunds
 --   p_due_days: by payment method type, the days until the customer should have the money; '' for others
 create function record_refunds(p_now timestamptz, p_review_at timestamptz, p_max_refunds integer,
@@ -110,6 +112,8 @@ begin
                                'amount_minor', j.asked, 'currency', j.order_currency,
                                'full', j.amount is null, 'door', j.door, 'batch_id', j.batch_id)) as body
       from judged j where j.verdict = 'accepted'
+    ), chained as (
+      select a.*, event_hash(a.head, a.body) as new_hash from accepted a
     ), inserted as (
       insert into refunds (merchant_id, order_id, refund_id, unique_request_id, txn_id, amount_minor, currency,
         exponent, state, gateway, gateway_account_id, gateway_payment_id, payment_method_type, refund_type,
@@ -122,25 +126,25 @@ begin
         date_trunc('hour', p_now + interval '59 minutes 59.999 seconds' + make_interval(days =>
           coalesce((p_due_days ->> a.payment_method_type)::integer, (p_due_days ->> '')::integer))),
         p_now, p_review_at, a.new_seq
-      from accepted a
+      from chained a
       returning *
     ), heads as (
-      update orders o set event_seq = a.new_seq, event_hash = event_hash(a.head, a.body), updated_at = p_now
-      from accepted a where o.merchant_id = a.merchant_id and o.order_id = a.order_id
-      returning o.merchant_id, o.order_id, o.event_hash
+      update orders o set event_seq = a.new_seq, event_hash = a.new_hash, updated_at = p_now
+      from chained a where o.merchant_id = a.merchant_id and o.order_id = a.order_id
     ), logged as (
       insert into events (merchant_id, order_id, seq, at, body, hash)
-      select a.merchant_id, a.order_id, a.new_seq, p_now, a.body, h.event_hash
-      from accepted a join heads h on h.merchant_id = a.merchant_id and h.order_id = a.order_id
+      select a.merchant_id, a.order_id, a.new_seq, p_now, a.body, a.new_hash from chained a
     ), told as (
       insert into notifications (merchant_id, order_id, notification_id, event_name, refund_id, event_seq,
                                  created_at, spread_at)
       select a.merchant_id, a.order_id, gen_random_uuid(), 'REFUND_INITIATED', a.refund_id, a.new_seq, p_now, p_now
-      from accepted a
+      from chained a
     )
-    select j.idx, j.verdict, j.order_id, j.rest, j.order_currency, j.order_exponent, n::refunds
-    from judged j left join inserted n
-      on n.merchant_id = j.merchant_id and n.order_id = j.order_id and n.refund_id = j.refund_id;
+    select null::integer, 'accepted', n.order_id, null::bigint, n.currency, n.exponent, n::refunds
+    from inserted n
+    union all
+    select j.idx, j.verdict, j.order_id, j.rest, j.order_currency, j.order_exponent, null::refunds
+    from judged j where j.verdict <> 'accepted';
   end loop;
 end $$;
 
@@ -181,6 +185,8 @@ begin
                     and r.refund_id = i.refund_id and r.event_seq = i.decided_on
       join orders o on o.merchant_id = i.merchant_id and o.order_id = i.order_id
       where i.round = v_round
+    ), chained as (
+      select m.*, event_hash(m.head, m.body) as new_hash from moving m
     ), moved as (
       update refunds r set
         state = m.to_state, lane = (m.new).lane, sends = (m.new).sends, unanswered = (m.new).unanswered,
@@ -191,34 +197,31 @@ begin
         attention = (m.new).attention, sent_at = (m.new).sent_at, succeeded_at = (m.new).succeeded_at,
         failed_at = (m.new).failed_at, next_look_at = (m.new).next_look_at, review_at = (m.new).review_at,
         updated_at = p_now, event_seq = m.new_seq
-      from moving m
+      from chained m
       where r.merchant_id = (m.old).merchant_id and r.order_id = (m.old).order_id
         and r.refund_id = (m.old).refund_id
       returning m.idx, r as refund
     ), heads as (
-      update orders o set event_seq = m.new_seq, event_hash = event_hash(m.head, m.body), updated_at = p_now
-      from moving m where o.merchant_id = (m.old).merchant_id and o.order_id = (m.old).order_id
-      returning o.merchant_id, o.order_id, o.event_hash
+      update orders o set event_seq = m.new_seq, event_hash = m.new_hash, updated_at = p_now
+      from chained m where o.merchant_id = (m.old).merchant_id and o.order_id = (m.old).order_id
     ), logged as (
       insert into events (merchant_id, order_id, seq, at, body, hash)
-      select (m.old).merchant_id, (m.old).order_id, m.new_seq, p_now, m.body, h.event_hash
-      from moving m
-      join heads h on h.merchant_id = (m.old).merchant_id and h.order_id = (m.old).order_id
+      select (m.old).merchant_id, (m.old).order_id, m.new_seq, p_now, m.body, m.new_hash from chained m
     ), told as (
       insert into notifications (merchant_id, order_id, notification_id, event_name, refund_id, event_seq,
                                  created_at, spread_at)
       select (m.old).merchant_id, (m.old).order_id, gen_random_uuid(), n.name, (m.old).refund_id, m.new_seq,
              p_now, p_now
-      from moving m cross join lateral jsonb_array_elements_text(m.notify) n(name)
+      from chained m cross join lateral jsonb_array_elements_text(m.notify) n(name)
     ), begun as (
       insert into attempts (merchant_id, order_id, refund_id, attempt_no, idempotency_key, request, started_at)
       select (m.old).merchant_id, (m.old).order_id, (m.old).refund_id, (m.attempt ->> 'attempt_no')::integer,
              (m.old).idempotency_key, m.attempt -> 'request', p_now
-      from moving m where jsonb_typeof(m.attempt) = 'object'
+      from chained m where jsonb_typeof(m.attempt) = 'object'
     ), ended as (
       update attempts a set finished_at = p_now, outcome = m.attempt_end ->> 'outcome',
                             answer = m.attempt_end -> 'answer'
-      from moving m
+      from chained m
       where jsonb_typeof(m.attempt_end) = 'object'
         and a.merchant_id = (m.old).merchant_id and a.order_id = (m.old).order_id
         and a.refund_id = (m.old).refund_id and a.attempt_no = (m.attempt_end ->> 'attempt_no')::integer

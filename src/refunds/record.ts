@@ -82,10 +82,15 @@ export async function recordRefunds(
   const items = requests
     .map(itemOf)
     .filter((item) => item.amount === null || READABLE_AMOUNT.test(item.amount));
-  const rows = items.length === 0 ? [] : await record(deps, items);
-  const byIndex = new Map(rows.map((row) => [row.idx, outcomeOf(row)]));
-  if (rows.some((row) => row.refund_found)) deps.wake();
-  return requests.map((_, idx) => byIndex.get(idx) ?? UNREADABLE);
+  if (items.length === 0) return requests.map(() => UNREADABLE);
+  const indexOf = new Map(items.map((item) => [item.refund_id, item.idx]));
+  const outcomes: RefundOutcome[] = requests.map(() => UNREADABLE);
+  for (const row of await record(deps, items)) {
+    const outcome = outcomeOf(row);
+    outcomes[outcome.ok ? indexOf.get(outcome.refund.refundId)! : row.idx!] = outcome;
+  }
+  if (outcomes.some((outcome) => outcome.ok)) deps.wake();
+  return outcomes;
 }
 
 // Fifteen digits before the point are more than any allowed amount; no currency has more than four decimals.
@@ -111,8 +116,7 @@ async function record(
   );
   return deps.db.query<RecordRow>(
     `select r.idx, r.outcome, r.order_id as found_order_id, r.remaining_minor as rest_minor,
-            r.currency as found_currency, r.exponent as found_exponent,
-            (r.refund).refund_id is not null as refund_found, (r.refund).*
+            r.currency as found_currency, r.exponent as found_exponent, (r.refund).*
      from record_refunds($1, $2, $3, $4, $5, $6) r`,
     [
       now,
@@ -151,27 +155,18 @@ function itemOf(request: RefundRequest, idx: number) {
   };
 }
 
+/** An accepted row is known by its refund id, a refused one by its place in the list. */
 type RecordRow = RefundRow & {
-  idx: number;
+  idx: number | null;
   outcome: 'accepted' | RefundRefusal;
   found_order_id: string | null;
   rest_minor: number | null;
   found_currency: string | null;
   found_exponent: number | null;
-  refund_found: boolean;
 };
 
 function outcomeOf(row: RecordRow): RefundOutcome {
-  const {
-    idx: _,
-    outcome,
-    found_order_id,
-    rest_minor,
-    found_currency,
-    found_exponent,
-    refund_found: __,
-    ...refund
-  } = row;
+  const { idx: _, outcome, found_order_id, rest_minor, found_currency, found_exponent, ...refund } = row;
   if (outcome === 'accepted') return { ok: true, refund: refundOf(refund) };
   return {
     ok: false,

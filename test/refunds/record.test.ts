@@ -32,8 +32,9 @@ describe('recording refunds', () => {
       ok: true,
       refund: { orderId: 'R1', amountMinor: 49_900, currency: 'INR', state: 'queued', txnId: 'acme-R1-1' },
     });
-    expect(outcome!.ok && outcome.refund.idempotencyKey).toMatch(/^[A-Za-z0-9]{22}$/);
-    expect(outcome!.ok && outcome.refund.dueAt.toISOString()).toBe('2026-03-11T10:00:00.000Z');
+    if (!outcome?.ok) throw new Error('refused');
+    expect(outcome.refund.idempotencyKey).toMatch(/^[A-Za-z0-9]{22}$/);
+    expect(outcome.refund.dueAt.toISOString()).toBe('2026-03-11T10:00:00.000Z');
     expect(await reserved('R1')).toBe(49_900);
     const events = await fresh.db.query<{ kind: string; hash_fits: boolean }>(
       `select body ->> 'kind' as kind, hash = sha256(convert_to(body::text, 'UTF8')) as hash_fits
