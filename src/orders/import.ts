@@ -3,6 +3,8 @@ import { chooseGatewayAccount, type GatewayAccount, listGatewayAccounts } from '
 import type { Clock } from '../lib/clock.ts';
 import type { Queryable } from '../lib/db.ts';
 import { newId } from '../lib/ids.ts';
+import { readJson } from '../lib/json.ts';
+import type { Line } from '../lib/lines.ts';
 import { formatAmount } from '../lib/money.ts';
 import { FINAL_STATUSES, readTold, shown, type ToldTransaction, type TransactionRefusal } from './told.ts';
 
@@ -33,6 +35,7 @@ export async function recordTransactions(
   items: readonly unknown[],
   cause: Cause | ((index: number) => Cause),
 ): Promise<TransactionOutcome[]> {
+  if (items.length === 0) return [];
   const now = clock.now();
   const accounts = await listGatewayAccounts(db, merchantId);
   const readings = items.map((item) => readTold(item, now));
@@ -49,6 +52,51 @@ export async function recordTransactions(
     if (!match.ok) return { outcome: 'refused', refusal: match.refusal };
     return outcomeOf(verdicts.get(index)!, match, items[index], accounts);
   });
+}
+
+/** A line of a long list, read or not. */
+export type ReadLine =
+  | { readonly line: number; readonly ok: true; readonly item: unknown }
+  | { readonly line: number; readonly ok: false; readonly refusal: TransactionRefusal };
+
+/** Lines longer than this are refused unread. */
+export const MAX_LINE_BYTES = 65_536;
+
+/** Reads a line of JSON. */
+export function readLine(line: Line): ReadLine {
+  const unreadable = (message: string): ReadLine => ({
+    line: line.no,
+    ok: false,
+    refusal: { code: 'unreadable_line', message },
+  });
+  if (!line.ok) {
+    return unreadable(
+      line.why === 'too_long' ? `The line is longer than ${MAX_LINE_BYTES} bytes.` : 'The line is not UTF-8.',
+    );
+  }
+  const reading = readJson(line.text, 'written');
+  if (!reading.ok) return unreadable(`The line cannot be read as JSON: ${reading.why}.`);
+  return { line: line.no, ok: true, item: reading.value };
+}
+
+/** As `recordTransactions`; a line that could not be read is answered with why. */
+export async function recordLines(
+  db: Queryable,
+  clock: Clock,
+  merchantId: string,
+  lines: readonly ReadLine[],
+  causeOf: (line: number) => Cause,
+): Promise<TransactionOutcome[]> {
+  const readable = lines.filter((line) => line.ok);
+  const outcomes = await recordTransactions(
+    db,
+    clock,
+    merchantId,
+    readable.map(({ item }) => item),
+    (index) => causeOf(readable[index]!.line),
+  );
+  let next = 0;
+  return lines.map((line) => (line.ok ? outcomes[next++]! : { outcome: 'refused', refusal: line.refusal }));
 }
 
 interface Matched {
