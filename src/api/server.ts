@@ -20,8 +20,11 @@ import { type Authenticate, createAuthenticate } from './auth.ts';
 import type { ApiDeps } from './deps.ts';
 import { answerError, refusal, speaksContract } from './error-answers.ts';
 import { ApiError } from './errors.ts';
+import { gatewayWebhookRoutes } from './gateway-webhooks.ts';
 import { accessDenied } from './juspay/errors.ts';
 import { juspayRoutes } from './juspay/routes.ts';
+import { gatewayAccountRoutes } from './v1/gateway-accounts.ts';
+import { refundRoutes } from './v1/refunds.ts';
 
 const BODY_BYTES = 1024 * 1024;
 const HEADER_BYTES = 16 * 1024;
@@ -65,7 +68,10 @@ export async function buildServer(deps: ApiDeps): Promise<FastifyInstance> {
     await keyed.register(async (juspay) => juspayRoutes(juspay, deps));
     await keyed.register(async (own) => {
       readStrictJson(own);
+      await gatewayAccountRoutes(own, deps);
+      await refundRoutes(own, deps);
     });
+    await gatewayWebhookRoutes(keyed, deps);
   });
   return app;
 }

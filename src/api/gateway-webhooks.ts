@@ -1,0 +1,100 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { openGatewayAccess } from '../gateways/accounts.ts';
+import type { Gateway, GatewayAccountAccess, WebhookReading } from '../gateways/gateway.ts';
+import { settleFromWebhook } from '../refunds/hear.ts';
+import type { ApiDeps } from './deps.ts';
+import { ApiError } from './errors.ts';
+
+const MAX_WEBHOOK_BYTES = 256 * 1024;
+const ACCOUNT_ID = /^ga_[0-9a-f]{32}$/;
+
+/**
+ * POST /gateways/{account}/webhooks, where gateways tell of refunds. Open to everyone: the connector judges who
+ * wrote it, from the raw bytes. 200 means that everything in it is applied and on the disk.
+ */
+export async function gatewayWebhookRoutes(app: FastifyInstance, deps: ApiDeps): Promise<void> {
+  await app.register(async (scope) => {
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+    scope.post<{ Params: { account: string } }>(
+      '/gateways/:account/webhooks',
+      {
+        bodyLimit: MAX_WEBHOOK_BYTES,
+        config: { public: true },
+        schema: {
+          tags: ['Gateways'],
+          summary: 'Where a gateway sends its webhooks',
+          description: 'Each gateway account has its own address; enter it at the gateway.',
+          security: [],
+          params: z.object({ account: z.string().max(64) }),
+          response: { 200: z.object({ received: z.literal(true) }) },
+        },
+      },
+      async (request) => {
+        await takeIn(deps, request, request.params.account);
+        return { received: true };
+      },
+    );
+  });
+}
+
+async function takeIn(deps: ApiDeps, request: FastifyRequest, accountId: string): Promise<void> {
+  const account = ACCOUNT_ID.test(accountId) ? await openGatewayAccess(deps.db, deps.vault, accountId) : null;
+  const gateway = account && deps.gateways.get(account.gateway);
+  if (!account || !gateway) throw new ApiError(404, 'not_found', 'There is nothing at this address.');
+
+  const at = { merchant_id: account.merchantId, gateway_account_id: accountId };
+  const reading = readSafely(deps, request, gateway, account.access);
+  if (reading.kind === 'rejected') {
+    request.log.warn({ ...at, why: reading.why }, 'a gateway webhook was rejected');
+    throw new ApiError(
+      400,
+      'webhook_rejected',
+      'The webhook cannot be proved to come from the gateway, or not be read.',
+    );
+  }
+  const { matched, unmatched } = await settleFromWebhook(
+    deps.engine,
+    { merchantId: account.merchantId, gatewayAccountId: accountId },
+    reading,
+  );
+  request.log.info({ ...at, proof: reading.kind, matched }, 'a gateway webhook was taken in');
+  for (const { eventId, refundId, gatewayRefundId, gatewayPaymentId } of unmatched) {
+    request.log.info(
+      { ...at, eventId, refundId, gatewayRefundId, gatewayPaymentId },
+      'a gateway webhook speaks of a refund that is not ours',
+    );
+  }
+}
+
+/** A connector that stumbles over what a stranger sent is our bug, but the stranger learns nothing of it. */
+function readSafely(
+  deps: ApiDeps,
+  request: FastifyRequest,
+  gateway: Gateway,
+  access: GatewayAccountAccess,
+): WebhookReading {
+  try {
+    return gateway.readWebhook(
+      {
+        headers: headersOf(request),
+        rawBody: Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0),
+        receivedAt: deps.clock.now(),
+      },
+      access,
+    );
+  } catch (error) {
+    request.log.error(
+      { err: error, gateway_account_id: access.accountId },
+      'the connector failed on a webhook',
+    );
+    return { kind: 'rejected', why: 'the connector could not read it' };
+  }
+}
+
+function headersOf(request: FastifyRequest): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(request.headers).map(([name, value]) => [name, [value].flat().join(', ')]),
+  );
+}

@@ -1,0 +1,377 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import type { Cause } from '../../audit/events.ts';
+import { holdsCardNumber } from '../../lib/card-number.ts';
+import { isUuid } from '../../lib/ids.ts';
+import { ORDER_ID, readOrder } from '../../orders/store.ts';
+import { cancelRefund } from '../../refunds/cancel.ts';
+import { lookNow } from '../../refunds/look.ts';
+import { recordRefunds } from '../../refunds/record.ts';
+import type { Refund } from '../../refunds/refund.ts';
+import { resolveRefund } from '../../refunds/resolve.ts';
+import { STATE_NAMES } from '../../refunds/states.ts';
+import {
+  listRefunds,
+  type RefundFilter,
+  readAttempts,
+  readOrderEvents,
+  readRefund,
+  readRefundEvents,
+} from '../../refunds/store.ts';
+import type { ApiDeps } from '../deps.ts';
+import { ApiError } from '../errors.ts';
+import {
+  attemptObject,
+  attemptView,
+  eventObject,
+  eventView,
+  PUBLIC_STATUSES,
+  refundObject,
+  refundView,
+} from './refund-object.ts';
+import {
+  notCancelled,
+  notLooked,
+  notRecorded,
+  notResolved,
+  orderNotFound,
+  refundNotFound,
+} from './refusals.ts';
+
+/** As on the contract's surface (section 2.4): the same amount of the same order twice is rarely meant. */
+const SAME_AMOUNT_WINDOW_MS = 5_000;
+const MAX_METADATA_LENGTH = 16_384;
+const PAGE = { usual: 50, most: 500 } as const;
+
+// What may be sent -----------------------------------------------------------------------------------------
+
+const freeText = (most: number) =>
+  z
+    .string()
+    .min(1)
+    .max(most)
+    .refine((text) => !holdsCardNumber(text), 'it must not hold a card number');
+
+const orderId = z.string().regex(ORDER_ID);
+
+const newRefund = z.strictObject({
+  order_id: orderId.optional(),
+  txn_id: z.string().min(1).max(256).optional().describe('Names the transaction, or the order by it.'),
+  unique_request_id: z
+    .string()
+    .regex(/^[A-Za-z0-9_.:-]{1,255}$/)
+    .describe('Your key: at most one refund of the order has it.'),
+  amount: z
+    .string()
+    .max(100)
+    .describe('Decimal text in major units, such as "12.50", or "full": all that is left.'),
+  currency: z
+    .string()
+    .regex(/^[A-Z]{3}$/)
+    .optional()
+    .describe("Refused unless it is the order's."),
+  refund_type: refundObject.shape.refund_type.default('STANDARD'),
+  reason: freeText(500).optional(),
+  note: freeText(2000).optional(),
+  metadata: z
+    .record(z.string(), z.unknown())
+    .refine(
+      (metadata) => JSON.stringify(metadata).length <= MAX_METADATA_LENGTH,
+      'it is longer than 16384 characters',
+    )
+    .refine((metadata) => !holdsCardNumber(JSON.stringify(metadata)), 'it must not hold a card number')
+    .optional(),
+  expected_remaining: z
+    .string()
+    .regex(/^\d{1,15}(\.\d{1,4})?$/)
+    .optional()
+    .describe('What you believe is left to refund. If it is not, nothing is made: somebody was faster.'),
+});
+
+const resolution = z.strictObject({
+  outcome: z.enum(['succeeded', 'failed']),
+  evidence: freeText(4000)
+    .min(10)
+    .describe('What shows it, for who reads it in years: where you looked, what it said, who told you.'),
+  arn: z
+    .string()
+    .regex(/^[A-Za-z0-9]{6,40}$/)
+    .optional()
+    .describe("The bank's reference."),
+  gateway_refund_id: z
+    .string()
+    .regex(/^[\x21-\x7e]{1,255}$/)
+    .optional(),
+});
+
+const cancellation = z.strictObject({ reason: freeText(500).optional() }).nullish();
+
+const wordList = z.string().regex(/^[A-Za-z_]+(,[A-Za-z_]+)*$/);
+const moment = z.iso.datetime({ offset: true });
+
+const listQuery = z.strictObject({
+  status: wordList.optional().describe(`One or more of ${PUBLIC_STATUSES.join(', ')}, separated by commas.`),
+  state: wordList.optional().describe(`One or more of ${STATE_NAMES.join(', ')}, separated by commas.`),
+  attention: z.literal('true').optional().describe('Only those that need a person.'),
+  order_id: orderId.optional(),
+  unique_request_id: z.string().max(255).optional(),
+  gateway: z.string().max(64).optional(),
+  gateway_account_id: z.string().max(64).optional(),
+  gateway_refund_id: z.string().max(255).optional(),
+  arn: z.string().max(64).optional(),
+  created_from: moment.optional().describe('This moment and later.'),
+  created_before: moment.optional().describe('Before this moment.'),
+  limit: z.coerce.number().int().min(1).max(PAGE.most).default(PAGE.usual),
+  cursor: z.string().max(200).optional().describe('next_cursor of the page before.'),
+});
+
+const named = z.object({ refund_id: z.string().max(64) });
+const tags = ['Refunds'];
+
+/** Refunds: made, read, listed, asked about, cancelled, and settled by a person. */
+export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Promise<void> {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  const { db, engine } = deps;
+
+  app.post(
+    '/v1/refunds',
+    {
+      schema: {
+        tags,
+        summary: 'Make a refund',
+        description:
+          'Answers once the refund is safely recorded; it is sent to the gateway right after. Sending the same ' +
+          '`unique_request_id` again never makes a second refund.',
+        body: newRefund,
+        response: { 201: refundObject },
+      },
+    },
+    async (request, reply) => {
+      const asked = request.body;
+      if (asked.order_id === undefined && asked.txn_id === undefined) {
+        throw new ApiError(400, 'missing_field', 'The refund names neither an order nor a transaction.', {
+          field: 'order_id',
+          accepted: 'order_id or txn_id',
+        });
+      }
+      const [first] = await recordRefunds(engine, [
+        {
+          merchantId: request.caller.merchantId,
+          orderId: asked.order_id ?? null,
+          txnId: asked.txn_id ?? null,
+          uniqueRequestId: asked.unique_request_id,
+          amount: asked.amount,
+          currency: asked.currency ?? null,
+          refundType: asked.refund_type,
+          reason: asked.reason ?? null,
+          note: asked.note ?? null,
+          metadata: asked.metadata ?? {},
+          initiatedBy: 'API',
+          door: 'api',
+          batchId: null,
+          sameAmountWindowMs: SAME_AMOUNT_WINDOW_MS,
+          expectedRemaining: asked.expected_remaining ?? null,
+          cause: causeOf(request),
+        },
+      ]);
+      const outcome = first!;
+      if (!outcome.ok) throw notRecorded(outcome, asked);
+      return reply.code(201).send(refundView(outcome.refund));
+    },
+  );
+
+  app.get(
+    '/v1/refunds',
+    {
+      schema: {
+        tags,
+        summary: 'List refunds, newest first',
+        querystring: listQuery,
+        response: {
+          200: z.object({
+            refunds: z.array(refundObject),
+            next_cursor: z.string().nullable().describe('Null on the last page.'),
+          }),
+        },
+      },
+    },
+    async (request) => {
+      const { limit } = request.query;
+      const filter = filterOf(request.query);
+      const refunds = await listRefunds(db, request.caller.merchantId, { ...filter, limit: limit + 1 });
+      const page = refunds.slice(0, limit);
+      return {
+        refunds: page.map(refundView),
+        next_cursor: refunds.length > limit ? cursorOf(page.at(-1)!) : null,
+      };
+    },
+  );
+
+  app.get(
+    '/v1/refunds/:refund_id',
+    {
+      schema: {
+        tags,
+        summary: 'Read a refund with everything that happened to it',
+        params: named,
+        response: {
+          200: refundObject.extend({ attempts: z.array(attemptObject), events: z.array(eventObject) }),
+        },
+      },
+    },
+    async (request) => {
+      const refund = await readRefund(db, request.caller.merchantId, idOf(request.params));
+      if (!refund) throw refundNotFound();
+      const [attempts, events] = await Promise.all([readAttempts(db, refund), readRefundEvents(db, refund)]);
+      return { ...refundView(refund), attempts: attempts.map(attemptView), events: events.map(eventView) };
+    },
+  );
+
+  app.post(
+    '/v1/refunds/:refund_id/sync',
+    {
+      schema: {
+        tags,
+        summary: 'Ask the gateway about a refund now',
+        description: 'Answers with the refund as it is after the gateway was asked.',
+        params: named,
+        response: {
+          200: refundObject.extend({
+            gateway_answer: z
+              .enum(['news', 'absent', 'busy', 'misconfigured', 'no_answer'])
+              .describe('What the asking came to. Only news, or absence that is proved, changes the refund.'),
+          }),
+        },
+      },
+    },
+    async (request) => {
+      const { merchantId } = request.caller;
+      const looked = await lookNow(engine, merchantId, idOf(request.params), causeOf(request));
+      if (!looked.ok) throw looked.refusal === 'not_found' ? refundNotFound() : notLooked(looked.refund);
+      return { ...refundView(looked.refund), gateway_answer: looked.answer };
+    },
+  );
+
+  app.post(
+    '/v1/refunds/:refund_id/cancel',
+    {
+      schema: {
+        tags,
+        summary: 'Cancel a refund that has not been sent',
+        params: named,
+        body: cancellation,
+        response: { 200: refundObject },
+      },
+    },
+    async (request) => {
+      const { merchantId } = request.caller;
+      const reason = request.body?.reason ?? null;
+      const asked = { reason, cause: causeOf(request) };
+      const cancelled = await cancelRefund(engine, merchantId, idOf(request.params), asked);
+      if (cancelled.ok) return refundView(cancelled.refund);
+      throw cancelled.refusal === 'not_found' ? refundNotFound() : notCancelled(cancelled.refund);
+    },
+  );
+
+  app.post(
+    '/v1/refunds/:refund_id/resolve',
+    {
+      schema: {
+        tags,
+        summary: 'Settle a refund in manual review',
+        description:
+          'For a refund whose outcome the gateway does not tell. Look there first: succeeded means that the ' +
+          'customer has the money, failed that nobody has been paid and the amount may be refunded again.',
+        params: named,
+        body: resolution,
+        response: { 200: refundObject },
+      },
+    },
+    async (request) => {
+      const { outcome, evidence, arn, gateway_refund_id } = request.body;
+      const resolved = await resolveRefund(engine, request.caller.merchantId, idOf(request.params), {
+        outcome,
+        evidence,
+        arn: arn ?? null,
+        gatewayRefundId: gateway_refund_id ?? null,
+        cause: causeOf(request),
+      });
+      if (resolved.ok) return refundView(resolved.refund);
+      throw resolved.refusal === 'not_found' ? refundNotFound() : notResolved(resolved.refund);
+    },
+  );
+
+  app.get(
+    '/v1/orders/:order_id/events',
+    {
+      schema: {
+        tags: ['Orders'],
+        summary: 'Everything that happened to an order and its refunds, oldest first',
+        params: z.object({ order_id: z.string().max(512) }),
+        response: { 200: z.object({ order_id: z.string(), events: z.array(eventObject) }) },
+      },
+    },
+    async (request) => {
+      const { merchantId } = request.caller;
+      const found = await readOrder(db, merchantId, request.params.order_id);
+      if (!found) throw orderNotFound(request.params.order_id);
+      const events = await readOrderEvents(db, merchantId, found.order.orderId);
+      return { order_id: found.order.orderId, events: events.map(eventView) };
+    },
+  );
+}
+
+function causeOf(request: FastifyRequest): Cause {
+  return { by: 'api', key: request.caller.apiKeyName, requestId: request.id };
+}
+
+function idOf(params: z.infer<typeof named>): string {
+  if (!isUuid(params.refund_id)) throw refundNotFound();
+  return params.refund_id;
+}
+
+// Pages ----------------------------------------------------------------------------------------------------
+
+function filterOf(query: z.infer<typeof listQuery>): Omit<RefundFilter, 'limit'> {
+  const wanted = {
+    statuses: query.status && wordsOf('status', query.status, PUBLIC_STATUSES),
+    states: query.state && wordsOf('state', query.state, STATE_NAMES),
+    needsPerson: query.attention === 'true' || undefined,
+    orderId: query.order_id,
+    uniqueRequestId: query.unique_request_id,
+    gateway: query.gateway,
+    gatewayAccountId: query.gateway_account_id,
+    gatewayRefundId: query.gateway_refund_id,
+    arn: query.arn,
+    createdFrom: query.created_from && new Date(query.created_from),
+    createdBefore: query.created_before && new Date(query.created_before),
+    after: query.cursor && positionOf(query.cursor),
+  };
+  return Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== undefined));
+}
+
+function wordsOf<Word extends string>(field: string, text: string, known: readonly Word[]): Word[] {
+  return text.split(',').map((asked) => {
+    const word = known.find((candidate) => candidate === asked);
+    if (word !== undefined) return word;
+    throw new ApiError(400, 'invalid_field', `There is no ${field} ${asked.slice(0, 64)}.`, {
+      field,
+      value: asked.slice(0, 64),
+      accepted: known.join(', '),
+    });
+  });
+}
+
+function cursorOf(refund: Refund): string {
+  return Buffer.from(`${refund.createdAt.getTime()} ${refund.refundId}`).toString('base64url');
+}
+
+function positionOf(cursor: string): NonNullable<RefundFilter['after']> {
+  const [ms = '', refundId = ''] = Buffer.from(cursor, 'base64url').toString().split(' ');
+  if (/^\d{1,15}$/.test(ms) && isUuid(refundId)) return { createdAt: new Date(Number(ms)), refundId };
+  throw new ApiError(400, 'invalid_cursor', 'The cursor is not one that a page of this list gave.', {
+    field: 'cursor',
+    accepted: 'next_cursor of the page before',
+  });
+}

@@ -1,0 +1,168 @@
+import type { RefundOutcome } from '../../refunds/record.ts';
+import type { Refund } from '../../refunds/refund.ts';
+import { STATES } from '../../refunds/states.ts';
+import { ApiError } from '../errors.ts';
+
+/**
+ * Why something was not done to a refund. Each sentence says what happened, what that means for the money, and
+ * what to do.
+ */
+
+export function refundNotFound(): ApiError {
+  return new ApiError(404, 'refund_not_found', 'There is no refund with this id.', { field: 'refund_id' });
+}
+
+export function orderNotFound(orderId: string): ApiError {
+  return new ApiError(404, 'order_not_found', 'There is no order with this id.', {
+    field: 'order_id',
+    value: orderId.slice(0, 128),
+  });
+}
+
+/** A refund that was asked for and not recorded. In every case no money moves. */
+export function notRecorded(
+  outcome: Extract<RefundOutcome, { ok: false }>,
+  asked: {
+    readonly order_id?: string | undefined;
+    readonly txn_id?: string | undefined;
+    readonly unique_request_id: string;
+    readonly amount: string;
+    readonly currency?: string | undefined;
+    readonly refund_type: string;
+    readonly expected_remaining?: string | undefined;
+  },
+): ApiError {
+  const left = `${outcome.remaining} ${outcome.currency}`;
+  const amount = { field: 'amount', value: asked.amount };
+  switch (outcome.refusal) {
+    case 'order_not_found':
+      return new ApiError(
+        404,
+        'order_not_found',
+        'There is no such order, so nothing was refunded. Check the id, or record the payment with POST /v1/transactions.',
+        asked.order_id === undefined
+          ? { field: 'txn_id', value: asked.txn_id }
+          : { field: 'order_id', value: asked.order_id },
+      );
+    case 'order_not_charged':
+      return new ApiError(
+        409,
+        'order_not_charged',
+        'The order has no charged payment under that id, so there is nothing to give back. ' +
+          'If it was paid, record the payment with POST /v1/transactions.',
+        asked.txn_id === undefined
+          ? { field: 'order_id', value: asked.order_id }
+          : { field: 'txn_id', value: asked.txn_id },
+      );
+    case 'duplicate_request_id':
+      return new ApiError(
+        409,
+        'duplicate_request_id',
+        'The order already has a refund with this unique_request_id; no second one was made. ' +
+          'Read it with GET /v1/refunds; use a new id for a further refund.',
+        { field: 'unique_request_id', value: asked.unique_request_id },
+      );
+    case 'too_many_refunds':
+      return new ApiError(
+        409,
+        'too_many_refunds',
+        'The order already has as many refunds as one order may have; no further one was made.',
+        { field: 'order_id', value: asked.order_id },
+      );
+    case 'amount_unreadable':
+      return new ApiError(400, 'invalid_amount', 'The amount cannot be read; nothing was refunded.', {
+        ...amount,
+        accepted: 'decimal text in major units, such as "12.50", or "full"',
+      });
+    case 'amount_not_positive':
+      return new ApiError(400, 'invalid_amount', 'The amount is zero; nothing was refunded.', {
+        ...amount,
+        accepted: 'more than 0',
+      });
+    case 'amount_too_many_decimals':
+      return new ApiError(
+        400,
+        'invalid_amount',
+        `The amount has more decimals than ${outcome.currency} has; nothing was refunded and nothing rounded.`,
+        { ...amount, accepted: `an amount of ${outcome.currency}` },
+      );
+    case 'currency_mismatch':
+      return new ApiError(
+        409,
+        'currency_mismatch',
+        `The order was paid in ${outcome.currency}; nothing was refunded. Give the amount in that currency.`,
+        { field: 'currency', value: asked.currency, accepted: outcome.currency ?? undefined },
+      );
+    case 'remaining_mismatch':
+      return new ApiError(
+        409,
+        'remaining_mismatch',
+        `${left} is left to refund, not what you expected: something else happened in between. ` +
+          'Nothing was refunded; look at the order again and decide anew.',
+        {
+          field: 'expected_remaining',
+          value: asked.expected_remaining,
+          accepted: outcome.remaining ?? undefined,
+        },
+      );
+    case 'same_amount_again':
+      return new ApiError(
+        409,
+        'same_amount_again',
+        'The same amount of this order was refunded a moment ago; it was not refunded again. ' +
+          'If you mean a second refund, ask again in some seconds.',
+        amount,
+      );
+    case 'amount_exceeds_rest':
+      return new ApiError(
+        409,
+        'amount_exceeds_rest',
+        `Only ${left} of the order is left to refund, refunds under way counted; nothing was refunded.`,
+        { ...amount, accepted: `at most ${outcome.remaining}` },
+      );
+    case 'instant_not_supported':
+      return new ApiError(
+        409,
+        'instant_not_supported',
+        'The gateway that took this payment makes no instant refunds; nothing was refunded.',
+        { field: 'refund_type', value: asked.refund_type, accepted: 'STANDARD or INSTANT_WITH_FALLBACK' },
+      );
+    case 'partial_not_supported':
+      return new ApiError(
+        409,
+        'partial_not_supported',
+        'The gateway that took this payment refunds only the whole amount; nothing was refunded.',
+        { ...amount, accepted: '"full", with nothing refunded before' },
+      );
+  }
+}
+
+export function notCancelled(refund: Refund): ApiError {
+  const { final, says } = STATES[refund.state];
+  return new ApiError(
+    409,
+    'cannot_cancel',
+    final
+      ? `The refund is already at its end, and nothing was changed. ${says}`
+      : 'The refund was sent, or may have been, and cannot be taken back; it goes on as it was, and its status tells the end.',
+    { field: 'refund_id', value: refund.refundId, accepted: 'a refund that has not been sent' },
+  );
+}
+
+export function notResolved(refund: Refund): ApiError {
+  return new ApiError(
+    409,
+    'not_in_manual_review',
+    `Nothing was changed: a person's word settles only a refund in manual review. ${STATES[refund.state].says}`,
+    { field: 'refund_id', value: refund.refundId, accepted: 'a refund whose status is MANUAL_REVIEW' },
+  );
+}
+
+export function notLooked(refund: Refund): ApiError {
+  return new ApiError(
+    409,
+    'not_sent',
+    `The gateway has not been asked for this refund, so it cannot know of it. ${STATES[refund.state].says}`,
+    { field: 'refund_id', value: refund.refundId, accepted: 'a refund that has been sent' },
+  );
+}
