@@ -178,9 +178,10 @@ begin
         e(seq, body, hash)
       where e.body is not null
     )
-    select j.idx, coalesce(j.contradiction, case when j.changed = '{}' then 'unchanged' else 'recorded' end),
-           a.the_order_id, a.the_txn_id, j.known
-    from judged j left join agreed a on a.idx = j.idx;
+    select a.idx, case when a.changed = '{}' then 'unchanged' else 'recorded' end, a.the_order_id, a.the_txn_id, null
+    from agreed a
+    union all
+    select j.idx, j.contradiction, null, null, j.known from judged j where j.contradiction is not null;
   end loop;
 end $$;
 

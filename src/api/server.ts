@@ -24,7 +24,9 @@ import { gatewayWebhookRoutes } from './gateway-webhooks.ts';
 import { accessDenied } from './juspay/errors.ts';
 import { juspayRoutes } from './juspay/routes.ts';
 import { gatewayAccountRoutes } from './v1/gateway-accounts.ts';
+import { orderRoutes } from './v1/orders.ts';
 import { refundRoutes } from './v1/refunds.ts';
+import { transactionRoutes } from './v1/transactions.ts';
 
 const BODY_BYTES = 1024 * 1024;
 const HEADER_BYTES = 16 * 1024;
@@ -70,6 +72,8 @@ export async function buildServer(deps: ApiDeps): Promise<FastifyInstance> {
       readStrictJson(own);
       await gatewayAccountRoutes(own, deps);
       await refundRoutes(own, deps);
+      await orderRoutes(own, deps);
+      await transactionRoutes(own, deps);
     });
     await gatewayWebhookRoutes(keyed, deps);
   });
