@@ -19,8 +19,8 @@ export type News = Omit<RefundNews, 'evidence'>;
 export interface GatewayError {
   readonly code: string | null;
   readonly message: string;
-  /** Set where the gateway's error means more than "refused". */
-  readonly means?: 'no_funds' | 'absent' | 'unknown';
+  /** Set where the gateway's error means something else than "refused". */
+  readonly means?: 'no_funds' | 'absent' | 'misconfigured' | 'unknown';
 }
 
 export interface Reading {
@@ -51,7 +51,7 @@ export function readCreateAnswer(
       : { kind: 'news', news: { ...news, evidence } };
   }
   const error = json === undefined ? null : reading.error(json);
-  if (status === 401 || status === 403) {
+  if (isOurs(status, error)) {
     return {
       kind: 'misconfigured',
       errorMessage: error?.message ?? `the gateway answered ${status}`,
@@ -98,7 +98,7 @@ export function readQuestion(
       : { kind: 'json', json, evidence };
   }
   const error = json === undefined ? null : readError(json);
-  if (status === 401 || status === 403) {
+  if (isOurs(status, error)) {
     return {
       kind: 'misconfigured',
       errorMessage: error?.message ?? `the gateway answered ${status}`,
@@ -111,6 +111,11 @@ export function readQuestion(
 
 function isSuccess(status: number): boolean {
   return status >= 200 && status <= 299;
+}
+
+/** The account's credentials or settings are wrong. */
+function isOurs(status: number, error: GatewayError | null): boolean {
+  return status === 401 || status === 403 || (error?.means === 'misconfigured' && saysNo(status));
 }
 
 /** Time-outs, "in progress" and "failed behind me" (424, which Stripe uses): it has not come to an answer. */

@@ -158,7 +158,7 @@ async function fetchRefund(
       refund: (json) => ours(json, facts, () => null),
       error: (json) => {
         const error = readError(json);
-        return error?.code === 'resource_missing' ? { ...error, means: 'absent' } : error;
+        return error?.code === 'resource_missing' ? { means: 'absent', ...error } : error;
       },
     });
   }
@@ -444,6 +444,13 @@ function meaningOf(error: z.output<typeof ErrorBody>['error']): GatewayError['me
   // Another body came under this key before, and that one may have been made; or Stripe itself failed.
   if (error.type === 'idempotency_error' || error.type === 'api_error') return 'unknown';
   if (error.code === 'idempotency_key_in_use') return 'unknown';
+  // A test key with live payments, or the reverse: no refund of the account can work until that is put right.
+  if (
+    error.code === 'livemode_mismatch' ||
+    / a similar object exists in (live|test) mode/.test(error.message ?? '')
+  ) {
+    return 'misconfigured';
+  }
   // Refunds name this case by message code only; the others are the documented codes for a lack of balance.
   const noBalance =
     error.message_code === 'insufficient_balance_for_refund' ||
