@@ -50,7 +50,8 @@ const INITIAL_SPACE_BYTES = 150_000_000;
 const READY_TIMEOUT_MS = 600_000;
 /** A killed server, or one just shutting down, may hold its lock file for some seconds. */
 const RETRY_TIMEOUT_MS = 30_000;
-const OWNER_TIMEOUT_MS = 5_000;
+/** The session of an owner killed a moment ago may take this long to end. */
+const OWNER_TIMEOUT_MS = 3_000;
 
 const SETTINGS: Readonly<Record<string, string>> = {
   listen_addresses: HOST,
@@ -114,6 +115,8 @@ async function prepareServer(options: EmbeddedOptions, home: string): Promise<Se
     );
   }
   if (runAs && owner !== runAs.uid) changeOwner(cluster, runAs);
+  // A copy may have lost the mode that PostgreSQL insists on.
+  fs.chmodSync(cluster, 0o700);
   const major = fs.readFileSync(join(cluster, 'PG_VERSION'), 'utf8').trim();
   if (major !== shipped.version.split('.')[0]) {
     throw new OperatorError(
@@ -625,6 +628,13 @@ function explain(error: unknown, dataDir: string): unknown {
       {
         cause: error,
       },
+    );
+  }
+  if (/could not look up effective user ID/.test(said)) {
+    return new OperatorError(
+      `PostgreSQL does not start for a user without a name (uid ${process.getuid?.()}). Add the user to /etc/passwd, ` +
+        'start Refundry as another user, or set DATABASE_URL.',
+      { cause: error },
     );
   }
   return new OperatorError(`The embedded PostgreSQL did not start: ${message}`, { cause: error });
