@@ -1,12 +1,15 @@
 import { ensureDemoKey } from './access/demo-key.ts';
+import { createAuthenticate } from './api/auth.ts';
 import type { ApiDeps } from './api/deps.ts';
+import { createRenderOrder } from './api/juspay/render-order.ts';
 import { buildServer } from './api/server.ts';
 import { createSealer } from './audit/checkpoint.ts';
 import { type Settings, withPort } from './config.ts';
 import { openConfiguredDatabase } from './database.ts';
-import { openGatewayAccess } from './gateways/accounts.ts';
+import { listGatewayAccounts, openGatewayAccess } from './gateways/accounts.ts';
 import { registryOf } from './gateways/registry.ts';
 import { sandbox } from './gateways/sandbox/connector.ts';
+import { type SandboxOptions, sandboxServer } from './gateways/sandbox/server.ts';
 import { stripe } from './gateways/stripe.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import type { Database } from './lib/db.ts';
@@ -20,6 +23,8 @@ import { openVault } from './master-key.ts';
 import type { EngineDeps } from './refunds/engine.ts';
 import { createRefundWorker } from './refunds/worker.ts';
 import { createChangeWriter } from './refunds/writer.ts';
+import { createDeliverer } from './webhooks/deliver.ts';
+import { createWebhookSender } from './webhooks/send.ts';
 
 /** A running Refundry. */
 export interface Refundry {
@@ -103,13 +108,23 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
       wake,
     };
     if (settings.role !== 'api') {
-      loops.push(createRefundWorker(engine), createSealer({ db, clock, vault, log }));
+      const sender = createWebhookSender({ clock, allowPrivate: settings.allowPrivateWebhooks });
+      started.push(sender.close);
+      const renderOrder = createRenderOrder(db, { publicUrl: settings.publicUrl, gateways });
+      loops.push(
+        createRefundWorker(engine),
+        createDeliverer({ db, clock, random: Math.random, log, vault, sender, renderOrder }),
+        createSealer({ db, clock, vault, log }),
+      );
       for (const loop of loops) started.push(() => loop.stop());
     }
     const demoKey = settings.demo ? await ensureDemoKey(db, clock, settings) : null;
     if (settings.role !== 'worker') {
       const api: ApiDeps = { db, clock, log, settings, vault, gateways, gatewayHttp: outside.send, engine };
       const server = await buildServer(api);
+      if (settings.sandbox !== 'off') {
+        await server.register(sandboxServer, { prefix: '/sandbox', ...sandboxOptions(api) });
+      }
       started.push(() => server.close());
       await listen(() => server.listen({ host: settings.host, port: settings.port }), settings);
     }
@@ -133,6 +148,30 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
     await stopAll();
     throw error;
   }
+}
+
+/** The sandbox as a part of this server: its webhooks come back here, and a caller's API key opens its own books. */
+function sandboxOptions(api: ApiDeps): SandboxOptions {
+  const { db, clock, log, settings, vault } = api;
+  const authenticate = createAuthenticate(api);
+  return {
+    db,
+    clock,
+    log,
+    open: settings.sandbox === 'open',
+    webhookOrigins: [new URL(settings.publicUrl).origin],
+    async keysOf(request) {
+      const known = await authenticate(request, false);
+      if (!known.ok) return [];
+      const accounts = await listGatewayAccounts(db, known.caller.merchantId);
+      const opened = await Promise.all(
+        accounts
+          .filter((account) => account.gateway === sandbox.name)
+          .map((account) => openGatewayAccess(db, vault, account.gatewayAccountId)),
+      );
+      return opened.flatMap((account) => account?.access.credentials['secret_key'] ?? []);
+    },
+  };
 }
 
 /** Addresses that gateways and people are given hold the port, so it is chosen before anything is made. */
