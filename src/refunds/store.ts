@@ -89,8 +89,7 @@ export interface RefundFilter {
   readonly states?: readonly RefundState[];
   readonly orderId?: string;
   readonly uniqueRequestId?: string;
-  readonly gateway?: string;
-  readonly gatewayAccountId?: string;
+  readonly gatewayAccountIds?: readonly string[];
   readonly gatewayRefundId?: string;
   readonly arn?: string;
   readonly createdFrom?: Date;
@@ -116,11 +115,15 @@ export async function listRefunds(
   };
   const states = statesOf(filter);
   if (states) add((n) => `state = any($${n})`, states);
-  if (filter.orderId !== undefined) add((n) => `lower(order_id) = lower($${n})`, filter.orderId);
+  if (filter.orderId !== undefined) {
+    add(
+      (n) =>
+        `order_id = (select order_id from orders where merchant_id = $1 and lower(order_id) = lower($${n}))`,
+      filter.orderId,
+    );
+  }
   if (filter.uniqueRequestId !== undefined) add((n) => `unique_request_id = $${n}`, filter.uniqueRequestId);
-  if (filter.gateway !== undefined) add((n) => `gateway = $${n}`, filter.gateway);
-  if (filter.gatewayAccountId !== undefined)
-    add((n) => `gateway_account_id = $${n}`, filter.gatewayAccountId);
+  if (filter.gatewayAccountIds) add((n) => `gateway_account_id = any($${n})`, filter.gatewayAccountIds);
   if (filter.gatewayRefundId !== undefined) add((n) => `gateway_refund_id = $${n}`, filter.gatewayRefundId);
   if (filter.arn !== undefined) add((n) => `arn = $${n}`, filter.arn);
   if (filter.createdFrom) add((n) => `created_at >= $${n}`, filter.createdFrom);

@@ -2,7 +2,9 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { Cause } from '../../audit/events.ts';
+import { listGatewayAccounts } from '../../gateways/accounts.ts';
 import { holdsCardNumber } from '../../lib/card-number.ts';
+import type { Queryable } from '../../lib/db.ts';
 import { isUuid } from '../../lib/ids.ts';
 import { ORDER_ID, readOrder } from '../../orders/store.ts';
 import { cancelRefund } from '../../refunds/cancel.ts';
@@ -198,8 +200,10 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
     },
     async (request) => {
       const { limit } = request.query;
-      const filter = filterOf(request.query);
-      const refunds = await listRefunds(db, request.caller.merchantId, { ...filter, limit: limit + 1 });
+      const { merchantId } = request.caller;
+      const gatewayAccountIds = await accountsMeant(db, merchantId, request.query);
+      const filter = { ...filterOf(request.query), ...(gatewayAccountIds && { gatewayAccountIds }) };
+      const refunds = await listRefunds(db, merchantId, { ...filter, limit: limit + 1 });
       const page = refunds.slice(0, limit);
       return {
         refunds: page.map(refundView),
@@ -340,8 +344,6 @@ function filterOf(query: z.infer<typeof listQuery>): Omit<RefundFilter, 'limit'>
     needsPerson: query.attention === 'true' || undefined,
     orderId: query.order_id,
     uniqueRequestId: query.unique_request_id,
-    gateway: query.gateway,
-    gatewayAccountId: query.gateway_account_id,
     gatewayRefundId: query.gateway_refund_id,
     arn: query.arn,
     createdFrom: query.created_from && new Date(query.created_from),
@@ -349,6 +351,19 @@ function filterOf(query: z.infer<typeof listQuery>): Omit<RefundFilter, 'limit'>
     after: query.cursor && positionOf(query.cursor),
   };
   return Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== undefined));
+}
+
+/** The accounts that the filters by gateway and account leave; null where there are no such filters. */
+async function accountsMeant(
+  db: Queryable,
+  merchantId: string,
+  { gateway, gateway_account_id }: z.infer<typeof listQuery>,
+): Promise<string[] | null> {
+  if (gateway === undefined && gateway_account_id === undefined) return null;
+  return (await listGatewayAccounts(db, merchantId))
+    .filter((account) => gateway === undefined || account.gateway === gateway)
+    .map((account) => account.gatewayAccountId)
+    .filter((id) => gateway_account_id === undefined || id === gateway_account_id);
 }
 
 function wordsOf<Word extends string>(field: string, text: string, known: readonly Word[]): Word[] {
