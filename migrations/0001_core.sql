@@ -29,7 +29,8 @@ create table gateway_accounts (
   merchant_id text not null references merchants,
   gateway text not null,
   name text not null,
-  base_url text not null,
+  -- Null: the gateway's own address.
+  base_url text,
   sealed_credentials bytea not null,
   -- What may be shown: per secret field its last four characters, the other fields as they are.
   shown_credentials jsonb not null,

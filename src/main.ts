@@ -78,7 +78,7 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
     const migrated = await migrate(db, clock);
     const vault = await openVault(settings, db, clock);
 
-    const gateways = registryOf([sandbox, stripe]);
+    const gateways = registryOf([{ ...sandbox, defaultBaseUrl: settings.sandboxUrl }, stripe]);
     const outside = createHttp({
       allowPrivate: settings.sandbox !== 'off',
       timeoutMs: 30_000,
@@ -100,7 +100,7 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
       gateways,
       gatewayHttp: outside.send,
       openAccess: async (id) => {
-        const account = await openGatewayAccess(db, vault, id);
+        const account = await openGatewayAccess({ db, vault, gateways }, id);
         return account?.enabled ? account.access : null;
       },
       webhookUrlOf: (id) => `${settings.publicUrl}/gateways/${id}/webhooks`,
@@ -152,7 +152,7 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
 
 /** The sandbox as a part of this server: its webhooks come back here, and a caller's API key opens its own books. */
 function sandboxOptions(api: ApiDeps): SandboxOptions {
-  const { db, clock, log, settings, vault } = api;
+  const { db, clock, log, settings } = api;
   const authenticate = createAuthenticate(api);
   return {
     db,
@@ -167,7 +167,7 @@ function sandboxOptions(api: ApiDeps): SandboxOptions {
       const opened = await Promise.all(
         accounts
           .filter((account) => account.gateway === sandbox.name)
-          .map((account) => openGatewayAccess(db, vault, account.gatewayAccountId)),
+          .map((account) => openGatewayAccess(api, account.gatewayAccountId)),
       );
       return opened.flatMap((account) => account?.access.credentials['secret_key'] ?? []);
     },

@@ -40,7 +40,7 @@ export async function gatewayWebhookRoutes(app: FastifyInstance, deps: ApiDeps):
 }
 
 async function takeIn(deps: ApiDeps, request: FastifyRequest, accountId: string): Promise<void> {
-  const account = ACCOUNT_ID.test(accountId) ? await openGatewayAccess(deps.db, deps.vault, accountId) : null;
+  const account = ACCOUNT_ID.test(accountId) ? await openGatewayAccess(deps, accountId) : null;
   const gateway = account && deps.gateways.get(account.gateway);
   if (!account || !gateway) throw new ApiError(404, 'not_found', 'There is nothing at this address.');
 

@@ -14,7 +14,8 @@ export interface GatewayAccount {
   /** The contract's gateway word: STRIPE, RAZORPAY … */
   readonly gateway: string;
   readonly name: string;
-  readonly baseUrl: string;
+  /** Null: the gateway's own address. */
+  readonly baseUrl: string | null;
   readonly shownCredentials: Readonly<Record<string, string>>;
   /** While false, nothing is sent to it; its webhooks are still read. */
   readonly enabled: boolean;
@@ -94,7 +95,7 @@ export async function createGatewayAccount(
 ): Promise<AccountResult> {
   const gateway = deps.gateways.get(input.gateway);
   if (!gateway) return { ok: false, refusal: unknownGateway(input.gateway, deps.gateways) };
-  const baseUrl = (input.baseUrl ?? gateway.defaultBaseUrl).replace(/\/+$/, '');
+  const baseUrl = input.baseUrl?.replace(/\/+$/, '') ?? null;
   const name = input.name ?? gateway.label;
   const limits = {
     maxConcurrent: input.maxConcurrent ?? gateway.capabilities.maxConcurrent,
@@ -103,7 +104,7 @@ export async function createGatewayAccount(
   const credentials = trimmed(input.credentials);
   const refusal =
     refuseName(name) ??
-    refuseBaseUrl(baseUrl, gateway, options.allowPrivateAddresses) ??
+    (baseUrl === null ? null : refuseBaseUrl(baseUrl, gateway, options.allowPrivateAddresses)) ??
     refuseLimits(limits) ??
     refuseCredentials(credentials, gateway);
   if (refusal) return { ok: false, refusal };
@@ -217,12 +218,11 @@ export interface OpenGatewayAccount {
 }
 
 /**
- * Opens an account, or null when there is none. What it answers may be up to five seconds old, so that a
+ * Opens an account, or null when there is none, or none that this program has a connector for. What it answers may be up to five seconds old, so that a
  * worker's sends do not each read and decrypt the same row; this process's own changes show at once.
  */
 export async function openGatewayAccess(
-  db: Queryable,
-  vault: Vault,
+  { db, vault, gateways }: Pick<AccountDeps, 'db' | 'vault' | 'gateways'>,
   gatewayAccountId: string,
 ): Promise<OpenGatewayAccount | null> {
   const cache =
@@ -233,13 +233,14 @@ export async function openGatewayAccess(
   cache.delete(gatewayAccountId);
 
   const row = await readSealedAccount(db, gatewayAccountId);
-  if (!row) return null;
+  const baseUrl = row?.baseUrl ?? (row && gateways.get(row.gateway)?.defaultBaseUrl);
+  if (!row || !baseUrl) return null;
   const account: OpenGatewayAccount = {
     merchantId: row.merchantId,
     gateway: row.gateway,
     access: {
       accountId: gatewayAccountId,
-      baseUrl: row.baseUrl,
+      baseUrl,
       credentials: unseal(vault, gatewayAccountId, row.sealedCredentials),
     },
     enabled: row.enabled,
@@ -403,7 +404,7 @@ interface SealedAccount {
   readonly merchantId: string;
   readonly gateway: string;
   readonly name: string;
-  readonly baseUrl: string;
+  readonly baseUrl: string | null;
   readonly sealedCredentials: Buffer;
   readonly enabled: boolean;
   readonly maxConcurrent: number;
@@ -445,7 +446,7 @@ async function insertAccount(
     readonly merchantId: string;
     readonly gateway: string;
     readonly name: string;
-    readonly baseUrl: string;
+    readonly baseUrl: string | null;
     readonly sealedCredentials: Buffer;
     readonly shownCredentials: Credentials;
     readonly maxConcurrent: number;

@@ -55,7 +55,7 @@ const shownAccount = z.object({
   gateway_account_id: z.string(),
   gateway: z.string(),
   name: z.string(),
-  base_url: z.string(),
+  base_url: z.string().nullable().describe('Null: the gateway’s own address, as GET /v1/gateways says.'),
   credentials: z
     .record(z.string(), z.string())
     .describe('Secrets by their last four characters; the other fields as they are.'),
