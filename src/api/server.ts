@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import {
@@ -32,6 +33,8 @@ const BODY_BYTES = 1024 * 1024;
 const HEADER_BYTES = 16 * 1024;
 const HEADERS_MS = 15_000;
 const BODY_MS = 30_000;
+const SWALLOWED_BYTES = 32 * 1024 * 1024;
+const SWALLOWED_MS = 10_000;
 const IDLE_SOCKET_MS = 75_000;
 const HEALTH_MS = 2_000;
 
@@ -55,7 +58,10 @@ export async function buildServer(deps: ApiDeps): Promise<FastifyInstance> {
       answerError(error, request, reply);
     },
   });
-  app.setErrorHandler(answerError);
+  app.setErrorHandler(async (error, request, reply) => {
+    await swallowBody(request.raw);
+    return answerError(error, request, reply);
+  });
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   guardRequests(app);
@@ -98,6 +104,24 @@ function guardRequests(app: FastifyInstance): void {
     const tooSlow = setTimeout(() => request.raw.destroy(), BODY_MS).unref();
     request.raw.once('close', () => clearTimeout(tooSlow));
   });
+}
+
+/**
+ * Reads on to the end of a body that nobody wants, within limits: a client that is still sending when the
+ * connection closes sees a broken pipe instead of our answer.
+ */
+async function swallowBody(raw: IncomingMessage): Promise<void> {
+  if (raw.complete || raw.destroyed) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const tooSlow = setTimeout(resolve, SWALLOWED_MS);
+  let bytes = 0;
+  raw.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > SWALLOWED_BYTES) resolve();
+  });
+  raw.once('close', resolve).once('end', resolve).resume();
+  await promise;
+  clearTimeout(tooSlow);
 }
 
 function hasBody(request: FastifyRequest): boolean {
