@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
@@ -17,14 +17,12 @@ import type { GatewayAccountAccess, RefundFacts } from '../../src/gateways/gatew
 import { stripe } from '../../src/gateways/stripe.ts';
 import { createHttp } from '../../src/lib/http.ts';
 import { newId, shortOf } from '../../src/lib/ids.ts';
-
-const load = createRequire(import.meta.url);
-const { createExpressApp } = load('stripe-stateful-mock') as { createExpressApp: () => RequestListener };
-// It reports the errors that the tests provoke.
-const standInsLog = createRequire(load.resolve('stripe-stateful-mock'))('loglevel') as {
-  disableAll: () => void;
-};
-standInsLog.disableAll();
+import {
+  STAND_IN_KEY,
+  type StripeStandIn,
+  startStripeStandIn,
+  stripeSdk,
+} from '../support/stripe-stand-in.ts';
 
 const http = createHttp({
   allowPrivate: true,
@@ -34,8 +32,7 @@ const http = createHttp({
 });
 afterAll(http.close);
 
-const SECRET_KEY = 'sk_test_RefundryPeersTest0001';
-const at = (baseUrl: string, secretKey = SECRET_KEY): GatewayAccountAccess => ({
+const at = (baseUrl: string, secretKey = STAND_IN_KEY): GatewayAccountAccess => ({
   accountId: 'ga_test',
   baseUrl,
   credentials: { secret_key: secretKey, webhook_secret: 'whsec_PeersTestSecretPeersTest01' },
@@ -67,44 +64,19 @@ async function listen(server: Server): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-function sdkFor(url: string): Stripe {
-  const { hostname, port } = new URL(url);
-  return new Stripe(SECRET_KEY, {
-    host: hostname,
-    port,
-    protocol: 'http',
-    maxNetworkRetries: 0,
-    telemetry: false,
-  });
-}
-
 describe('against stripe-stateful-mock', () => {
-  const standIn = createExpressApp();
-  const server = createServer((request, response) => {
-    // The stand-in forgets the content type of the answers it repeats for a key.
-    const setHeader = response.setHeader.bind(response);
-    response.setHeader = (name, value) =>
-      setHeader(name, name.toLowerCase() === 'content-type' ? 'application/json' : value);
-    standIn(request, response);
-  });
+  let standIn: StripeStandIn;
   let url: string;
-  let sdk: Stripe;
   beforeAll(async () => {
-    url = await listen(server);
-    sdk = sdkFor(url);
+    standIn = await startStripeStandIn();
+    url = standIn.url;
   });
-  afterAll(() => server.close());
-
-  const charge = async (amount = 10_00) =>
-    (await sdk.charges.create({ amount, currency: 'usd', source: 'tok_visa' })).id;
-  /** What the stand-in holds, asked through the official SDK. */
-  const booksOf = async (paymentId: string) =>
-    (await sdk.refunds.list({ charge: paymentId, limit: 100 })).data;
+  afterAll(() => standIn.stop());
 
   test('makes a refund that the SDK sees, and finds it by its id and by ours', async () => {
-    const facts = factsOf(await charge(), 4_50);
+    const facts = factsOf(await standIn.charge(), 4_50);
     const made = await create(facts, at(url));
-    const [booked, ...others] = await booksOf(facts.gatewayPaymentId);
+    const [booked, ...others] = await standIn.booksOf(facts.gatewayPaymentId);
     expect(others).toEqual([]);
     expect(booked).toMatchObject({
       amount: 450,
@@ -127,7 +99,7 @@ describe('against stripe-stateful-mock', () => {
   });
 
   test('sent again under its key gives the same refund, five at once too', async () => {
-    const facts = factsOf(await charge(), 2_00);
+    const facts = factsOf(await standIn.charge(), 2_00);
     const first = await create(facts, at(url));
     const again = await Promise.all(Array.from({ length: 5 }, () => create(facts, at(url))));
     for (const answer of again) {
@@ -137,17 +109,19 @@ describe('against stripe-stateful-mock', () => {
     }
     const together = factsOf(facts.gatewayPaymentId, 3_00);
     await Promise.all(Array.from({ length: 5 }, () => create(together, at(url))));
-    expect((await booksOf(facts.gatewayPaymentId)).map((refund) => refund.amount).sort()).toEqual([200, 300]);
+    expect((await standIn.booksOf(facts.gatewayPaymentId)).map((refund) => refund.amount).sort()).toEqual([
+      200, 300,
+    ]);
   });
 
   test('several refunds of one payment are told apart', async () => {
-    const payment = await charge(10_00);
+    const payment = await standIn.charge(10_00);
     const mine = [1_00, 2_00, 3_00].map((amount) => factsOf(payment, amount));
     for (const facts of mine) await create(facts, at(url));
-    await sdk.refunds.create({ charge: payment, amount: 50 });
+    await standIn.sdk.refunds.create({ charge: payment, amount: 50 });
     for (const facts of mine) {
       const look = await stripe.fetchRefund(facts, at(url), http.send);
-      const booked = (await booksOf(payment)).find((refund) => refund.amount === facts.amountMinor);
+      const booked = (await standIn.booksOf(payment)).find((refund) => refund.amount === facts.amountMinor);
       expect(look).toMatchObject({ kind: 'news', news: { gatewayRefundId: booked!.id } });
     }
     const found = await stripe.findRefunds(mine[0]!, at(url), http.send);
@@ -159,7 +133,7 @@ describe('against stripe-stateful-mock', () => {
   });
 
   test('refuses more than is left, what is already refunded and unknown payments', async () => {
-    const payment = await charge(10_00);
+    const payment = await standIn.charge(10_00);
     expect(await create(factsOf(payment, 10_01), at(url))).toMatchObject({
       kind: 'refused',
       errorMessage: expect.stringContaining('greater than unrefunded amount'),
@@ -173,23 +147,29 @@ describe('against stripe-stateful-mock', () => {
       kind: 'refused',
       errorCode: 'resource_missing',
     });
-    const disputed = await sdk.charges.create({ amount: 500, currency: 'usd', source: 'tok_createDispute' });
-    await vi.waitFor(async () => expect((await sdk.charges.retrieve(disputed.id)).disputed).toBe(true));
+    const disputed = await standIn.sdk.charges.create({
+      amount: 500,
+      currency: 'usd',
+      source: 'tok_createDispute',
+    });
+    await vi.waitFor(async () =>
+      expect((await standIn.sdk.charges.retrieve(disputed.id)).disputed).toBe(true),
+    );
     expect(await create(factsOf(disputed.id, 500), at(url))).toMatchObject({
       kind: 'refused',
       errorCode: 'charge_disputed',
     });
-    expect(await booksOf(payment)).toHaveLength(1);
+    expect(await standIn.booksOf(payment)).toHaveLength(1);
   });
 
   test('a key that was used for something else proves nothing', async () => {
-    const facts = factsOf(await charge(), 1_00);
+    const facts = factsOf(await standIn.charge(), 1_00);
     await create(facts, at(url));
     expect(await create({ ...facts, amountMinor: 2_00 }, at(url))).toMatchObject({ kind: 'unknown' });
   });
 
   test('a refused key is our configuration', async () => {
-    const facts = factsOf(await charge(), 1_00);
+    const facts = factsOf(await standIn.charge(), 1_00);
     expect(await create(facts, at(url, 'rk_live_unknown'))).toMatchObject({
       kind: 'misconfigured',
       errorMessage: expect.stringContaining('Invalid API Key'),
@@ -197,11 +177,11 @@ describe('against stripe-stateful-mock', () => {
     expect(await stripe.fetchRefund(facts, at(url, 'rk_live_unknown'), http.send)).toMatchObject({
       kind: 'misconfigured',
     });
-    expect(await booksOf(facts.gatewayPaymentId)).toEqual([]);
+    expect(await standIn.booksOf(facts.gatewayPaymentId)).toEqual([]);
   });
 
   test('a refund by Stripe’s id that is not there is absent', async () => {
-    const facts = { ...factsOf(await charge(), 1_00), gatewayRefundId: 're_never' };
+    const facts = { ...factsOf(await standIn.charge(), 1_00), gatewayRefundId: 're_never' };
     expect(await stripe.fetchRefund(facts, at(url), http.send)).toMatchObject({ kind: 'absent' });
   });
 
@@ -214,15 +194,15 @@ describe('against stripe-stateful-mock', () => {
         .once()
         .thenForwardTo(url, { beforeResponse: () => 'reset' });
       await proxy.forUnmatchedRequest().thenForwardTo(url);
-      const facts = factsOf(await charge(), 4_00);
+      const facts = factsOf(await standIn.charge(), 4_00);
       const access = at(proxy.url.replace('localhost', '127.0.0.1'));
 
       expect(await create(facts, access)).toMatchObject({ kind: 'unknown' });
-      const [booked] = await booksOf(facts.gatewayPaymentId);
+      const [booked] = await standIn.booksOf(facts.gatewayPaymentId);
       const news = { kind: 'news', news: { status: 'succeeded', gatewayRefundId: booked!.id } };
       expect(await stripe.fetchRefund(facts, access, http.send)).toMatchObject(news);
       expect(await create(facts, access)).toMatchObject(news);
-      expect(await booksOf(facts.gatewayPaymentId)).toHaveLength(1);
+      expect(await standIn.booksOf(facts.gatewayPaymentId)).toHaveLength(1);
     } finally {
       await proxy.stop();
     }
@@ -233,7 +213,7 @@ describe('against Stripe’s API description in Prism', () => {
   let prism: ChildProcess;
   let url: string;
   beforeAll(async () => {
-    const cli = load.resolve('@stoplight/prism-cli/dist/index.js');
+    const cli = createRequire(import.meta.url).resolve('@stoplight/prism-cli/dist/index.js');
     const description = fileURLToPath(new URL('data/stripe/refunds.json', import.meta.url));
     const options = ['mock', '-h', '127.0.0.1', '-p', '0', '--multiprocess=false', '--errors', description];
     prism = spawn(process.execPath, [cli, ...options], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -335,7 +315,7 @@ describe('beside Stripe’s SDK', () => {
     async (payment) => {
       const facts = factsOf(payment, 12_34);
       const parameter = payment.startsWith('pi_') ? { payment_intent: payment } : { charge: payment };
-      const sdk = sdkFor(url);
+      const sdk = stripeSdk(url);
       expect(await wireOf(() => create(facts, at(url)))).toEqual(
         await wireOf(() =>
           sdk.refunds.create(
