@@ -360,12 +360,14 @@ function targetOf(refund: Refund, news: RefundNews): RefundState | 'attention' |
 
 function entering(to: RefundState, refund: Refund, news: RefundNews, at: Circumstances): RefundColumns {
   const learntWhen = news.at ?? at.now;
+  // What was said on the way (no answer, no balance) is no longer what is to be said of it.
+  const said = { error_code: news.errorCode, error_message: news.errorMessage };
   switch (to) {
     case 'succeeded':
-      return { ...settled(), ...firstSent(refund, at), succeeded_at: learntWhen, attention: null };
+      return { ...settled(), ...firstSent(refund, at), ...said, succeeded_at: learntWhen, attention: null };
     case 'failed':
     case 'reversed':
-      return { ...settled(), ...firstSent(refund, at), failed_at: learntWhen, attention: null };
+      return { ...settled(), ...firstSent(refund, at), ...said, failed_at: learntWhen, attention: null };
     case 'manual_review':
       return {
         looks: 0,
@@ -376,6 +378,7 @@ function entering(to: RefundState, refund: Refund, news: RefundNews, at: Circums
     default:
       return {
         ...firstSent(refund, at),
+        ...said,
         lane: LANES.followUp,
         looks: 0,
         absences: 0,

@@ -272,10 +272,18 @@ describe('news', () => {
   });
 
   test('known facts are not replaced by silence', () => {
-    const known = refund('submitted', { gatewayRefundId: 'rf_1', errorCode: 'E1' });
+    const known = refund('submitted', { gatewayRefundId: 'rf_1', arn: '123' });
     const decision = moved(decideNews(known, news('succeeded', { gatewayRefundId: null }), at()));
     expect(decision.set).not.toHaveProperty('gateway_refund_id');
-    expect(decision.set).not.toHaveProperty('error_code');
+    expect(decision.set).not.toHaveProperty('arn');
+  });
+
+  test('what was said on the way to a success is not said of the success', () => {
+    const lost = refund('unknown', { errorMessage: 'no answer', unanswered: 1 });
+    expect(moved(decideNews(lost, news('succeeded'), at())).set).toMatchObject({
+      error_code: null,
+      error_message: null,
+    });
   });
 
   test('only news that would move a final refund contradicts it', () => {

@@ -154,7 +154,7 @@ const told = z.object({
   amount: amount.describe('In major units, with no more decimals than the currency has.'),
   currency: z.string().length(3).describe('ISO 4217.'),
   status: z.enum(TRANSACTION_STATUSES).describe('Only a CHARGED transaction can be refunded.'),
-  gateway: z.string().describe('The gateway in capitals, such as STRIPE.'),
+  gateway: z.string().describe('The gateway’s word, as GET /v1/gateways lists it.'),
   gateway_account: z
     .string()
     .optional()
