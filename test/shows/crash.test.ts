@@ -6,7 +6,7 @@ import {
   type Program,
   startProgram,
   until,
-} from '../support/program.ts';
+} from '../support/running.ts';
 
 let folder: Awaited<ReturnType<typeof newDataDir>>;
 let program: Program | undefined;

@@ -8,7 +8,7 @@ import {
   receiver,
   startProgram,
   until,
-} from '../support/program.ts';
+} from '../support/running.ts';
 
 let folder: Awaited<ReturnType<typeof newDataDir>>;
 let program: Program;
