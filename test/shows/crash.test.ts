@@ -3,13 +3,13 @@ import {
   caller,
   chargedAtSandbox,
   newDataDir,
-  type Program,
-  startProgram,
+  type Running,
+  startRunning,
   until,
 } from '../support/running.ts';
 
 let folder: Awaited<ReturnType<typeof newDataDir>>;
-let program: Program | undefined;
+let program: Running | undefined;
 beforeAll(async () => {
   folder = await newDataDir();
 });
@@ -36,7 +36,7 @@ test('kill -9 under load, three times: every accepted refund ends, and the books
   const accepted = new Map<string, { orderId: string; amountMinor: number }>();
   let n = 0;
   for (let round = 0; round < 3; round++) {
-    program = await startProgram(folder.path);
+    program = await startRunning(folder.path);
     const client = caller(program.url);
     const orders = Array.from({ length: 40 }, () => `crash-${n++}`);
     for (const orderId of orders)
@@ -59,7 +59,7 @@ test('kill -9 under load, three times: every accepted refund ends, and the books
   }
   expect(accepted.size).toBeGreaterThan(20);
 
-  program = await startProgram(folder.path);
+  program = await startRunning(folder.path);
   const client = caller(program.url);
   type Ours = {
     unique_request_id: string;

@@ -4,20 +4,20 @@ import {
   caller,
   chargedAtSandbox,
   newDataDir,
-  type Program,
+  type Running,
   receiver,
-  startProgram,
+  startRunning,
   until,
 } from '../support/running.ts';
 
 let folder: Awaited<ReturnType<typeof newDataDir>>;
-let program: Program;
+let program: Running;
 let client: Caller;
 let hooks: Awaited<ReturnType<typeof receiver>>;
 
 beforeAll(async () => {
   folder = await newDataDir();
-  program = await startProgram(folder.path, { MANUAL_REVIEW_AFTER: '2s' });
+  program = await startRunning(folder.path, { MANUAL_REVIEW_AFTER: '2s' });
   client = caller(program.url);
   hooks = await receiver();
   const made = await client.post('/v1/webhook-endpoints', {

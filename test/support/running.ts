@@ -1,20 +1,15 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { startProgram } from './program.ts';
 
-const ROOT = new URL('../../', import.meta.url).pathname;
 export const DEMO_KEY = 'rk_demo_000000000000000000000000000000000000000000000000';
 
 /** A real Refundry in its own process with an embedded PostgreSQL in a folder of its own. */
-export interface Program {
+export interface Running {
   readonly url: string;
-  readonly dataDir: string;
-  readonly process: ChildProcess;
-  /** All that it has printed. */
-  printed(): string;
   /** Ends it as Ctrl-C does; the exit status. */
   stop(): Promise<number | null>;
   /** Ends it as a power cut does. */
@@ -28,48 +23,21 @@ export async function newDataDir(): Promise<{ path: string; remove(): Promise<vo
   return { path, remove: () => rm(path, { recursive: true, force: true }) };
 }
 
-export async function startProgram(
+export async function startRunning(
   dataDir: string,
   environment: Record<string, string> = {},
-): Promise<Program> {
-  const child = spawn(process.execPath, ['bin/refundry.js', 'serve'], {
-    cwd: ROOT,
-    env: {
-      PATH: process.env['PATH'],
-      HOME: process.env['HOME'],
-      PORT: '0',
-      DATA_DIR: dataDir,
-      DEMO_API_KEY: DEMO_KEY,
-      ...environment,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let output = '';
-  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
-  const url = await new Promise<string>((resolve, reject) => {
-    const read = (chunk: Buffer) => {
-      output += chunk;
-      const found = /http:\/\/127\.0\.0\.1:(\d+)/.exec(output);
-      if (found && /curl/.test(output)) resolve(found[0]);
-    };
-    child.stdout!.on('data', read);
-    child.stderr!.on('data', read);
-    void ended.then((code) =>
-      reject(new Error(`the program ended with ${code} before it was up:\n${output}`)),
-    );
+): Promise<Running> {
+  const started = await startProgram({
+    PORT: '0',
+    DATA_DIR: dataDir,
+    DEMO_API_KEY: DEMO_KEY,
+    ...environment,
   });
   return {
-    url,
-    dataDir,
-    process: child,
-    printed: () => output,
-    async stop() {
-      child.kill('SIGINT');
-      return ended;
-    },
-    async kill() {
-      child.kill('SIGKILL');
-      await ended;
+    url: started.url!,
+    stop: async () => (await started.end('SIGINT')).status,
+    kill: async () => {
+      await started.end('SIGKILL');
     },
   };
 }
