@@ -28,6 +28,7 @@ export function createLogger(level: string, destination?: NodeJS.WritableStream)
       level,
       base: null,
       timestamp: stdTimeFunctions.isoTime,
+      serializers: { err: shownError },
       redact: {
         paths: PRIVATE.flatMap((name) => [name, `*.${name}`, `*.*.${name}`, `*.*.*.${name}`]),
         censor: '[hidden]',
@@ -35,4 +36,20 @@ export function createLogger(level: string, destination?: NodeJS.WritableStream)
     },
     destination ?? pino.destination({ fd: 2, sync: false }),
   );
+}
+
+/**
+ * What a line says of an error. Errors carry much more than they say: the database's hold whole connections, and
+ * rows that were refused.
+ */
+function shownError(error: unknown): unknown {
+  if (!(error instanceof Error)) return String(error);
+  const { code } = error as NodeJS.ErrnoException;
+  return {
+    type: error.name,
+    message: error.message,
+    ...(code !== undefined && { code }),
+    stack: error.stack,
+    ...(error.cause !== undefined && { cause: shownError(error.cause) }),
+  };
 }

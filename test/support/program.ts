@@ -1,169 +1,70 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
-const ROOT = new URL('../../', import.meta.url).pathname;
-export const DEMO_KEY = 'rk_demo_000000000000000000000000000000000000000000000000';
+export const PROGRAM = fileURLToPath(new URL('../../bin/refundry.js', import.meta.url));
 
-/** A real Refundry in its own process with an embedded PostgreSQL in a folder of its own. */
-export interface Program {
-  readonly url: string;
-  readonly dataDir: string;
+export interface Ended {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Started {
   readonly process: ChildProcess;
-  /** All that it has printed. */
-  printed(): string;
-  /** Ends it as Ctrl-C does; the exit status. */
-  stop(): Promise<number | null>;
-  /** Ends it as a power cut does. */
-  kill(): Promise<void>;
+  /** Where its API answers, from its start page; null for a worker. */
+  readonly url: string | null;
+  readonly page: string;
+  /** Sends the signal, if one is given, and waits for the end. */
+  end(signal?: NodeJS.Signals): Promise<Ended>;
 }
 
-export async function newDataDir(): Promise<{ path: string; remove(): Promise<void> }> {
-  const path = await mkdtemp(join(tmpdir(), 'refundry-test-'));
-  // The database may run as another user than the test.
-  await chmod(path, 0o755);
-  return { path, remove: () => rm(path, { recursive: true, force: true }) };
+/** Runs a command line of the real program with only this environment, to its end. */
+export async function runProgram(
+  args: readonly string[],
+  environment: Record<string, string>,
+  program = PROGRAM,
+): Promise<Ended> {
+  return launch(args, environment, program).ended;
 }
 
-export async function startProgram(
-  dataDir: string,
-  environment: Record<string, string> = {},
-): Promise<Program> {
-  const child = spawn(process.execPath, ['bin/refundry.js', 'serve'], {
-    cwd: ROOT,
-    env: {
-      PATH: process.env['PATH'],
-      HOME: process.env['HOME'],
-      PORT: '0',
-      DATA_DIR: dataDir,
-      DEMO_API_KEY: DEMO_KEY,
-      ...environment,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
+/** Starts `refundry serve` as its own process, and waits for its start page. Throws what it said when it ended instead. */
+export async function startProgram(environment: Record<string, string>): Promise<Started> {
+  const { child, ended, output } = launch(['serve'], environment, PROGRAM);
+  const shown = new Promise<string>((resolve) => {
+    child.stdout?.on('data', () => output().includes('Stop ') && resolve(output()));
   });
-  let output = '';
-  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
-  const url = await new Promise<string>((resolve, reject) => {
-    const read = (chunk: Buffer) => {
-      output += chunk;
-      const found = /http:\/\/127\.0\.0\.1:(\d+)/.exec(output);
-      if (found && /curl/.test(output)) resolve(found[0]);
-    };
-    child.stdout!.on('data', read);
-    child.stderr!.on('data', read);
-    void ended.then((code) =>
-      reject(new Error(`the program ended with ${code} before it was up:\n${output}`)),
-    );
-  });
+  const page = await Promise.race([
+    shown,
+    ended.then(({ status, stderr }) => {
+      throw new Error(`ended with ${status}: ${stderr}`);
+    }),
+  ]);
   return {
-    url,
-    dataDir,
     process: child,
-    printed: () => output,
-    async stop() {
-      child.kill('SIGINT');
+    url: /API\s+(http\S+)/.exec(page)?.[1] ?? null,
+    page,
+    end(signal) {
+      if (signal) child.kill(signal);
       return ended;
     },
-    async kill() {
-      child.kill('SIGKILL');
-      await ended;
-    },
   };
 }
 
-/** A caller with the demo key. Answers carry the parsed body. */
-export function caller(url: string, key = DEMO_KEY, merchantId = 'demo') {
-  const headers = {
-    authorization: `Basic ${Buffer.from(`${key}:`).toString('base64')}`,
-    'x-merchantid': merchantId,
-  };
-  const call = async (method: string, path: string, body?: unknown, form = false) => {
-    const response = await fetch(url + path, {
-      method,
-      headers: {
-        ...headers,
-        ...(body === undefined
-          ? {}
-          : { 'content-type': form ? 'application/x-www-form-urlencoded' : 'application/json' }),
-      },
-      ...(body === undefined
-        ? {}
-        : {
-            body: form
-              ? new URLSearchParams(body as Record<string, string>).toString()
-              : JSON.stringify(body),
-          }),
-    });
-    const text = await response.text();
-    return { status: response.status, body: (text ? JSON.parse(text) : null) as Answer };
-  };
-  return {
-    get: (path: string) => call('GET', path),
-    post: (path: string, body: unknown) => call('POST', path, body),
-    form: (path: string, body: Record<string, string>) => call('POST', path, body, true),
-  };
-}
-
-export type Caller = ReturnType<typeof caller>;
-// biome-ignore lint/suspicious/noExplicitAny: answers are read by the tests as a client would read them
-type Answer = any;
-
-/** Records an order charged at the sandbox under a payment id that chooses what its refunds do. */
-export async function chargedAtSandbox(
-  client: Caller,
-  orderId: string,
-  amount: string,
-  behaviour: string,
-): Promise<void> {
-  const answer = await client.post('/v1/transactions', {
-    order_id: orderId,
-    amount,
-    currency: 'INR',
-    status: 'CHARGED',
-    gateway: 'SANDBOX',
-    gateway_payment_id: `${behaviour}_${orderId}`,
-    payment_method_type: 'CARD',
-    payment_method: 'VISA',
+function launch(args: readonly string[], environment: Record<string, string>, program: string) {
+  const child = spawn(process.execPath, [program, ...args], {
+    env: { PATH: '/usr/bin:/bin', ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
-  if (answer.status !== 200)
-    throw new Error(`recording ${orderId}: ${answer.status} ${JSON.stringify(answer.body)}`);
-}
-
-/** Waits until `look` gives something, asking again; fails with what was seen last. */
-export async function until<Result>(
-  what: string,
-  look: () => Promise<Result | undefined>,
-  withinMs = 30_000,
-): Promise<Result> {
-  const end = Date.now() + withinMs;
-  for (;;) {
-    const result = await look();
-    if (result !== undefined) return result;
-    if (Date.now() > end) throw new Error(`still waiting for ${what} after ${withinMs} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
-
-/** A merchant's webhook receiver that keeps what it gets. */
-export async function receiver(answer: (n: number) => number = () => 200) {
-  const got: { headers: Record<string, string | string[] | undefined>; body: Answer; raw: string }[] = [];
-  const server = createServer((request, response) => {
-    const chunks: Buffer[] = [];
-    request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.on('end', () => {
-      const raw = Buffer.concat(chunks).toString();
-      got.push({ headers: request.headers, body: JSON.parse(raw), raw });
-      response.statusCode = answer(got.length);
-      response.end();
-    });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`,
-    got,
-    close: () => new Promise<void>((resolve) => server.close(() => resolve())),
-  };
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  const ended = new Promise<Ended>((resolve) => {
+    child.once('close', (status) => resolve({ status, stdout, stderr }));
+  });
+  return { child, ended, output: () => stdout };
 }

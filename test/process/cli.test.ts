@@ -1,0 +1,126 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { commandLine } from '../../src/cli.ts';
+import { runProgram, type Started, startProgram } from '../support/program.ts';
+
+let folder: string;
+let environment: Record<string, string>;
+let server: Started;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'refundry-cli-'));
+  environment = { DATA_DIR: join(folder, 'data'), PORT: '0' };
+  server = await startProgram(environment);
+});
+
+afterAll(async () => {
+  await server.end('SIGINT');
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const refundry = (...args: string[]) => runProgram(args, { ...environment, PORT: new URL(server.url!).port });
+const isKnown = async (key: string) =>
+  (await fetch(`${server.url}/v1/orders`, { headers: { authorization: `Basic ${btoa(`${key}:`)}` } }))
+    .status === 200;
+
+test('merchants and keys are made, listed and ended beside the running server', async () => {
+  expect(await refundry('merchant', 'create', 'acme', '--name', 'Acme Ltd')).toMatchObject({
+    status: 0,
+    stderr: '',
+  });
+  expect(await refundry('merchant', 'create', 'acme')).toMatchObject({
+    status: 1,
+    stderr: 'There is a merchant acme already. Choose another id.\n',
+  });
+  const made = await refundry('api-key', 'create', '--merchant', 'acme', '--name', 'shop');
+  expect(made).toMatchObject({ status: 0, stderr: '' });
+  const key = made.stdout.trim();
+  expect(await isKnown(key)).toBe(true);
+
+  const listed = await refundry('api-key', 'list', '--merchant', 'acme');
+  expect(listed.stdout).toMatch(new RegExp(`^\\S+ {2}…${key.slice(-4)} {2}shop {2}made \\S+ {2}works\\n$`));
+  expect(listed.stdout).not.toContain(key);
+  const id = listed.stdout.split(' ')[0]!;
+  expect(await refundry('api-key', 'revoke', id, '--merchant', 'demo')).toMatchObject({ status: 1 });
+  expect(await isKnown(key)).toBe(true);
+  expect(await refundry('api-key', 'revoke', id, '--merchant', 'acme')).toMatchObject({ status: 0 });
+  expect((await refundry('api-key', 'list', '--merchant', 'acme')).stdout).toMatch(/revoked \S+\n$/);
+  expect(await refundry('api-key', 'revoke', 'nonsense', '--merchant', 'acme')).toMatchObject({ status: 1 });
+  expect(await refundry('api-key', 'create', '--merchant', 'nobody')).toMatchObject({
+    status: 1,
+    stderr: 'There is no merchant nobody. "refundry merchant create nobody" makes it.\n',
+  });
+});
+
+test('the demo key is printed alone, for scripts', async () => {
+  const { status, stdout } = await refundry('demo-key');
+  expect(status).toBe(0);
+  expect(server.page).toContain(stdout.trim());
+  expect(await isKnown(stdout.trim())).toBe(true);
+});
+
+test('the doctor finds all of a running Refundry good', async () => {
+  const { status, stdout } = await refundry('doctor');
+  expect(stdout).not.toMatch(/^[✗!]/m);
+  for (const what of ['Node.js', 'Data folder', 'Port', 'PostgreSQL', 'Clock', 'Migrations', 'Master key']) {
+    expect(stdout).toMatch(new RegExp(`^✓ ${what} `, 'm'));
+  }
+  expect(status).toBe(0);
+});
+
+test('the doctor names what is bad and ends with 1', async () => {
+  const wrongKey = await runProgram(['doctor'], { ...environment, MASTER_KEY: '0f'.repeat(32) });
+  expect(wrongKey).toMatchObject({ status: 1, stdout: expect.stringMatching(/^✗ Master key/m) });
+});
+
+test('migrate says that there is nothing to do, and changes nothing', async () => {
+  const { status, stdout } = await refundry('migrate');
+  expect({ status, stdout }).toEqual({
+    status: 0,
+    stdout: `The database at ${environment['DATA_DIR']} (embedded PostgreSQL) is up to date.\n`,
+  });
+});
+
+test('the audit of a running Refundry finds nothing', async () => {
+  expect(await refundry('audit', 'verify')).toMatchObject({ status: 0 });
+  expect(await refundry('audit', 'verify', '--witness', 'nonsense')).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining('"nonsense" is not a witness'),
+  });
+});
+
+test('the settings are listed, without secrets', async () => {
+  const { status, stdout } = await runProgram(['settings'], { ...environment, MASTER_KEY: '0f'.repeat(32) });
+  expect(status).toBe(0);
+  expect(stdout).toContain('MASTER_KEY = (set)');
+  expect(stdout).not.toContain('0f0f');
+  const table = await runProgram(['settings', '--markdown'], environment);
+  expect(table.stdout.split('\n')[0]).toBe('| Setting | Default | Accepts | For |');
+});
+
+test('a command line that cannot be read ends with 2 and says what is wrong', async () => {
+  expect(await refundry('refund')).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining("unknown command 'refund'"),
+  });
+  expect(await refundry('api-key', 'list')).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining('--merchant'),
+  });
+  expect(await refundry('--help')).toMatchObject({ status: 0, stderr: '' });
+});
+
+test('every command teaches: a sentence, an example, what its statuses mean', () => {
+  const leaves = (command: Command): Command[] =>
+    command.commands.length === 0 ? [command] : command.commands.flatMap((child) => leaves(child));
+  for (const command of leaves(commandLine())) {
+    let help = '';
+    command.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
+    expect(command.description(), command.name()).toMatch(/\.$/);
+    expect(help, command.name()).toMatch(/\nExample: .*refundry/);
+    expect(help, command.name()).toMatch(/\nExit status: 0/);
+  }
+});
