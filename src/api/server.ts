@@ -27,6 +27,7 @@ import { juspayRoutes } from './juspay/routes.ts';
 import { gatewayAccountRoutes } from './v1/gateway-accounts.ts';
 import { orderRoutes } from './v1/orders.ts';
 import { refundRoutes } from './v1/refunds.ts';
+import { settingsRoutes } from './v1/settings.ts';
 import { transactionRoutes } from './v1/transactions.ts';
 
 const BODY_BYTES = 1024 * 1024;
@@ -80,6 +81,7 @@ export async function buildServer(deps: ApiDeps): Promise<FastifyInstance> {
       await refundRoutes(own, deps);
       await orderRoutes(own, deps);
       await transactionRoutes(own, deps);
+      await settingsRoutes(own, deps);
     });
     await gatewayWebhookRoutes(keyed, deps);
   });

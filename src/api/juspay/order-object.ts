@@ -2,7 +2,7 @@ import type { GatewayRegistry } from '../../gateways/registry.ts';
 import { hexOf } from '../../lib/ids.ts';
 import { amountNumber } from '../../lib/money.ts';
 import type { Order, Transaction } from '../../orders/order.ts';
-import type { Refund } from '../../refunds/refund.ts';
+import { isSent, type Refund } from '../../refunds/refund.ts';
 import { STATES } from '../../refunds/states.ts';
 import type { OrderObject, RefundEntry, RefundObject } from './schemas.ts';
 
@@ -92,7 +92,7 @@ export function orderObject(
     amount_refunded: number(refundedMinor),
     effective_amount: number(effectiveMinor),
     maximum_eligible_refund_amount: number(effectiveMinor - refundedMinor),
-    ...(main && transactionKeys(order, main, options.gateways)),
+    ...(main && transactionKeys(order, main, refunds, options.gateways)),
     ...(refunds.length > 0 && { refunds: refunds.map(refundEntry) }),
     ...(charged.length > 1 && {
       txn_list: charged.map((transaction) =>
@@ -108,7 +108,7 @@ export function refundEntry(refund: Refund): RefundEntry {
     unique_request_id: refund.uniqueRequestId,
     amount: amountNumber(refund.amountMinor, refund.exponent),
     status: STATES[refund.state].public,
-    sent_to_gateway: wasSent(refund),
+    sent_to_gateway: isSent(refund),
     created: timeText(refund.createdAt),
     id: refund.gatewayRefundId,
     ref: refund.gatewayReference ?? refund.gatewayRefundId,
@@ -134,7 +134,7 @@ export function refundObject(refund: Refund): RefundObject {
     amount: amountNumber(refund.amountMinor, refund.exponent),
     currency: refund.currency,
     status: STATES[refund.state].public,
-    sent_to_gateway: wasSent(refund),
+    sent_to_gateway: isSent(refund),
     refund_type: refund.refundType,
     refund_source: refund.gateway,
     gateway: refund.gateway,
@@ -161,7 +161,12 @@ function paymentLinks(publicUrl: string, id: string): OrderObject['payment_links
   return { web: link, mobile: link, iframe: link };
 }
 
-function transactionKeys(order: Order, transaction: Transaction, gateways: GatewayRegistry) {
+function transactionKeys(
+  order: Order,
+  transaction: Transaction,
+  refunds: readonly Refund[],
+  gateways: GatewayRegistry,
+) {
   return {
     txn_id: transaction.txnId,
     txn_uuid: transaction.txnUuid,
@@ -176,7 +181,7 @@ function transactionKeys(order: Order, transaction: Transaction, gateways: Gatew
     resp_code: null,
     resp_message: null,
     resp_category: null,
-    txn_detail: txnDetail(order, transaction, gateways),
+    txn_detail: txnDetail(order, transaction, refundsOf(transaction, refunds), gateways),
     payment_gateway_response: paymentGatewayResponse(transaction),
   };
 }
@@ -187,7 +192,7 @@ function listedTransaction(
   allRefunds: readonly Refund[],
   gateways: GatewayRegistry,
 ) {
-  const refunds = allRefunds.filter((refund) => refund.txnId === transaction.txnId);
+  const refunds = refundsOf(transaction, allRefunds);
   return {
     txn_id: transaction.txnId,
     txn_uuid: transaction.txnUuid,
@@ -195,16 +200,22 @@ function listedTransaction(
     payment_method_type: transaction.paymentMethodType,
     payment_method: transaction.paymentMethod,
     amount_refunded: amountNumber(sum(refunds.map(reservedBy)), order.exponent),
-    txn_detail: txnDetail(order, transaction, gateways),
+    txn_detail: txnDetail(order, transaction, refunds, gateways),
     payment_gateway_response: paymentGatewayResponse(transaction),
     ...(refunds.length > 0 && { refunds: refunds.map(refundEntry) }),
   };
 }
 
-function txnDetail(order: Order, transaction: Transaction, gateways: GatewayRegistry) {
+/** What is left follows from the refunds shown beside it, so that one answer never contradicts itself. */
+function txnDetail(
+  order: Order,
+  transaction: Transaction,
+  refunds: readonly Refund[],
+  gateways: GatewayRegistry,
+) {
   const number = (minor: number) => amountNumber(minor, order.exponent);
   const refundableMinor =
-    transaction.status === 'CHARGED' ? transaction.effectiveMinor - transaction.reservedMinor : 0;
+    transaction.status === 'CHARGED' ? transaction.effectiveMinor - sum(refunds.map(reservedBy)) : 0;
   return {
     txn_id: transaction.txnId,
     order_id: order.orderId,
@@ -237,14 +248,13 @@ function paymentGatewayResponse(transaction: Transaction) {
   };
 }
 
+function refundsOf(transaction: Transaction, refunds: readonly Refund[]): Refund[] {
+  return refunds.filter((refund) => refund.txnId === transaction.txnId);
+}
+
 /** What counts as refunded: everything but what failed, was cancelled or taken back (contract section 4.2). */
 function reservedBy(refund: Refund): number {
   return STATES[refund.state].reserves ? refund.amountMinor : 0;
-}
-
-/** Once it has been sent it stays sent, even while it waits to be sent again. */
-function wasSent(refund: Refund): boolean {
-  return STATES[refund.state].sent || refund.sentAt !== null;
 }
 
 /** The gateway's words, else ours where the state needs some. */

@@ -1,0 +1,49 @@
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import { changeMerchantSettings, type Merchant, readMerchant } from '../../access/merchants.ts';
+import type { ApiDeps } from '../deps.ts';
+import { ApiError } from '../errors.ts';
+
+const settings = z.strictObject({
+  full_refund_when_amount_absent: z.boolean().meta({
+    description:
+      'Whether a refund on the Juspay-compatible addresses that names no amount gives back all that is left. ' +
+      'When false, such a request is refused.',
+  }),
+});
+const merchant = z.object({ merchant_id: z.string(), name: z.string(), settings });
+
+/** What the calling merchant may decide for itself. Other processes follow within five seconds. */
+export async function settingsRoutes(app: FastifyInstance, deps: ApiDeps): Promise<void> {
+  const routes = app.withTypeProvider<ZodTypeProvider>();
+  const about = { tags: ['Settings'] };
+
+  routes.get(
+    '/v1/settings',
+    { schema: { ...about, summary: "Your merchant's settings", response: { 200: merchant } } },
+    async ({ caller }) => shown(await readMerchant(deps.db, caller.merchantId)),
+  );
+
+  routes.patch(
+    '/v1/settings',
+    {
+      schema: {
+        ...about,
+        summary: "Change your merchant's settings; absent ones stay",
+        body: settings.partial(),
+        response: { 200: merchant },
+      },
+    },
+    async ({ caller, body }) => {
+      const { full_refund_when_amount_absent } = body;
+      const changes = full_refund_when_amount_absent === undefined ? {} : { full_refund_when_amount_absent };
+      return shown(await changeMerchantSettings(deps.db, caller.merchantId, changes));
+    },
+  );
+}
+
+function shown(found: Merchant | null): z.output<typeof merchant> {
+  if (!found) throw new ApiError(404, 'merchant_not_found', 'The merchant of this key is gone.');
+  return { merchant_id: found.merchantId, name: found.name, settings: found.settings };
+}
