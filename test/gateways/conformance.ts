@@ -552,11 +552,9 @@ export function conformsTo(name: string, makeDialect: () => Dialect | Promise<Di
 
     describe('mutated answers', () => {
       it('never throw, and never become an outcome that the body does not state', async () => {
-        const success = someWord('succeeded');
-        const base = dialect.refund(someWord('pending'), known);
         await fc.assert(
           fc.asyncProperty(
-            anyMutation(base),
+            anyMutation(dialect),
             fc.constantFrom(200, 201, 202, 204, 400, 404, 500),
             async (body, status) => {
               peer.answer = (asked) =>
@@ -571,11 +569,7 @@ export function conformsTo(name: string, makeDialect: () => Dialect | Promise<Di
                     ? answer.refunds.map((refund) => refund.news)
                     : [],
               );
-              const says = JSON.stringify(body);
-              for (const news of states) {
-                if (news.status === 'succeeded') expect(says).toContain(success);
-                else if (news.status !== 'pending') expect(says).toMatch(wordsMeaning(news.status));
-              }
+              for (const news of states) expect(['pending', meaningOf(body, dialect)]).toContain(news.status);
               for (const answer of answers) expectStorable(answer);
             },
           ),
@@ -696,13 +690,13 @@ export function conformsTo(name: string, makeDialect: () => Dialect | Promise<Di
           ),
         );
         fc.assert(
-          fc.property(anyMutation(dialect.refund(someWord('pending'), known)), (body) => {
+          fc.property(anyMutation(dialect), (body) => {
             const rawBody = Buffer.from(typeof body === 'string' ? body : words.body(body));
             const reading = read(rawBody, words.sign(rawBody, words.secret, at));
             expectStorable(reading);
             for (const event of reading.kind === 'rejected' ? [] : reading.events) {
-              if (event.news?.status === 'succeeded')
-                expect(rawBody.toString()).toContain(someWord('succeeded'));
+              if (event.news && typeof body === 'object')
+                expect(['pending', meaningOf(body, dialect)]).toContain(event.news.status);
             }
           }),
         );
@@ -750,13 +744,6 @@ export function conformsTo(name: string, makeDialect: () => Dialect | Promise<Di
         },
       ].map(always);
     };
-
-    const wordsMeaning = (status: RefundNews['status']) =>
-      new RegExp(
-        Object.keys(dialect.words)
-          .filter((word) => dialect.words[word] === status)
-          .join('|'),
-      );
   });
 }
 
@@ -793,25 +780,16 @@ function expectStorable(value: unknown): void {
   expect(text.length).toBeLessThan(100_000);
 }
 
-/** A body with members changed, removed or added somewhere, or text that is nearly that body. */
-function anyMutation(base: Json): fc.Arbitrary<Json | string> {
+/** Our refund, pending, with members changed, removed or added somewhere; or text that is nearly that. */
+function anyMutation(dialect: Dialect): fc.Arbitrary<Json | string> {
+  const words = Object.keys(dialect.words);
+  const pending = words.find((word) => dialect.words[word] === 'pending');
+  const base = dialect.refund(pending, { ...dialect.facts, gatewayRefundId: dialect.gatewayRefundId });
   const paths = pathsOf(base);
+  const odd: unknown[] = [null, true, '', 'SUCCESS', 'pending\0', -1, 0.1, 1e308, '1e3', [], {}, [null]];
   const value = fc.oneof(
-    fc.constantFrom<unknown>(
-      null,
-      true,
-      '',
-      'succeeded',
-      'SUCCESS',
-      'pending\0',
-      -1,
-      0.1,
-      1e308,
-      '1e3',
-      [],
-      {},
-      [null],
-    ),
+    fc.constantFrom(...words),
+    fc.constantFrom(...odd),
     fc.jsonValue({ maxDepth: 2 }),
     fc.string({ unit: 'binary' }),
   );
@@ -832,14 +810,26 @@ function anyMutation(base: Json): fc.Arbitrary<Json | string> {
   return fc.oneof({ weight: 3, arbitrary: changed }, { weight: 1, arbitrary: torn });
 }
 
+/** What the body states where the status stands, read by nothing but its place. */
+function meaningOf(body: Json | string, dialect: Dialect): RefundNews['status'] | undefined {
+  const mark = 'the status stands here';
+  const marked = dialect.refund(mark, dialect.facts);
+  const path = pathsOf(marked).find((at) => valueAt(marked, at) === mark)!;
+  const word = valueAt(typeof body === 'string' ? JSON.parse(body) : body, path);
+  return typeof word === 'string' && Object.hasOwn(dialect.words, word) ? dialect.words[word] : undefined;
+}
+
+function valueAt(value: unknown, path: readonly string[]): unknown {
+  return path.reduce((at, key) => (at as Json | null)?.[key], value);
+}
+
 function pathsOf(value: unknown, path: readonly string[] = []): string[][] {
   if (typeof value !== 'object' || value === null) return [];
   return Object.entries(value).flatMap(([key, entry]) => [[...path, key], ...pathsOf(entry, [...path, key])]);
 }
 
 function put(target: Json, path: readonly string[], value: unknown): void {
-  let at: unknown = target;
-  for (const key of path.slice(0, -1)) at = (at as Json | null)?.[key];
+  const at = valueAt(target, path.slice(0, -1));
   if (typeof at !== 'object' || at === null) return;
   const last = path.at(-1)!;
   if (value === undefined) delete (at as Json)[last];

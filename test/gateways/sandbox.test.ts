@@ -1,19 +1,25 @@
 import { spawn } from 'node:child_process';
-import { createHmac, hkdfSync } from 'node:crypto';
+import { createHmac, hkdfSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createGatewayAccount } from '../../src/gateways/accounts.ts';
 import type { GatewayAccountAccess, RefundFacts } from '../../src/gateways/gateway.ts';
+import { registryOf } from '../../src/gateways/registry.ts';
+import { BEHAVIOURS } from '../../src/gateways/sandbox/behaviours.ts';
 import { sandbox } from '../../src/gateways/sandbox/connector.ts';
 import { type SandboxOptions, sandboxServer } from '../../src/gateways/sandbox/server.ts';
 import { accountOf } from '../../src/gateways/sandbox/signing.ts';
 import { holdKey } from '../../src/gateways/sandbox/store.ts';
+import { tenantsOf } from '../../src/gateways/sandbox/tenants.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { createHttp, type Http } from '../../src/lib/http.ts';
 import { newId, shortOf } from '../../src/lib/ids.ts';
 import { createLogger } from '../../src/lib/log.ts';
+import { createVault } from '../../src/lib/vault.ts';
 import { type FreshDatabase, freshDatabase } from '../support/database.ts';
 import { conformsTo, type Reply } from './conformance.ts';
 
@@ -436,7 +442,10 @@ describe('the sandbox', () => {
       expect((await books(query, 'something-else')).status).toBe(401);
 
       const opened = await serve({ open: true });
-      expect((await books(query, null, opened.url)).body.refunds).toHaveLength(1);
+      for (const authorization of ['', 'Basic cmtfZGVtb186']) {
+        const answer = await fetch(`${opened.url}/refunds?${query}`, { headers: { authorization } });
+        expect(((await answer.json()) as Books).refunds).toHaveLength(1);
+      }
       expect((await books(query, OTHER_KEY, opened.url)).body.refunds).toHaveLength(0);
       await opened.app.close();
 
@@ -539,6 +548,61 @@ describe('the sandbox', () => {
       expect(await fetchRefund(facts, 'not_a_sandbox_key')).toMatchObject({ kind: 'misconfigured' });
       expect(await payouts(facts)).toEqual([]);
     });
+  });
+
+  it('has every behaviour in its page, in the same words', () => {
+    const page = readFileSync(new URL('../../docs/sandbox.md', import.meta.url), 'utf8');
+    const rows = page.split('\n').filter((line) => line.startsWith('| `sbx_'));
+    expect(rows).toEqual(BEHAVIOURS.map(({ startsWith, says }) => `| \`${startsWith}\` | ${says} |`));
+  });
+
+  it('in the main server takes the keys of its merchants only, and shows each merchant their own books', async () => {
+    const vault = createVault(randomBytes(32));
+    const deps = { db: database.db, vault, clock: systemClock, gateways: registryOf([sandbox]) };
+    const open = async (merchantId: string, name: string, secretKey: string) => {
+      await database.db.query(`insert into merchants values ($1, $1, '{}', $2) on conflict do nothing`, [
+        merchantId,
+        new Date(),
+      ]);
+      const account = { merchantId, gateway: 'SANDBOX', name, credentials: { secret_key: secretKey } };
+      const made = await createGatewayAccount(deps, account, { allowPrivateAddresses: true });
+      expect(made).toMatchObject({ ok: true });
+    };
+    const tenants = tenantsOf({
+      ...deps,
+      merchantOf: async (request) => (request.headers['x-merchant'] as string | undefined) ?? null,
+    });
+    await open('asha', 'one', 'sbx_sk_asha_one');
+    expect(await Promise.all(['sbx_sk_asha_one', 'sbx_sk_stranger'].map(tenants.admits))).toEqual([
+      true,
+      false,
+    ]);
+    // Made a moment after the last reading, and used at once.
+    await open('asha', 'two', 'sbx_sk_asha_two');
+    await open('bela', 'one', 'sbx_sk_bela_one');
+    expect(await Promise.all(['sbx_sk_asha_two', 'sbx_sk_bela_one'].map(tenants.admits))).toEqual([
+      true,
+      true,
+    ]);
+
+    const mounted = await serve(tenants);
+    const orderId = `tenants-${newId().slice(-8)}`;
+    for (const secretKey of ['sbx_sk_asha_one', 'sbx_sk_asha_two', 'sbx_sk_bela_one', 'sbx_sk_stranger']) {
+      const facts = factsFor('sbx_ok', { orderId });
+      const at = { ...access(secretKey), baseUrl: mounted.url };
+      const answer = await sandbox.createRefund(sandbox.prepareRefund(facts), facts, at, http.send);
+      expect(answer.kind).toBe(secretKey === 'sbx_sk_stranger' ? 'misconfigured' : 'news');
+    }
+    const seenBy = async (headers: Record<string, string>) => {
+      const answer = await fetch(`${mounted.url}/refunds?order_id=${orderId}`, { headers });
+      return answer.status === 200 ? ((await answer.json()) as Books).refunds.length : answer.status;
+    };
+    expect(await seenBy({ 'x-merchant': 'asha' })).toBe(2);
+    expect(await seenBy({ 'x-merchant': 'bela' })).toBe(1);
+    expect(await seenBy({ 'x-merchant': 'someone_else' })).toBe(0);
+    expect(await seenBy({})).toBe(401);
+    expect(await seenBy({ authorization: 'Bearer sbx_sk_asha_two' })).toBe(1);
+    await mounted.app.close();
   });
 
   it('ends silent connections when it stops', async () => {

@@ -235,13 +235,13 @@ function readingOf(facts: RefundFacts): Reading {
 /** A refund object, or null for anything that is not quite one. */
 function readRefund(json: unknown): ReadRefund | null {
   const id = member(json, 'id');
-  const payment = member(json, 'payment');
+  const payment = cleanText(member(json, 'payment'), 255);
   const amount = member(json, 'amount');
   const currency = member(json, 'currency');
   const word = member(json, 'status');
   if (typeof id !== 'string' || !/^sbxr_[0-9a-z]{1,64}$/.test(id)) return null;
-  if (typeof payment !== 'string' || !Number.isSafeInteger(amount) || typeof currency !== 'string')
-    return null;
+  if (payment === null || !Number.isSafeInteger(amount)) return null;
+  if (typeof currency !== 'string' || !/^[A-Z]{3}$/.test(currency)) return null;
   if (typeof word !== 'string' || word === '') return null;
   const status = STATUSES.get(word);
   const failure = member(json, 'failure');

@@ -54,19 +54,21 @@ export function createCourier(deps: {
   const underWay = new Set<Promise<void>>();
   let stopping = false;
   let looping: Promise<void> = Promise.resolve();
+  let expected: Date | null = null;
   let restsUntil = 0;
   let endRest = () => {};
 
   async function loop(): Promise<void> {
     while (!stopping) {
+      expected = null;
       try {
         while ((await letChangesHappen()) === CHANGES_AT_ONCE);
         await sendDue();
-        await rest(await readNextDue(db));
+        expected = earlier(expected, await readNextDue(db));
       } catch (error) {
         log.error({ err: error }, 'the sandbox could not do what was due');
-        await rest(null);
       }
+      await rest();
     }
   }
 
@@ -125,10 +127,10 @@ export function createCourier(deps: {
     return tracked;
   }
 
-  function rest(until: Date | null): Promise<void> {
+  function rest(): Promise<void> {
     if (stopping) return Promise.resolve();
     const nowMs = clock.now().getTime();
-    const wantedMs = until === null ? MOST_REST_MS : until.getTime() - nowMs;
+    const wantedMs = expected === null ? MOST_REST_MS : expected.getTime() - nowMs;
     const restMs = Math.min(Math.max(wantedMs, LEAST_REST_MS), MOST_REST_MS);
     restsUntil = nowMs + restMs;
     return new Promise((resolve) => {
@@ -145,6 +147,7 @@ export function createCourier(deps: {
       looping = loop();
     },
     expect(at) {
+      expected = earlier(expected, at);
       if (at.getTime() < restsUntil) endRest();
     },
     async deliverNow(webhookId) {
@@ -165,6 +168,11 @@ export function createCourier(deps: {
       await http.close();
     },
   };
+}
+
+function earlier(one: Date | null, other: Date | null): Date | null {
+  if (one === null || other === null) return one ?? other;
+  return one < other ? one : other;
 }
 
 function afterChange(payout: Payout, now: Date): Payout {

@@ -32,14 +32,14 @@ export interface SandboxOptions {
   readonly db: Database;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Whether the books may be read without a key. With a key, only that key's are shown. */
+  /** Whether all books may be read without a secret key. With one, only that account's are shown. */
   readonly open: boolean;
   /** Origins that webhooks may be sent to, so that strangers cannot send the server elsewhere; `any`: all. */
   readonly webhookOrigins: 'any' | readonly string[];
   /** Whether this secret key has an account here; when absent, every key of the right form has. */
   readonly admits?: (secretKey: string) => Promise<boolean>;
-  /** The secret keys whose books a caller may read who comes without one of them. */
-  readonly keysOf?: (request: FastifyRequest) => Promise<readonly string[]>;
+  /** The secret keys whose books a caller may read who comes without one of them; null: who is that? */
+  readonly keysOf?: (request: FastifyRequest) => Promise<readonly string[] | null>;
   /** How long "a second later" is. */
   readonly laterMs?: number;
   /** How long an unanswered connection stays open. */
@@ -378,12 +378,11 @@ async function secretKeyOf(request: FastifyRequest, options: SandboxOptions): Pr
 
 /** Whose books the caller may read; null: everybody's. */
 async function booksOf(request: FastifyRequest, options: SandboxOptions): Promise<Buffer[] | null> {
-  const { authorization } = request.headers;
-  if (authorization === undefined && options.open) return null;
-  if (options.keysOf && !authorization?.startsWith('Bearer ')) {
-    return (await options.keysOf(request)).map(accountOf);
-  }
-  return [accountOf(await secretKeyOf(request, options))];
+  if (BEARER.test(request.headers.authorization ?? ''))
+    return [accountOf(await secretKeyOf(request, options))];
+  if (options.open) return null;
+  const secretKeys = (await options.keysOf?.(request)) ?? [await secretKeyOf(request, options)];
+  return secretKeys.map(accountOf);
 }
 
 // Answers -----------------------------------------------------------------------------------------------
