@@ -33,7 +33,7 @@ export interface GatewayAccount {
 export interface NewGatewayAccount {
   readonly merchantId: string;
   readonly gateway: string;
-  /** Unique per merchant and gateway; the gateway's label when absent. */
+  /** Unique per merchant and gateway; `default` when absent. */
   readonly name?: string | undefined;
   /** The gateway's own address when absent. */
   readonly baseUrl?: string | undefined;
@@ -82,6 +82,8 @@ export interface AccountDeps {
 
 export const MAX_CONCURRENT_LIMIT = 1000;
 export const MAX_PER_SECOND_LIMIT = 10_000;
+/** What an account is called unless something else is said, and which of several is meant then. */
+const DEFAULT_NAME = 'default';
 const MAX_CREDENTIAL_LENGTH = 16_384;
 
 /**
@@ -96,7 +98,7 @@ export async function createGatewayAccount(
   const gateway = deps.gateways.get(input.gateway);
   if (!gateway) return { ok: false, refusal: unknownGateway(input.gateway, deps.gateways) };
   const baseUrl = input.baseUrl?.replace(/\/+$/, '') ?? null;
-  const name = input.name ?? gateway.label;
+  const name = input.name ?? DEFAULT_NAME;
   const limits = {
     maxConcurrent: input.maxConcurrent ?? gateway.capabilities.maxConcurrent,
     maxPerSecond: input.maxPerSecond ?? gateway.capabilities.maxPerSecond,
@@ -205,7 +207,7 @@ export function chooseGatewayAccount(
       (asked === null ? account.enabled : account.gatewayAccountId === asked || account.name === asked),
   );
   if (candidates.length <= 1) return candidates[0] ?? 'none';
-  return candidates.find((account) => asked === null && account.name === 'default') ?? 'several';
+  return candidates.find((account) => asked === null && account.name === DEFAULT_NAME) ?? 'several';
 }
 
 /** An account ready for use, its credentials in clear. Never logged, never answered. */
@@ -218,8 +220,9 @@ export interface OpenGatewayAccount {
 }
 
 /**
- * Opens an account, or null when there is none, or none that this program has a connector for. What it answers may be up to five seconds old, so that a
- * worker's sends do not each read and decrypt the same row; this process's own changes show at once.
+ * Opens an account, or null when there is none, or none that this program has a connector for. What it answers
+ * may be up to five seconds old, so that a worker's sends do not each read and decrypt the same row; this
+ * process's own changes show at once.
  */
 export async function openGatewayAccess(
   { db, vault, gateways }: Pick<AccountDeps, 'db' | 'vault' | 'gateways'>,

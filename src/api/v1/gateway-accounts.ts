@@ -28,7 +28,9 @@ const accountName = z
 
 const newAccount = z.strictObject({
   gateway: z.string().max(64).describe('The gateway word, as in GET /v1/gateways.'),
-  name: accountName.optional().describe('The gateway’s own label when absent.'),
+  name: accountName
+    .optional()
+    .describe('`default` when absent. Of several accounts, the one so named takes what names no account.'),
   base_url: z.string().max(2048).optional().describe('The gateway’s own address when absent.'),
   credentials: z
     .record(z.string().max(100), z.string())

@@ -1,0 +1,336 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openGatewayAccess } from '../../src/gateways/accounts.ts';
+import { registryOf } from '../../src/gateways/registry.ts';
+import { createVault } from '../../src/lib/vault.ts';
+import { type Answer, call, startApi, type TestApi } from '../support/api.ts';
+import { ScriptedGateway } from './scripted-gateway.ts';
+
+// The vault of startApi.
+const vault = createVault(Buffer.alloc(32, 7));
+const SECRET = 'sk_abcdefghij1234';
+const credentials = { secret_key: SECRET, merchant_code: 'SHOP-7' };
+let api: TestApi;
+beforeAll(async () => {
+  api = await startApi({ gateways: [scripted], settings: { ALLOW_PRIVATE_WEBHOOKS: 'false' } });
+});
+afterAll(() => api.close());
+
+let count = 0;
+const add = (body: Record<string, unknown> = {}, as = 'acme') =>
+  call(api, '/v1/gateway-accounts', {
+    as,
+    json: { gateway: 'SCRIPTED', name: `account ${++count}`, credentials, ...body },
+  });
+const scripted = new ScriptedGateway().gateway;
+const open = (id: string) => openGatewayAccess({ db: api.db, vault, gateways: registryOf([scripted]) }, id);
+const patch = (id: string, json: unknown, as = 'acme') =>
+  call(api, `/v1/gateway-accounts/${id}`, { method: 'PATCH', as, json });
+const read = (id: string, as = 'acme') => call(api, `/v1/gateway-accounts/${id}`, { as });
+
+describe('adding an account', () => {
+  test('answers with secrets by their last four, the gateway’s defaults and its webhook address', async () => {
+    const answer = await add({ name: 'main' });
+    expect(answer.status).toBe(201);
+    const id: string = answer.body.gateway_account_id;
+    expect(id).toMatch(/^ga_[0-9a-f]{32}$/);
+    expect(answer.body).toMatchObject({
+      gateway: 'SCRIPTED',
+      name: 'main',
+      base_url: null,
+      credentials: { secret_key: '****1234', merchant_code: 'SHOP-7' },
+      enabled: true,
+      max_concurrent: 7,
+      max_per_second: 40,
+      webhook_url: `http://refundry.test/gateways/${id}/webhooks`,
+      health: { failures_in_a_row: 0, paused_until: null, last_error: null, last_error_at: null },
+    });
+    expect((await read(id)).body).toEqual(answer.body);
+    const list = await call(api, '/v1/gateway-accounts');
+    expect(list.body.gateway_accounts).toContainEqual(answer.body);
+  });
+
+  test('is called default when no name is given', async () => {
+    expect((await add({ name: undefined })).body.name).toBe('default');
+  });
+
+  test('a short secret shows nothing of itself; blanks around a pasted one are dropped', async () => {
+    const answer = await add({ credentials: { ...credentials, secret_key: '  sk_abcdefgh\n' } });
+    expect(answer.body.credentials.secret_key).toBe('****');
+    const opened = await open(answer.body.gateway_account_id);
+    expect(opened?.access.credentials['secret_key']).toBe('sk_abcdefgh');
+  });
+
+  test('opens to exactly what was given, for whoever has the master key', async () => {
+    const { gateway_account_id: id } = (await add({ max_concurrent: 3 })).body;
+    expect(await open(id)).toEqual({
+      merchantId: 'acme',
+      gateway: 'SCRIPTED',
+      access: { accountId: id, baseUrl: scripted.defaultBaseUrl, credentials },
+      enabled: true,
+      limits: { maxConcurrent: 3, maxPerSecond: 40 },
+    });
+    expect(await open('ga_00000000000000000000000000000000')).toBeNull();
+  });
+
+  test.each<[string, Record<string, unknown>, string, string]>([
+    ['an unknown gateway', { gateway: 'NOPAY' }, 'unknown_gateway', 'gateway'],
+    ['no credentials', { credentials: {} }, 'missing_credential_field', 'credentials.secret_key'],
+    [
+      'an empty required field',
+      { credentials: { secret_key: SECRET, merchant_code: ' ' } },
+      'missing_credential_field',
+      'credentials.merchant_code',
+    ],
+    [
+      'a field the gateway does not have',
+      { credentials: { ...credentials, api_token: 'sk_leaky12345' } },
+      'unknown_credential_field',
+      'credentials.api_token',
+    ],
+    [
+      'a secret of another form',
+      { credentials: { ...credentials, secret_key: 'rk_leaky12345' } },
+      'invalid_credential',
+      'credentials.secret_key',
+    ],
+    [
+      'a secret with the right form inside only',
+      { credentials: { ...credentials, secret_key: 'x sk_leaky12345' } },
+      'invalid_credential',
+      'credentials.secret_key',
+    ],
+    [
+      'a value without end',
+      { credentials: { ...credentials, merchant_code: 'x'.repeat(16_385) } },
+      'invalid_credential',
+      'credentials.merchant_code',
+    ],
+    [
+      'a number as secret',
+      { credentials: { ...credentials, secret_key: 7 } },
+      'invalid_field',
+      'credentials.secret_key',
+    ],
+    ['a name of blanks', { name: '  ' }, 'invalid_name', 'name'],
+    ['a name in two lines', { name: 'a\nb' }, 'invalid_name', 'name'],
+    ['no concurrency', { max_concurrent: 0 }, 'invalid_field', 'max_concurrent'],
+    ['half a call a second', { max_per_second: 0.5 }, 'invalid_field', 'max_per_second'],
+    ['a field of no meaning', { enable: true }, 'invalid_field', 'enable'],
+    ['no URL', { base_url: 'api.scripted.test' }, 'invalid_base_url', 'base_url'],
+    ['another protocol', { base_url: 'file:///etc/passwd' }, 'invalid_base_url', 'base_url'],
+    ['credentials in clear', { base_url: 'http://api.scripted.test' }, 'invalid_base_url', 'base_url'],
+    ['a user in the URL', { base_url: 'https://me:pw@api.scripted.test' }, 'invalid_base_url', 'base_url'],
+    ['a query in the URL', { base_url: 'https://api.scripted.test/?a=b' }, 'invalid_base_url', 'base_url'],
+    ['loopback', { base_url: 'https://127.0.0.1' }, 'invalid_base_url', 'base_url'],
+    ['loopback by name', { base_url: 'https://localhost:8443' }, 'invalid_base_url', 'base_url'],
+    ['loopback in hexadecimal', { base_url: 'https://0x7f000001' }, 'invalid_base_url', 'base_url'],
+    ['a cloud’s metadata', { base_url: 'https://169.254.169.254/' }, 'invalid_base_url', 'base_url'],
+    ['a private IPv6', { base_url: 'https://[fd00::1]' }, 'invalid_base_url', 'base_url'],
+    ['a wrapped IPv4', { base_url: 'https://[::ffff:10.0.0.1]' }, 'invalid_base_url', 'base_url'],
+  ])('%s is refused by name, and no secret comes back', async (_, body, code, field) => {
+    const answer = await add(body);
+    expect(answer.status).toBe(400);
+    expect(answer.body.error).toMatchObject({ code, field });
+    expect(JSON.stringify(answer.body)).not.toMatch(/leaky|abcdefghij|pw@/);
+  });
+
+  test('another address on the public internet is taken', async () => {
+    const answer = await add({ base_url: 'https://eu.api.scripted.test/v1/' });
+    expect(answer.body.base_url).toBe('https://eu.api.scripted.test/v1');
+  });
+
+  test('a name twice at one gateway is refused; another merchant may use it', async () => {
+    await add({ name: 'twice' });
+    const again = await add({ name: 'twice' });
+    expect(again.status).toBe(409);
+    expect(again.body.error).toMatchObject({ code: 'gateway_account_name_taken', field: 'name' });
+    expect((await add({ name: 'twice' }, 'other')).status).toBe(201);
+  });
+});
+
+describe('changing an account', () => {
+  test('rotates one field, adds and removes an optional one, and keeps the rest', async () => {
+    const { gateway_account_id: id } = (await add()).body;
+    await open(id);
+    const rotated = await patch(id, {
+      credentials: { secret_key: 'sk_klmnopqrst5678', webhook_secret: 'whsec_123456789' },
+    });
+    expect(rotated.status).toBe(200);
+    expect(rotated.body.credentials).toEqual({
+      secret_key: '****5678',
+      merchant_code: 'SHOP-7',
+      webhook_secret: '****6789',
+    });
+    const opened = await open(id);
+    expect(opened?.access.credentials).toEqual({
+      secret_key: 'sk_klmnopqrst5678',
+      merchant_code: 'SHOP-7',
+      webhook_secret: 'whsec_123456789',
+    });
+    const removed = await patch(id, { credentials: { webhook_secret: null } });
+    expect(removed.body.credentials).toEqual({ secret_key: '****5678', merchant_code: 'SHOP-7' });
+  });
+
+  test('switches it off and sets limits and name', async () => {
+    const { gateway_account_id: id } = (await add()).body;
+    const answer = await patch(id, {
+      enabled: false,
+      max_concurrent: 2,
+      max_per_second: 9,
+      name: `renamed ${id}`,
+    });
+    expect(answer.body).toMatchObject({
+      enabled: false,
+      max_concurrent: 2,
+      max_per_second: 9,
+      name: `renamed ${id}`,
+      credentials: { secret_key: '****1234' },
+    });
+    const opened = await open(id);
+    expect(opened).toMatchObject({ enabled: false, limits: { maxConcurrent: 2, maxPerSecond: 9 } });
+  });
+
+  test.each<[string, unknown, number, string]>([
+    ['a required secret taken away', { credentials: { secret_key: null } }, 400, 'missing_credential_field'],
+    [
+      'a secret of another form',
+      { enabled: false, credentials: { secret_key: 'nope' } },
+      400,
+      'invalid_credential',
+    ],
+    ['an unknown field', { credentials: { token: 'x' } }, 400, 'unknown_credential_field'],
+    ['where the secrets are sent', { base_url: 'https://evil.test' }, 400, 'invalid_field'],
+    ['the gateway', { gateway: 'MODEL' }, 400, 'invalid_field'],
+    ['a list', [], 400, 'invalid_field'],
+  ])('%s is refused and nothing changes', async (_, json, status, code) => {
+    const before = (await add()).body;
+    const answer = await patch(before.gateway_account_id, json);
+    expect(answer.status).toBe(status);
+    expect(answer.body.error.code).toBe(code);
+    expect((await read(before.gateway_account_id)).body).toEqual(before);
+  });
+
+  test('a taken name is refused', async () => {
+    const [one, two] = [(await add()).body, (await add()).body];
+    const answer = await patch(two.gateway_account_id, { name: one.name });
+    expect(answer.body.error.code).toBe('gateway_account_name_taken');
+  });
+
+  test('changes at once lose nothing', async () => {
+    const { gateway_account_id: id } = (await add()).body;
+    await Promise.all([
+      patch(id, { credentials: { merchant_code: 'NEW' } }),
+      patch(id, { credentials: { webhook_secret: 'whsec_123456789' } }),
+      patch(id, { max_per_second: 11 }),
+    ]);
+    expect((await read(id)).body).toMatchObject({
+      credentials: { merchant_code: 'NEW', webhook_secret: '****6789' },
+      max_per_second: 11,
+    });
+  });
+});
+
+describe('merchants are apart', () => {
+  test('another merchant’s account is as absent as one that never was', async () => {
+    const { gateway_account_id: id } = (await add()).body;
+    const absent = 'ga_00000000000000000000000000000000';
+    const same = (one: Answer, other: Answer) => {
+      expect(one.status).toBe(404);
+      expect(one.body).toEqual(other.body);
+    };
+    same(await read(id, 'other'), await read(absent, 'other'));
+    same(await patch(id, { enabled: false }, 'other'), await patch(absent, { enabled: false }, 'other'));
+    expect((await read(id)).body.enabled).toBe(true);
+    const list = await call(api, '/v1/gateway-accounts', { as: 'other' });
+    expect(JSON.stringify(list.body)).not.toContain(id);
+  });
+
+  test('sealed credentials moved to another account do not open', async () => {
+    const [from, to] = [
+      (await add()).body.gateway_account_id,
+      (await add({}, 'other')).body.gateway_account_id,
+    ];
+    await api.db.query(
+      `update gateway_accounts set sealed_credentials =
+         (select sealed_credentials from gateway_accounts where gateway_account_id = $1)
+       where gateway_account_id = $2`,
+      [from, to],
+    );
+    await expect(open(to)).rejects.toThrow();
+  });
+});
+
+test('secrets are in no row, no answer and no log line', async () => {
+  const marked = {
+    secret_key: 'sk_needleneedle42',
+    merchant_code: 'SHOP-7',
+    webhook_secret: 'needle-needle-needle',
+  };
+  const created = await add({ credentials: marked });
+  const id = created.body.gateway_account_id;
+  const answers = [
+    created,
+    await read(id),
+    await call(api, '/v1/gateway-accounts'),
+    await patch(id, { credentials: { secret_key: 'sk_needleneedle43' } }),
+    await patch(id, { credentials: { secret_key: 'needle' } }),
+    await add({ credentials: { ...marked, needle: 'needle' }, name: 'x' }),
+    await call(api, '/v1/gateway-accounts', {
+      body: '{"credentials":{"secret_key":"needle"',
+      headers: { 'content-type': 'application/json' },
+    }),
+  ];
+  for (const answer of answers.slice(0, 5)) expect(JSON.stringify(answer.body)).not.toMatch(/needle/);
+  expect(JSON.stringify(answers[5]!.body)).not.toMatch(/needleneedle|needle-needle/);
+  expect(answers[6]!.status).toBe(400);
+  const rows = await api.db.query<{ row: string }>(
+    `select to_jsonb(a)::text || encode(sealed_credentials, 'escape') as row from gateway_accounts a`,
+  );
+  expect(rows.map((row) => row.row).join('\n')).not.toMatch(/needle/);
+  expect(api.logged().join('\n')).toMatch(/gateway account added/);
+  expect(api.logged().join('\n')).not.toMatch(/needle|abcdefghij/);
+});
+
+test('GET /v1/gateways describes each gateway as its connector does', async () => {
+  const answer = await call(api, '/v1/gateways');
+  expect(answer.body.gateways).toEqual([
+    {
+      gateway: 'SCRIPTED',
+      label: 'Scripted PG',
+      gateway_id: 78,
+      base_url: 'https://api.scripted.test/v1',
+      credential_fields: [
+        {
+          name: 'secret_key',
+          label: 'Secret key',
+          secret: true,
+          required: true,
+          pattern: 'sk_[a-z0-9]{4,40}',
+          help: 'sk_ and letters or digits',
+        },
+        expect.objectContaining({ name: 'merchant_code', secret: false, pattern: null }),
+        expect.objectContaining({ name: 'webhook_secret', required: false }),
+      ],
+      capabilities: {
+        partial_refunds: true,
+        instant_refunds: false,
+        key_life_seconds: null,
+        webhook_proof: 'none',
+        max_concurrent: 7,
+        max_per_second: 40,
+      },
+    },
+  ]);
+});
+
+test('private addresses are taken where the setting allows them', async () => {
+  const lenient = await startApi({
+    gateways: [scripted],
+    settings: { ALLOW_PRIVATE_WEBHOOKS: 'true' },
+  });
+  const answer = await call(lenient, '/v1/gateway-accounts', {
+    json: { gateway: 'SCRIPTED', credentials, base_url: 'http://127.0.0.1:9999/pg' },
+  });
+  expect(answer.body.base_url).toBe('http://127.0.0.1:9999/pg');
+  await lenient.close();
+});
