@@ -1,6 +1,6 @@
 import type { Cause } from '../audit/events.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { Queryable } from '../lib/db.ts';
+import { jsonbOf, type Queryable } from '../lib/db.ts';
 import { newId } from '../lib/ids.ts';
 import { type OrderWithTransactions, readOrder } from './store.ts';
 
@@ -89,10 +89,10 @@ async function insertOrder(db: Queryable, clock: Clock, input: NewOrder, cause: 
       input.customerId,
       input.customerEmail,
       input.customerPhone,
-      JSON.stringify(input.details),
+      jsonbOf(input.details),
       clock.now(),
-      JSON.stringify(cause),
-      JSON.stringify(input.metadata),
+      jsonbOf(cause),
+      jsonbOf(input.metadata),
     ],
   );
   return rows.length === 1;

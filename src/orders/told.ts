@@ -121,7 +121,10 @@ const FIELDS: Readonly<Record<FieldName, FieldRule>> = {
     pattern: new RegExp(`^(?:${TRANSACTION_STATUSES.join('|')})$`),
     accepted: TRANSACTION_STATUSES.join(', '),
   },
-  gateway: { pattern: /^[A-Z][A-Z0-9_]{0,63}$/, accepted: "the gateway's word in capitals, as GET /v1/gateways lists it" },
+  gateway: {
+    pattern: /^[A-Z][A-Z0-9_]{0,63}$/,
+    accepted: "the gateway's word in capitals, as GET /v1/gateways lists it",
+  },
   gateway_account: text(100),
   gateway_payment_id: { pattern: /^[\x21-\x7e]{1,255}$/, accepted: '1 to 255 visible ASCII characters' },
   payment_method_type: freeText(64),

@@ -1,6 +1,6 @@
 import type { Cause } from '../audit/events.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { Queryable } from '../lib/db.ts';
+import { jsonbOf, type Queryable } from '../lib/db.ts';
 import { type OrderWithTransactions, readOrder } from './store.ts';
 
 /** What to change of an order; what is absent stays. The amount is in minor units of the order's currency. */
@@ -68,9 +68,9 @@ async function writeChanges(
       changes.customerId ?? null,
       changes.customerEmail ?? null,
       changes.customerPhone ?? null,
-      JSON.stringify(changes.details ?? {}),
-      JSON.stringify(changes.metadata ?? {}),
-      JSON.stringify(cause),
+      jsonbOf(changes.details ?? {}),
+      jsonbOf(changes.metadata ?? {}),
+      jsonbOf(cause),
       clock.now(),
       namesOf(changes),
     ],

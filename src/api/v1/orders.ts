@@ -6,6 +6,7 @@ import type { Order, Transaction } from '../../orders/order.ts';
 import { listOrders, type OrderWithTransactions, readOrder } from '../../orders/store.ts';
 import type { ApiDeps } from '../deps.ts';
 import { ApiError } from '../errors.ts';
+import { orderNotFound } from './refusals.ts';
 
 /** GET /v1/orders and GET /v1/orders/{order_id}: orders with their transactions and what is left to refund. */
 export async function orderRoutes(app: FastifyInstance, deps: ApiDeps): Promise<void> {
@@ -57,12 +58,7 @@ export async function orderRoutes(app: FastifyInstance, deps: ApiDeps): Promise<
     async (request) => {
       const { order_id } = request.params;
       const found = await readOrder(deps.db, request.caller.merchantId, order_id);
-      if (!found) {
-        throw new ApiError(404, 'order_not_found', 'There is no such order.', {
-          field: 'order_id',
-          value: order_id.slice(0, 128),
-        });
-      }
+      if (!found) throw orderNotFound(order_id);
       return orderJson(found);
     },
   );

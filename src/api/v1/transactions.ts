@@ -25,6 +25,7 @@ export async function transactionRoutes(app: FastifyInstance, deps: ApiDeps): Pr
   await app.register(async (scope) => {
     readBodies(scope);
     let closing = false;
+    const isClosing = () => closing;
     scope.addHook('preClose', async () => {
       closing = true;
     });
@@ -40,12 +41,9 @@ export async function transactionRoutes(app: FastifyInstance, deps: ApiDeps): Pr
       async (request, reply) => {
         if (!(request.body instanceof Readable)) return recordOne(deps, request);
         reply.header('content-type', NDJSON);
-        discardUnread(request, reply);
+        endStopped(request, reply, isClosing);
         return reply.send(
-          Readable.from(
-            answers(deps, request, request.body, () => closing),
-            { objectMode: false },
-          ),
+          Readable.from(answers(deps, request, request.body, isClosing), { objectMode: false }),
         );
       },
     );
@@ -111,12 +109,16 @@ async function* answers(
   }
 }
 
-/** A stream that was stopped is heard out for a while, so that the client can read why. */
-function discardUnread(request: FastifyRequest, reply: FastifyReply): void {
+/** A stream that was stopped is heard out for a while, so that the client can read why; then the connection ends. */
+function endStopped(request: FastifyRequest, reply: FastifyReply, isClosing: () => boolean): void {
+  const { raw } = request;
   reply.raw.once('finish', () => {
-    if (request.raw.complete) return;
-    request.raw.resume();
-    setTimeout(() => request.raw.destroy(), LINGER_MS).unref();
+    if (raw.complete) {
+      if (isClosing()) raw.socket.end();
+      return;
+    }
+    raw.once('end', () => raw.socket.end()).resume();
+    setTimeout(() => raw.socket.destroy(), LINGER_MS).unref();
   });
 }
 
