@@ -39,10 +39,14 @@ export function openDatabase(options: DatabaseOptions): Database {
     statement_timeout: options.statementTimeoutMs ?? 60_000,
     connectionTimeoutMillis: 15_000,
     idleTimeoutMillis: 60_000,
-    options: '-c timezone=UTC',
+    // Statements here take milliseconds; compiling one takes longer than running it.
+    options: '-c timezone=UTC -c jit=off',
     types,
   });
   pool.on('error', (error) => options.onIdleError?.(error));
+  // A connection lost while it is in use, but between two statements, tells nobody else: without a listener that
+  // would end the process. The next statement fails with it, and the transaction's caller learns it there.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   return {
     async query<Row>(text: string, params: readonly unknown[] = []) {
       return (await pool.query(text, params as unknown[])).rows as Row[];

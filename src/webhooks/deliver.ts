@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type Clock, plusMs } from '../lib/clock.ts';
 import { type Database, sqlState } from '../lib/db.ts';
+import { grouped } from '../lib/grouped.ts';
 import { newId } from '../lib/ids.ts';
 import type { Logger } from '../lib/log.ts';
 import { createLoop, type Loop } from '../lib/loop.ts';
@@ -69,7 +70,7 @@ export const LEASE_MS = 4 * TRY_TIMEOUT_MS;
 export function createDeliverer(deps: DelivererDeps): Loop {
   const running = new Set<Promise<void>>();
   const busy = new Map<string, number>();
-  const record = grouped((finished: FinishedTry[]) => recordAndJudge(deps, finished));
+  const record = grouped(RECORD_SLICE, (finished: FinishedTry[]) => recordAndJudge(deps, finished));
 
   async function tick(): Promise<boolean> {
     const spread = await spreadSlice(deps);
@@ -250,14 +251,20 @@ function fateOf(
 
 // Recording ---------------------------------------------------------------------------------------------
 
-async function recordAndJudge(deps: DelivererDeps, finished: readonly FinishedTry[]): Promise<void> {
+async function recordAndJudge(
+  deps: DelivererDeps,
+  finished: readonly FinishedTry[],
+): Promise<readonly FinishedTry[]> {
   const now = deps.clock.now();
   await recordTries(deps.db, finished, now);
   const news = newsOf(finished);
-  if (news.length === 0) return;
-  await noteHealth(deps.db, news);
+  if (news.length > 0) await noteHealth(deps.db, news);
   const failing = news.filter((n) => n.failures > 0).map((n) => n.endpointId);
-  if (failing.length === 0) return;
+  if (failing.length > 0) await retire(deps, failing, now);
+  return finished;
+}
+
+async function retire(deps: DelivererDeps, failing: readonly string[], now: Date): Promise<void> {
   const retired = await retireEndpoints(deps.db, {
     endpointIds: failing,
     failingSince: plusMs(now, -RETIRE_AFTER_MS),
@@ -289,35 +296,4 @@ function newsOf(finished: readonly FinishedTry[]): EndpointNews[] {
       at: tries.at(-1)!.result.at,
     };
   });
-}
-
-/**
- * Lets items that come while a write is under way share the next one. Where a shared write fails, each item is
- * written alone, so that none fails for its neighbour's sake.
- */
-function grouped<Item>(write: (items: Item[]) => Promise<void>): (item: Item) => Promise<void> {
-  const waiting: { item: Item; settle: (outcome: Promise<void>) => void }[] = [];
-  let writing = false;
-  async function drain(): Promise<void> {
-    writing = true;
-    while (waiting.length > 0) {
-      const slice = waiting.splice(0, RECORD_SLICE);
-      try {
-        await write(slice.map(({ item }) => item));
-        for (const { settle } of slice) settle(Promise.resolve());
-      } catch {
-        for (const { item, settle } of slice) {
-          const alone = write([item]);
-          settle(alone);
-          await alone.catch(() => undefined);
-        }
-      }
-    }
-    writing = false;
-  }
-  return (item) =>
-    new Promise((resolve) => {
-      waiting.push({ item, settle: resolve });
-      if (!writing) void drain();
-    });
 }

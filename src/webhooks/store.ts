@@ -61,13 +61,15 @@ export async function takeNotifications(
   limit: number,
 ): Promise<NotificationToSpread[]> {
   return tx.query(
-    `select n.merchant_id as "merchantId", n.order_id as "orderId", n.notification_id as "notificationId",
+    `with taken as materialized (
+       select * from notifications where spread_at <= $1 order by spread_at limit $2
+       for update skip locked)
+     select n.merchant_id as "merchantId", n.order_id as "orderId", n.notification_id as "notificationId",
        n.event_name as "eventName", n.refund_id as "refundId", n.created_at as "createdAt",
        n.spread_at as "spreadAt", nullif(o.metadata ->> 'webhook_url', '') as "orderUrl"
-     from notifications n
+     from taken n
      join orders o on o.merchant_id = n.merchant_id and o.order_id = n.order_id
-     where n.spread_at <= $1 order by n.spread_at, n.event_seq limit $2
-     for update of n skip locked`,
+     order by n.spread_at, n.event_seq`,
     [now, limit],
   );
 }
@@ -125,7 +127,8 @@ export interface ClaimedDelivery extends Notification {
 /**
  * Takes due deliveries for one try each, until `leaseUntil`. Every lane with something due gets its turn before any
  * gets a second one, and none more than `perLane`, less what `busy` says it has under way here. Of an order, only
- * the first due delivery to an address is taken, and none while another is under way there (invariant 7).
+ * the first due delivery to an address is taken, and none while another is under way there (invariant 7); one whose
+ * lease has run out goes before all others.
  */
 export async function claimDue(
   db: Queryable,
@@ -153,11 +156,11 @@ export async function claimDue(
          select d.merchant_id, d.order_id, d.delivery_id, d.lane, d.next_try_at
          from deliveries d
          where d.lane = l.lane and d.state = 'pending' and d.next_try_at <= $1
-           and not exists (
+           and (d.try_id is not null or not exists (
              select 1 from deliveries o
              where o.merchant_id = d.merchant_id and o.order_id = d.order_id and o.lane = d.lane
                and o.state = 'pending' and o.delivery_id <> d.delivery_id
-               and (o.try_id is not null or (o.next_try_at, o.delivery_id) < (d.next_try_at, d.delivery_id)))
+               and (o.try_id is not null or (o.next_try_at, o.delivery_id) < (d.next_try_at, d.delivery_id))))
          order by d.next_try_at
          limit greatest($6::integer - coalesce(b.under_way, 0), 0)
          for update skip locked) c

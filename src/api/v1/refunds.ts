@@ -48,10 +48,11 @@ const PAGE = { usual: 50, most: 500 } as const;
 
 // What may be sent -----------------------------------------------------------------------------------------
 
-const freeText = (most: number) =>
+const freeText = (least: number, most: number) =>
   z
     .string()
-    .min(1)
+    .trim()
+    .min(least)
     .max(most)
     .refine((text) => !holdsCardNumber(text), 'it must not hold a card number');
 
@@ -74,8 +75,8 @@ const newRefund = z.strictObject({
     .optional()
     .describe("Refused unless it is the order's."),
   refund_type: refundObject.shape.refund_type.default('STANDARD'),
-  reason: freeText(500).optional(),
-  note: freeText(2000).optional(),
+  reason: freeText(1, 500).optional(),
+  note: freeText(1, 2000).optional(),
   metadata: z
     .record(z.string(), z.unknown())
     .refine(
@@ -93,9 +94,9 @@ const newRefund = z.strictObject({
 
 const resolution = z.strictObject({
   outcome: z.enum(['succeeded', 'failed']),
-  evidence: freeText(4000)
-    .min(10)
-    .describe('What shows it, for who reads it in years: where you looked, what it said, who told you.'),
+  evidence: freeText(10, 4000).describe(
+    'What shows it, for who reads it in years: where you looked, what it said, who told you.',
+  ),
   arn: z
     .string()
     .regex(/^[A-Za-z0-9]{6,40}$/)
@@ -107,7 +108,7 @@ const resolution = z.strictObject({
     .optional(),
 });
 
-const cancellation = z.strictObject({ reason: freeText(500).optional() }).nullish();
+const cancellation = z.strictObject({ reason: freeText(1, 500).optional() }).nullish();
 
 const wordList = z.string().regex(/^[A-Za-z_]+(,[A-Za-z_]+)*$/);
 const moment = z.iso.datetime({ offset: true });

@@ -97,7 +97,7 @@ export function notRecorded(
       return new ApiError(
         409,
         'remaining_mismatch',
-        `${left} is left to refund, not what you expected: something else happened in between. ` +
+        `What is left to refund is ${left}, not what you expected: something else happened in between. ` +
           'Nothing was refunded; look at the order again and decide anew.',
         {
           field: 'expected_remaining',
