@@ -9,19 +9,23 @@ import { describeSettings, readSettings, type Settings } from './config.ts';
 import { openConfiguredDatabase } from './database.ts';
 import { examine } from './doctor.ts';
 import { BEHAVIOURS } from './gateways/sandbox/behaviours.ts';
+import { startSandbox } from './gateways/sandbox/server.ts';
 import { systemClock } from './lib/clock.ts';
 import { type Database, sqlState } from './lib/db.ts';
 import { createLogger } from './lib/log.ts';
 import { migrate, pendingMigrations } from './lib/migrate.ts';
 import { OperatorError } from './lib/operator-error.ts';
+import { listenOn } from './lib/port.ts';
 import { type Refundry, startRefundry } from './main.ts';
 import { openVault } from './master-key.ts';
 import { readExampleOrder } from './orders/example.ts';
+import { importFile } from './orders/import-file.ts';
 import { startPage } from './start-page.ts';
 
 const DONE = 0;
 const NOT_DONE = 1;
 const WRONG_COMMAND_LINE = 2;
+const SOME_REFUSED = 3;
 
 /** Runs one command line and sets the exit status; returns when the command has ended. */
 export async function run(argv: readonly string[]): Promise<void> {
@@ -65,6 +69,27 @@ Exit status: 0 done; 1 not done, and a sentence says what to put right; 2 the co
       example('PORT=9000 refundry serve', 'Exit status: 0 stopped when asked; 1 could not start or go on.'),
     )
     .action(serve);
+  program
+    .command('sandbox')
+    .description('Run the sandbox gateway alone, as a process of its own on PORT, until Ctrl-C.')
+    .addHelpText(
+      'after',
+      example('PORT=8090 refundry sandbox', 'Exit status: 0 stopped when asked; 1 could not start.'),
+    )
+    .action(serveSandbox);
+  program
+    .command('import')
+    .description('Record the payments in a .csv, .ndjson or .jsonl file. Running it again changes nothing.')
+    .argument('<file>', 'a line for each payment, with the fields of POST /v1/transactions')
+    .addOption(merchantOption())
+    .addHelpText(
+      'after',
+      example(
+        'refundry import payments.csv --merchant acme',
+        `Exit status: 0 all recorded; ${SOME_REFUSED} some lines refused, listed in <file>.errors.csv; 1 could not read it.`,
+      ),
+    )
+    .action(importPayments);
   program
     .command('migrate')
     .description(
@@ -122,11 +147,10 @@ function addMerchantCommands(program: Command): void {
 
 function addKeyCommands(program: Command): void {
   const keys = program.command('api-key').description('API keys: what a merchant’s systems sign in with.');
-  const merchant = () => new Option('--merchant <id>', 'whose key').makeOptionMandatory();
   keys
     .command('create')
     .description('Make a key and print it. It is shown this once: only its hash is kept.')
-    .addOption(merchant())
+    .addOption(merchantOption())
     .option('--name <name>', 'where it is used', 'command line')
     .addHelpText(
       'after',
@@ -139,7 +163,7 @@ function addKeyCommands(program: Command): void {
   keys
     .command('list')
     .description('List a merchant’s keys, newest first, by their last four characters.')
-    .addOption(merchant())
+    .addOption(merchantOption())
     .addHelpText(
       'after',
       example('refundry api-key list --merchant acme', 'Exit status: 0; 1 no such merchant.'),
@@ -149,7 +173,7 @@ function addKeyCommands(program: Command): void {
     .command('revoke')
     .description('End a key. Servers notice within five seconds.')
     .argument('<key-id>', 'as "api-key list" shows it')
-    .addOption(merchant())
+    .addOption(merchantOption())
     .addHelpText(
       'after',
       example('refundry api-key revoke 0199… --merchant acme', 'Exit status: 0 ended; 1 no such key.'),
@@ -176,6 +200,10 @@ function addAuditCommands(program: Command): void {
       ),
     )
     .action(verifyTrail);
+}
+
+function merchantOption(): Option {
+  return new Option('--merchant <id>', 'whose it is').makeOptionMandatory();
 }
 
 function example(line: string, statuses: string): string {
@@ -213,6 +241,37 @@ async function serve(): Promise<void> {
 
 async function exampleOrder({ db, demoKey }: Refundry) {
   return demoKey ? readExampleOrder(db, DEMO_MERCHANT, BEHAVIOURS[0]!.startsWith) : null;
+}
+
+async function serveSandbox(): Promise<void> {
+  const settings = readSettings(undefined, { needsMasterKey: false });
+  const { first } = watchSignals();
+  const opened = await openConfiguredDatabase(settings, { whenOwned: 'visit' });
+  try {
+    const sandbox = await listenOn(settings, () =>
+      startSandbox({
+        databaseUrl: opened.connectionString,
+        host: settings.host,
+        port: settings.port,
+        open: settings.sandbox !== 'keyed',
+        log: createLogger(settings.logLevel),
+      }),
+    );
+    process.stdout.write(`The sandbox gateway answers on ${sandbox.url}. Stop it with Ctrl-C.\n`);
+    await first;
+    await sandbox.stop();
+  } finally {
+    await opened.close();
+  }
+}
+
+async function importPayments(path: string, options: { merchant: string }): Promise<void> {
+  await withDatabase(async (db) => {
+    await requireMerchant(db, options.merchant);
+    const merchantId = options.merchant;
+    const { refused } = await importFile({ db, clock: systemClock, merchantId, path, out: process.stderr });
+    if (refused > 0) process.exitCode = SOME_REFUSED;
+  });
 }
 
 async function migrateOnly(): Promise<void> {

@@ -7,6 +7,8 @@ import { OperatorError } from './lib/operator-error.ts';
 /** The database that the settings ask for, with the server behind it where that is our own. */
 export interface OpenedDatabase {
   readonly db: Database;
+  /** Holds the password. */
+  readonly connectionString: string;
   /** What people are told of where it is; never holds a password. */
   readonly place: string;
   /** Ends this process's connections, and the embedded server where this process owns it. */
@@ -56,7 +58,7 @@ export async function openConfiguredDatabase(
     await close();
     throw error;
   }
-  return { db, place, close, abandon };
+  return { db, connectionString, place, close, abandon };
 }
 
 async function checkVersion(db: Database, place: string): Promise<void> {

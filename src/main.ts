@@ -18,7 +18,7 @@ import { createLogger, type Logger } from './lib/log.ts';
 import type { Loop } from './lib/loop.ts';
 import { migrate } from './lib/migrate.ts';
 import { OperatorError } from './lib/operator-error.ts';
-import { freePort } from './lib/port.ts';
+import { freePort, listenOn } from './lib/port.ts';
 import { openVault } from './master-key.ts';
 import type { EngineDeps } from './refunds/engine.ts';
 import { createRefundWorker } from './refunds/worker.ts';
@@ -116,7 +116,6 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
         createDeliverer({ db, clock, random: Math.random, log, vault, sender, renderOrder }),
         createSealer({ db, clock, vault, log }),
       );
-      for (const loop of loops) started.push(() => loop.stop());
     }
     const demoKey = settings.demo ? await ensureDemoKey(db, clock, settings) : null;
     if (settings.role !== 'worker') {
@@ -126,9 +125,13 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
         await server.register(sandboxServer, { prefix: '/sandbox', ...sandboxOptions(api) });
       }
       started.push(() => server.close());
-      await listen(() => server.listen({ host: settings.host, port: settings.port }), settings);
+      await listenOn(settings, () => server.listen({ host: settings.host, port: settings.port }));
     }
-    for (const loop of loops) loop.start();
+    // Stopped before the server is: what they have in flight may need the sandbox to answer.
+    for (const loop of loops) {
+      started.push(() => loop.stop());
+      loop.start();
+    }
 
     let stopping: Promise<void> | undefined;
     return {
@@ -180,24 +183,4 @@ async function withChosenPort(settings: Settings): Promise<Settings> {
   const port = await freePort(settings.host, 0);
   if (port === null) throw new OperatorError(`HOST ${settings.host} is not an address of this machine.`);
   return withPort(settings, port);
-}
-
-async function listen(start: () => Promise<unknown>, { host, port }: Settings): Promise<void> {
-  try {
-    await start();
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EADDRINUSE') {
-      throw new OperatorError(
-        `Port ${port} on ${host} is taken by another program. Stop it, or choose another port with PORT.`,
-      );
-    }
-    if (code === 'EACCES') {
-      throw new OperatorError(`Port ${port} may not be used by this user. Choose one above 1023 with PORT.`);
-    }
-    if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
-      throw new OperatorError(`HOST ${host} is not an address of this machine.`);
-    }
-    throw error;
-  }
 }

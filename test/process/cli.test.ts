@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
@@ -82,6 +82,24 @@ test('migrate says that there is nothing to do, and changes nothing', async () =
     status: 0,
     stdout: `The database at ${environment['DATA_DIR']} (embedded PostgreSQL) is up to date.\n`,
   });
+});
+
+test('a file of payments is imported beside the running server, and refused lines end it with 3', async () => {
+  const file = join(folder, 'payments.ndjson');
+  writeFileSync(file, '{"order_id": "o-1"}\n');
+  expect(await refundry('import', file, '--merchant', 'demo')).toMatchObject({ status: 3 });
+  expect(existsSync(`${file}.errors.csv`)).toBe(true);
+  expect(await refundry('import', join(folder, 'none.csv'), '--merchant', 'demo')).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining('none.csv'),
+  });
+});
+
+test('the sandbox gateway runs as a process of its own', async () => {
+  const sandbox = await startProgram({ ...environment, DATA_DIR: join(folder, 'sandbox') }, ['sandbox']);
+  const url = /answers on (http\S+)\. Stop/.exec(sandbox.page)![1]!;
+  expect((await fetch(`${url}/refunds`)).status).toBe(200);
+  expect(await sandbox.end('SIGINT')).toMatchObject({ status: 0 });
 });
 
 test('the audit of a running Refundry finds nothing', async () => {

@@ -27,9 +27,12 @@ export async function runProgram(
   return launch(args, environment, program).ended;
 }
 
-/** Starts `refundry serve` as its own process, and waits for its start page. Throws what it said when it ended instead. */
-export async function startProgram(environment: Record<string, string>): Promise<Started> {
-  const { child, ended, output } = launch(['serve'], environment, PROGRAM);
+/** Starts a command that serves as its own process, and waits until it says so. Throws what it said when it ended instead. */
+export async function startProgram(
+  environment: Record<string, string>,
+  args: readonly string[] = ['serve'],
+): Promise<Started> {
+  const { child, ended, output } = launch(args, environment, PROGRAM);
   const shown = new Promise<string>((resolve) => {
     child.stdout?.on('data', () => output().includes('Stop ') && resolve(output()));
   });
