@@ -26,7 +26,7 @@ export const refundObject = z.object({
   state: z.enum(STATE_WORDS).describe('Where exactly it is; several states share one status.'),
   meaning: z.string().describe('What the state means for the money.'),
   attention: z.string().nullable().describe('Why a person is needed; null while none is.'),
-  sent_to_gateway: z.boolean().describe('False only while the gateway has certainly not been asked.'),
+  sent_to_gateway: z.boolean().describe('False while it waits for its first send or is in it.'),
   refund_type: z.enum(['STANDARD', 'INSTANT', 'INSTANT_WITH_FALLBACK', 'GATEWAY']),
   reason: z.string().nullable(),
   note: z.string().nullable(),

@@ -162,7 +162,7 @@ export function notLooked(refund: Refund): ApiError {
   return new ApiError(
     409,
     'not_sent',
-    `The gateway has not been asked for this refund, so it cannot know of it. ${STATES[refund.state].says}`,
+    `There is nothing to ask the gateway yet; the refund goes on as it was. ${STATES[refund.state].says}`,
     { field: 'refund_id', value: refund.refundId, accepted: 'a refund that has been sent' },
   );
 }
