@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import {
@@ -69,6 +70,7 @@ export async function buildServer(deps: ApiDeps): Promise<FastifyInstance> {
   logRequests(app);
   setSecurityHeaders(app);
   answerUnknown(app);
+  closeConnections(app);
   await serveDocs(app, deps);
   serveHealth(app, deps);
 
@@ -243,6 +245,32 @@ function answerUnknown(app: FastifyInstance): void {
         ? ([405, 'method_not_allowed', `This address answers ${methods.join(', ')}.`] as const)
         : ([404, 'not_found', 'There is nothing at this address.'] as const);
     throw refusal(speaksContract(request.url), status, code, message);
+  });
+}
+
+/**
+ * What `close()` does to connections beyond waiting: those that never asked anything end at once, and those with a
+ * request under way end with its answer, which says so. Otherwise each would hold the end up for its time-out.
+ */
+function closeConnections(app: FastifyInstance): void {
+  const silent = new Set<Socket>();
+  let closing = false;
+  app.server.on('connection', (socket: Socket) => {
+    silent.add(socket);
+    socket.once('close', () => silent.delete(socket));
+  });
+  app.addHook('onRequest', async (request) => {
+    silent.delete(request.raw.socket);
+  });
+  app.addHook('onSend', async (_request, reply, payload) => {
+    if (closing) reply.header('connection', 'close');
+    return payload;
+  });
+  app.addHook('preClose', async () => {
+    closing = true;
+    for (const socket of silent) socket.destroy();
+    const sweep = setInterval(() => app.server.closeIdleConnections(), 50);
+    app.server.once('close', () => clearInterval(sweep));
   });
 }
 

@@ -6,6 +6,7 @@ import { readSettings } from '../../src/config.ts';
 import type { Gateway } from '../../src/gateways/gateway.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import { systemClock } from '../../src/lib/clock.ts';
+import type { Database } from '../../src/lib/db.ts';
 import { createLogger } from '../../src/lib/log.ts';
 import { createVault } from '../../src/lib/vault.ts';
 import { type FreshDatabase, freshDatabase } from './database.ts';
@@ -22,10 +23,15 @@ export interface TestApi extends FreshDatabase {
 
 /**
  * The real server on a port of its own, with a database of its own and the merchants `acme` and `other`, each
- * with a gateway account. Their keys are `acme-key` and `other-key`. No worker runs.
+ * with a gateway account. Their keys are `acme-key` and `other-key`. No worker runs. With `db` the server uses that one.
  */
 export async function startApi(
-  options: { clock?: Clock; gateways?: readonly Gateway[]; settings?: Record<string, string> } = {},
+  options: {
+    clock?: Clock;
+    gateways?: readonly Gateway[];
+    settings?: Record<string, string>;
+    db?: Database;
+  } = {},
 ): Promise<TestApi> {
   const fresh = await freshDatabase();
   const clock = options.clock ?? systemClock;
@@ -40,7 +46,7 @@ export async function startApi(
     await createApiKey(fresh.db, clock, { merchantId, name: 'test', key: `${merchantId}-key` });
   }
   const server = await buildServer({
-    db: fresh.db,
+    db: options.db ?? fresh.db,
     clock,
     log,
     settings: readSettings({ PUBLIC_URL: 'https://refunds.shop.test', ...options.settings }),

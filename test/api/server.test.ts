@@ -1,0 +1,268 @@
+import { get } from 'node:http';
+import { connect } from 'node:net';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openDatabase } from '../../src/lib/db.ts';
+import { call, startApi, type TestApi } from '../support/api.ts';
+import { putOrder } from '../support/engine.ts';
+
+let api: TestApi;
+beforeAll(async () => {
+  api = await startApi();
+});
+afterAll(() => api.close());
+
+const as = null;
+
+/** A database that nobody serves: the port belongs to the system and is never open. */
+const nowhere = () => openDatabase({ connectionString: 'postgres://nobody@127.0.0.1:1/nothing' });
+
+describe('without a key', () => {
+  test('/health says whether the database answers', async () => {
+    const answer = await call(api, '/health', { as });
+    expect([answer.status, answer.body]).toEqual([200, { status: 'ok', database: 'reachable' }]);
+    const lost = await startApi({ db: nowhere() });
+    const failing = await call(lost, '/health', { as });
+    expect([failing.status, failing.body]).toEqual([503, { status: 'failing', database: 'unreachable' }]);
+    await lost.close();
+  });
+
+  test('/docs and all it loads come from us alone', async () => {
+    const page = await call(api, '/docs', { as });
+    expect(page.status).toBe(200);
+    const links = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map((match) => match[1]!);
+    expect(links.length).toBeGreaterThan(3);
+    for (const link of links) {
+      expect(link).toMatch(/^(\.?\/)/);
+      const loaded = await call(api, link.replace(/^\.\//, '/docs/'), { as });
+      expect([link, loaded.status]).toEqual([link, 200]);
+    }
+    const policy = page.headers.get('content-security-policy')!;
+    expect(policy).not.toMatch(/https?:/);
+    expect(policy).toContain("default-src 'none'");
+    const start = await call(api, '/docs/static/swagger-initializer.js', { as });
+    expect(start.body).toContain('validatorUrl: null');
+  });
+
+  test('/openapi.json is OpenAPI 3.1 and describes every route of both surfaces', async () => {
+    const { status, body } = await call(api, '/openapi.json', { as });
+    expect([status, body.openapi]).toEqual([200, '3.1.0']);
+    for (const [path, method] of [
+      ['/orders', 'post'],
+      ['/orders/{order_id}', 'get'],
+      ['/orders/{order_id}/refunds', 'post'],
+      ['/refunds', 'post'],
+      ['/order/refund', 'post'],
+      ['/order/status', 'get'],
+      ['/v1/refunds', 'post'],
+      ['/v1/transactions', 'post'],
+      ['/v1/settings', 'patch'],
+      ['/health', 'get'],
+    ] as const) {
+      expect(body.paths[path]?.[method]?.summary, `${method} ${path}`).toEqual(expect.any(String));
+    }
+    const forms = body.paths['/orders/{order_id}/refunds'].post.requestBody.content;
+    expect(Object.keys(forms)).toEqual([
+      'application/x-www-form-urlencoded',
+      'application/json',
+      'multipart/form-data',
+    ]);
+    const entry = body.paths['/orders/{order_id}'].get.responses['200'].content['application/json'].schema;
+    expect(entry.properties.refunds.items.properties.status.enum).toContain('MANUAL_REVIEW');
+    expect(body.servers).toEqual([{ url: 'https://refunds.shop.test' }]);
+    expect(body.paths['/health'].get.security).toEqual([]);
+  });
+});
+
+describe('addresses and methods', () => {
+  test('an unknown address is 404 in the words of its surface', async () => {
+    const ours = await call(api, '/v1/nothing', { as });
+    expect([ours.status, ours.body.error.code]).toEqual([404, 'not_found']);
+    for (const path of [
+      '/nothing',
+      '/orders',
+      '/session',
+      '/v4/order-status',
+      '/txns/x/refunds',
+      '/orders/a/b/c',
+    ]) {
+      const theirs = await call(api, path, { as, method: 'PUT' });
+      expect([path, theirs.status]).toEqual([path, path === '/orders' ? 405 : 404]);
+      expect(theirs.body).toMatchObject({
+        error_code: 'INVALID_REQUEST',
+        error_info: { category: 'USER_ERROR' },
+      });
+    }
+  });
+
+  test('a known address with another method is 405, and OPTIONS names what is allowed', async () => {
+    const wrong = await call(api, '/v1/settings', { method: 'DELETE' });
+    expect([wrong.status, wrong.headers.get('allow')]).toEqual([405, 'GET, HEAD, PATCH, OPTIONS']);
+    const options = await call(api, '/orders/O1/refunds', { as, method: 'OPTIONS' });
+    expect([options.status, options.headers.get('allow'), options.body]).toEqual([204, 'POST, OPTIONS', '']);
+    expect((await call(api, '/orders/O1/refunds')).status).toBe(405);
+  });
+
+  test('no other origin is let in by a browser', async () => {
+    const answer = await call(api, '/v1/settings', { headers: { origin: 'https://evil.test' } });
+    expect(answer.headers.get('access-control-allow-origin')).toBeNull();
+  });
+
+  test('answers carry their id and headers that keep browsers from guessing', async () => {
+    for (const path of ['/v1/settings', '/orders/none', '/nothing', '/health']) {
+      const { headers } = await call(api, path);
+      expect(headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
+      expect(headers.get('x-content-type-options')).toBe('nosniff');
+      expect(headers.get('x-frame-options')).toBe('DENY');
+      expect(headers.get('content-security-policy')).toContain("default-src 'none'");
+      expect(headers.get('cache-control')).toBe('no-store');
+      expect(headers.get('x-powered-by')).toBeNull();
+    }
+  });
+});
+
+describe('/v1', () => {
+  test.each<[string, Record<string, string>]>([
+    ['no key', {}],
+    ['a wrong key', { authorization: `Basic ${Buffer.from('nobody:').toString('base64')}` }],
+    [
+      "another merchant's header",
+      { authorization: `Basic ${Buffer.from('acme-key:').toString('base64')}`, 'x-merchantid': 'other' },
+    ],
+  ])('%s is 401', async (_, headers) => {
+    const answer = await call(api, '/v1/settings', { as, headers });
+    expect(answer.status).toBe(401);
+    expect(answer.headers.get('www-authenticate')).toMatch(/^Basic /);
+    expect(answer.body).toEqual({
+      error: {
+        code: 'unauthorized',
+        message: expect.stringMatching(/^The API key .*\.$/),
+        field: 'Authorization',
+        accepted: 'Basic base64("<api key>:")',
+      },
+    });
+  });
+
+  test('the key alone is enough; the merchant header is optional', async () => {
+    const answer = await call(api, '/v1/settings', {
+      as,
+      headers: { authorization: `Basic ${Buffer.from('acme-key').toString('base64')}` },
+    });
+    expect(answer.body).toMatchObject({
+      merchant_id: 'acme',
+      settings: { full_refund_when_amount_absent: true },
+    });
+  });
+
+  test('settings change one by one', async () => {
+    const changed = await call(api, '/v1/settings', {
+      as: 'other',
+      method: 'PATCH',
+      json: { full_refund_when_amount_absent: false },
+    });
+    expect(changed.body).toMatchObject({
+      merchant_id: 'other',
+      settings: { full_refund_when_amount_absent: false },
+    });
+    const same = await call(api, '/v1/settings', { as: 'other', method: 'PATCH', json: {} });
+    expect(same.body).toEqual(changed.body);
+  });
+
+  test.each([
+    ['{"full_refund_when_amount_absent":"yes"}', 'invalid_field', 'full_refund_when_amount_absent'],
+    ['{"colour":"red"}', 'invalid_field', 'colour'],
+    ['[]', 'invalid_field', undefined],
+    ['', 'invalid_json', undefined],
+    ['{', 'invalid_json', undefined],
+    ['{"a":1,"a":2}', 'invalid_json', undefined],
+    ['{"__proto__":{}}', 'invalid_json', undefined],
+    ['{"a":"\\u0000"}', 'invalid_text', 'a'],
+    ['{"a":"\\ud800"}', 'invalid_text', 'a'],
+  ])('the body %s is refused with %s', async (body, code, field) => {
+    const answer = await call(api, '/v1/settings', {
+      method: 'PATCH',
+      body,
+      headers: { 'content-type': 'application/json' },
+    });
+    expect(answer.status).toBe(400);
+    expect(answer.body.error).toMatchObject({
+      code,
+      message: expect.stringMatching(/\.$/),
+      ...(field && { field }),
+    });
+  });
+
+  test('bodies of another type, and of 10 MB, are refused in our words', async () => {
+    const xml = await call(api, '/v1/settings', {
+      method: 'PATCH',
+      body: '<a/>',
+      headers: { 'content-type': 'application/xml' },
+    });
+    expect([xml.status, xml.body.error.code]).toEqual([415, 'unsupported_media_type']);
+    const large = await call(api, '/v1/settings', { method: 'PATCH', json: { a: 'a'.repeat(10_000_000) } });
+    expect([large.status, large.body.error.code]).toEqual([413, 'body_too_large']);
+  });
+});
+
+test('a database that is gone is 503 in the words of each surface, and says nothing of ours', async () => {
+  const lost = await startApi({ db: nowhere() });
+  const theirs = await call(lost, '/orders/L1');
+  const ours = await call(lost, '/v1/settings');
+  for (const answer of [theirs, ours]) {
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1']);
+    expect(JSON.stringify(answer.body)).not.toMatch(/pool|postgres|node_modules|\.ts|select/i);
+  }
+  expect(theirs.body.error_code).toBe('internal_error');
+  expect(ours.body.error.code).toBe('unavailable');
+  await lost.close();
+});
+
+test('the log has a line for each request, without queries, bodies or keys', async () => {
+  await call(api, '/orders/LOG1?order_id=LOG1&secret=hunter2');
+  const line = api
+    .logged()
+    .map((text) => JSON.parse(text))
+    .findLast((entry) => entry.path === '/orders/LOG1');
+  expect(line).toMatchObject({
+    method: 'GET',
+    status: 400,
+    merchant: 'acme',
+    reqId: expect.any(String),
+    ms: expect.any(Number),
+  });
+  expect(api.logged().join('')).not.toMatch(/hunter2|acme-key|YWNtZS1rZXk/);
+});
+
+test('closing lets a request under way finish and closes idle connections', async () => {
+  const closing = await startApi();
+  await putOrder(closing.db, { orderId: 'C1', amountMinor: 10_000 });
+  const idle = connect(closing.port, '127.0.0.1');
+  const idleEnded = new Promise((resolve) => idle.once('close', resolve));
+  await new Promise<void>((resolve) => idle.once('connect', () => resolve()));
+
+  const body = 'unique_request_id=r1&amount=1';
+  const socket = connect(closing.port, '127.0.0.1');
+  let received = '';
+  socket.setEncoding('utf8').on('data', (text: string) => {
+    received += text;
+  });
+  const ended = new Promise((resolve) => socket.once('close', resolve));
+  const headers = [
+    'POST /orders/C1/refunds HTTP/1.1',
+    'Host: localhost',
+    `Authorization: Basic ${Buffer.from('acme-key').toString('base64')}`,
+    'x-merchantid: acme',
+    'Content-Type: application/x-www-form-urlencoded',
+    `Content-Length: ${body.length}`,
+    'Expect: 100-continue',
+  ];
+  socket.write(`${headers.join('\r\n')}\r\n\r\n`);
+  // "100 Continue" shows that the server has begun with the request.
+  await new Promise<void>((resolve) => socket.once('data', () => resolve()));
+  const closed = closing.close();
+  socket.write(body);
+  await Promise.all([ended, idleEnded, closed]);
+  expect(received).toMatch(/HTTP\/1\.1 200 OK[\s\S]*"amount_refunded":1/);
+  await expect(
+    new Promise((resolve, reject) => get(closing.url, resolve).on('error', reject)),
+  ).rejects.toThrow();
+});
