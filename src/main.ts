@@ -6,10 +6,11 @@ import { buildServer } from './api/server.ts';
 import { createSealer } from './audit/checkpoint.ts';
 import { type Settings, withPort } from './config.ts';
 import { openConfiguredDatabase } from './database.ts';
-import { listGatewayAccounts, openGatewayAccess } from './gateways/accounts.ts';
+import { openGatewayAccess } from './gateways/accounts.ts';
 import { registryOf } from './gateways/registry.ts';
 import { sandbox } from './gateways/sandbox/connector.ts';
 import { type SandboxOptions, sandboxServer } from './gateways/sandbox/server.ts';
+import { tenantsOf } from './gateways/sandbox/tenants.ts';
 import { stripe } from './gateways/stripe.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import type { Database } from './lib/db.ts';
@@ -163,17 +164,13 @@ function sandboxOptions(api: ApiDeps): SandboxOptions {
     log,
     open: settings.sandbox === 'open',
     webhookOrigins: [new URL(settings.publicUrl).origin],
-    async keysOf(request) {
-      const known = await authenticate(request, false);
-      if (!known.ok) return [];
-      const accounts = await listGatewayAccounts(db, known.caller.merchantId);
-      const opened = await Promise.all(
-        accounts
-          .filter((account) => account.gateway === sandbox.name)
-          .map((account) => openGatewayAccess(api, account.gatewayAccountId)),
-      );
-      return opened.flatMap((account) => account?.access.credentials['secret_key'] ?? []);
-    },
+    ...tenantsOf({
+      ...api,
+      async merchantOf(request) {
+        const known = await authenticate(request, false);
+        return known.ok ? known.caller.merchantId : null;
+      },
+    }),
   };
 }
 

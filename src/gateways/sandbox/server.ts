@@ -3,7 +3,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { type Clock, plusMs, systemClock } from '../../lib/clock.ts';
-import { type Database, openDatabase } from '../../lib/db.ts';
+import { type Database, openDatabase, type Queryable } from '../../lib/db.ts';
 import { urlProblem } from '../../lib/http.ts';
 import { hexOf, newId } from '../../lib/ids.ts';
 import { createLogger, type Logger } from '../../lib/log.ts';
@@ -155,27 +155,8 @@ async function create(
   const now = options.clock.now();
 
   return options.db.transaction(async (tx): Promise<Answer> => {
-    if (key !== null) {
-      if (!(await holdKey(tx, account, key))) {
-        throw new SandboxError(
-          409,
-          'key_in_progress',
-          'A request with this key is in progress.',
-          'Idempotency-Key',
-        );
-      }
-      const stored = await readStoredAnswer(tx, account, key);
-      if (stored !== null) {
-        if (stored.requestHash.equals(requestHash))
-          return { ...stored, headers: REPLAYED, silent: !!behaviour.silent };
-        throw new SandboxError(
-          422,
-          'key_reused',
-          'This key was used with another request.',
-          'Idempotency-Key',
-        );
-      }
-    }
+    const stored = key === null ? null : await answerOf(tx, account, key, requestHash);
+    if (stored !== null) return { ...stored, headers: REPLAYED, silent: !!behaviour.silent };
     if (
       behaviour.turnsAway &&
       (await countTry(tx, account, request.payment, request.refund_id)) < TURNED_AWAY_TRIES
@@ -202,6 +183,18 @@ async function create(
     if (key !== null) await storeAnswer(tx, account, key, { ...answer, requestHash }, now);
     return answer;
   });
+}
+
+/** What was answered to this request before, once nobody else works on its key; null for a new key. */
+async function answerOf(tx: Queryable, account: Buffer, key: string, requestHash: Buffer) {
+  if (!(await holdKey(tx, account, key))) {
+    throw new SandboxError(409, 'key_in_progress', 'A request with this key is in progress.', KEY_HEADER);
+  }
+  const stored = await readStoredAnswer(tx, account, key);
+  if (stored && !stored.requestHash.equals(requestHash)) {
+    throw new SandboxError(422, 'key_reused', 'This key was used with another request.', KEY_HEADER);
+  }
+  return stored;
 }
 
 function payoutOf(
@@ -253,6 +246,7 @@ function badTelling(payout: Payout, laterMs: number): Webhook[] {
   ].filter((webhook) => webhook !== null);
 }
 
+const KEY_HEADER = 'Idempotency-Key';
 const REPLAYED = { 'idempotent-replayed': 'true' };
 const NOTHING: Answer = { status: 0, headers: {}, body: '', silent: true };
 const REFUSED = errorAnswer(422, 'refund_refused', 'The bank of this payment takes no refunds.');
@@ -356,7 +350,7 @@ function readKey(request: FastifyRequest): string | null {
     400,
     'invalid_request',
     'An idempotency key is 1 to 255 printable characters.',
-    'Idempotency-Key',
+    KEY_HEADER,
   );
 }
 
