@@ -2,6 +2,7 @@ import type { TrailEvent } from '../audit/events.ts';
 import type { PreparedRequest } from '../gateways/gateway.ts';
 import type { Clock } from '../lib/clock.ts';
 import { jsonbOf, type Queryable } from '../lib/db.ts';
+import { isUuid } from '../lib/ids.ts';
 import type { Change } from './outcome.ts';
 import type { Lane, Refund } from './refund.ts';
 import { type PublicStatus, type RefundState, STATE_NAMES, STATES } from './states.ts';
@@ -12,6 +13,7 @@ export async function readRefund(
   merchantId: string,
   refundId: string,
 ): Promise<Refund | null> {
+  if (!isUuid(refundId)) return null;
   const rows = await db.query<RefundRow>('select * from refunds where merchant_id = $1 and refund_id = $2', [
     merchantId,
     refundId,

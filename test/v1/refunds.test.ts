@@ -309,11 +309,6 @@ describe('GET /v1/refunds', () => {
   let start: Date;
 
   beforeAll(async () => {
-    await merchantWithAccount(api.db, {
-      gateway: 'MODEL',
-      accountId: 'ga_of_model',
-      merchantId: 'acme',
-    }).catch(() => {});
     clock.pass(3_600_000);
     start = clock.now();
     orderId = await charged();

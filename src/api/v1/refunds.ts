@@ -226,7 +226,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
       },
     },
     async (request) => {
-      const refund = await readRefund(db, request.caller.merchantId, idOf(request.params));
+      const refund = await readRefund(db, request.caller.merchantId, request.params.refund_id);
       if (!refund) throw refundNotFound();
       const [attempts, events] = await Promise.all([readAttempts(db, refund), readRefundEvents(db, refund)]);
       return { ...refundView(refund), attempts: attempts.map(attemptView), events: events.map(eventView) };
@@ -252,7 +252,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
     },
     async (request) => {
       const { merchantId } = request.caller;
-      const looked = await lookNow(engine, merchantId, idOf(request.params), causeOf(request));
+      const looked = await lookNow(engine, merchantId, request.params.refund_id, causeOf(request));
       if (!looked.ok) throw looked.refusal === 'not_found' ? refundNotFound() : notLooked(looked.refund);
       return { ...refundView(looked.refund), gateway_answer: looked.answer };
     },
@@ -273,7 +273,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
       const { merchantId } = request.caller;
       const reason = request.body?.reason ?? null;
       const asked = { reason, cause: causeOf(request) };
-      const cancelled = await cancelRefund(engine, merchantId, idOf(request.params), asked);
+      const cancelled = await cancelRefund(engine, merchantId, request.params.refund_id, asked);
       if (cancelled.ok) return refundView(cancelled.refund);
       throw cancelled.refusal === 'not_found' ? refundNotFound() : notCancelled(cancelled.refund);
     },
@@ -295,7 +295,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
     },
     async (request) => {
       const { outcome, evidence, arn, gateway_refund_id } = request.body;
-      const resolved = await resolveRefund(engine, request.caller.merchantId, idOf(request.params), {
+      const resolved = await resolveRefund(engine, request.caller.merchantId, request.params.refund_id, {
         outcome,
         evidence,
         arn: arn ?? null,
@@ -329,11 +329,6 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
 
 function causeOf(request: FastifyRequest): Cause {
   return { by: 'api', key: request.caller.apiKeyName, requestId: request.id };
-}
-
-function idOf(params: z.infer<typeof named>): string {
-  if (!isUuid(params.refund_id)) throw refundNotFound();
-  return params.refund_id;
 }
 
 // Pages ----------------------------------------------------------------------------------------------------
