@@ -16,7 +16,9 @@ export function speaksContract(url: string): boolean {
 export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const inContract = speaksContract(request.url);
   const answer =
-    error instanceof ContractError || error instanceof ApiError ? error : readError(error, inContract);
+    error instanceof ContractError || error instanceof ApiError
+      ? error
+      : readError(error, request, inContract);
   if (answer.status >= 500) request.log.error({ err: error }, 'a request failed');
   if (answer.status === 401) reply.header('www-authenticate', 'Basic realm="Refundry", charset="UTF-8"');
   if (answer.status === 503) reply.header('retry-after', '1');
@@ -38,8 +40,8 @@ export function refusal(
   return status < 500 ? badRequest(status, message) : serverError(status, message);
 }
 
-function readError(error: unknown, inContract: boolean): ApiError | ContractError {
-  if (hasZodFastifySchemaValidationErrors(error)) return fieldError(error);
+function readError(error: unknown, request: FastifyRequest, inContract: boolean): ApiError | ContractError {
+  if (hasZodFastifySchemaValidationErrors(error)) return fieldError(error, request);
   if (isUnavailable(error)) {
     return refusal(inContract, 503, 'unavailable', 'The database cannot be reached. Try again in a moment.');
   }
@@ -100,13 +102,16 @@ type FieldErrors = Parameters<typeof hasZodFastifySchemaValidationErrors>[0] & {
 const SECRET_FIELD = /password|secret|credential|token|key|authorization|header/i;
 
 /** The first field that a schema refused. Values are shown, except those of fields that may hold a secret. */
-function fieldError(error: unknown): ApiError {
+function fieldError(error: unknown, request: FastifyRequest): ApiError {
   const { validation, validationContext } = error as FieldErrors;
   const issue = validation[0]!;
-  const field = issue.instancePath.slice(1).replaceAll('/', '.');
-  const { input, expected, values, keys, pattern, minimum, maximum } = issue.params;
-  const unknown = Array.isArray(keys) ? keys.join(', ') : undefined;
-  const where = validationContext === 'body' ? 'the body' : `the ${validationContext ?? 'request'}`;
+  const path = issue.instancePath.split('/').filter((part) => part !== '');
+  const field = path.join('.');
+  const { expected, values, keys, pattern, minimum, maximum } = issue.params;
+  const unknown = Array.isArray(keys) ? keys.join(', ').slice(0, 200) : undefined;
+  const place = PLACES[validationContext ?? ''];
+  const value = place && valueAt(request[place.part], path);
+  const where = place?.name ?? 'the request';
   return new ApiError(
     400,
     'invalid_field',
@@ -115,13 +120,29 @@ function fieldError(error: unknown): ApiError {
       : `The field ${field} of ${where} cannot be used: ${issue.message}.`,
     {
       field: unknown ?? (field || undefined),
-      value: SECRET_FIELD.test(field) || !isShort(input) ? undefined : String(input),
+      value: SECRET_FIELD.test(field) || !isShort(value) ? undefined : String(value),
       accepted:
         (Array.isArray(values) && values.join(', ')) ||
         (typeof expected === 'string' && expected) ||
         (typeof pattern === 'string' && pattern) ||
         rangeText(minimum, maximum),
     },
+  );
+}
+
+const PLACES: Readonly<Record<string, { part: 'body' | 'query' | 'params'; name: string }>> = {
+  body: { part: 'body', name: 'the body' },
+  querystring: { part: 'query', name: 'the query' },
+  params: { part: 'params', name: 'the address' },
+};
+
+function valueAt(part: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>(
+    (value, name) =>
+      typeof value === 'object' && value !== null && Object.hasOwn(value, name)
+        ? (value as Record<string, unknown>)[name]
+        : undefined,
+    part,
   );
 }
 

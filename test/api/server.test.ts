@@ -191,6 +191,18 @@ describe('/v1', () => {
     });
   });
 
+  test('a refused field is named with its value and what would be accepted', async () => {
+    const answer = await call(api, '/v1/settings', {
+      method: 'PATCH',
+      json: { full_refund_when_amount_absent: 'yes' },
+    });
+    expect(answer.body.error).toMatchObject({
+      field: 'full_refund_when_amount_absent',
+      value: 'yes',
+      accepted: 'boolean',
+    });
+  });
+
   test('bodies of another type, and of 10 MB, are refused in our words', async () => {
     const xml = await call(api, '/v1/settings', {
       method: 'PATCH',

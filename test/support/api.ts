@@ -107,6 +107,6 @@ export async function call(api: TestApi, path: string, options: Call = {}): Prom
     redirect: 'manual',
   });
   const text = await response.text();
-  const isJson = text !== '' && response.headers.get('content-type')?.includes('json');
+  const isJson = text !== '' && response.headers.get('content-type')?.startsWith('application/json');
   return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };
 }
