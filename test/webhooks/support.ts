@@ -91,13 +91,7 @@ export async function openScene(): Promise<Scene> {
       now,
     ]);
   }
-  const renderOrder: RenderOrder = async (merchantId, orderId) => {
-    const [row] = await db.query<{ status: string; event_seq: number }>(
-      'select status, event_seq from orders where merchant_id = $1 and order_id = $2',
-      [merchantId, orderId],
-    );
-    return row ? { order: { order_id: orderId, status: row.status }, sequence: row.event_seq } : null;
-  };
+  const { renderOrder, addOrder, change } = sceneOn(db, clock);
   const endpointDeps = { db, clock, vault, allowPrivate: true };
 
   return {
@@ -105,28 +99,8 @@ export async function openScene(): Promise<Scene> {
     clock,
     vault,
     renderOrder,
-    async addOrder({ merchantId = 'acme', orderId = `order-${newId()}`, metadata = {} } = {}) {
-      await db.query(
-        `insert into orders (merchant_id, order_id, order_uuid, status, amount_minor, currency, exponent, metadata,
-           created_at, updated_at)
-         values ($1, $2, $3, 'NEW', 10000, 'INR', 2, $4, $5, $5)`,
-        [merchantId, orderId, newId(), JSON.stringify(metadata), clock.now()],
-      );
-      return orderId;
-    },
-    async change(orderId, eventName, { merchantId = 'acme', status = eventName, refundId } = {}) {
-      const notificationId = newId();
-      await db.query(
-        `with moved as (
-           update orders set status = $4, event_seq = event_seq + 1 where merchant_id = $1 and order_id = $2
-           returning event_seq)
-         insert into notifications (merchant_id, order_id, notification_id, event_name, refund_id, event_seq,
-           created_at, spread_at)
-         select $1, $2, $3, $5, $6, event_seq, $7, $7 from moved`,
-        [merchantId, orderId, notificationId, status, eventName, refundId ?? null, clock.now()],
-      );
-      return notificationId;
-    },
+    addOrder,
+    change,
     async addEndpoint(input, merchantId = 'acme') {
       const made = await createEndpoint(endpointDeps, merchantId, input);
       if (!made.ok) throw new Error(made.refusal.message);
@@ -154,6 +128,42 @@ export async function openScene(): Promise<Scene> {
         'select * from delivery_tries where $1::uuid is null or delivery_id = $1 order by at, try_id',
         [deliveryId ?? null],
       ),
+  };
+}
+
+/** Orders and their public changes on any database. */
+export function sceneOn(db: Database, clock: Clock): Pick<Scene, 'renderOrder' | 'addOrder' | 'change'> {
+  const renderOrder: RenderOrder = async (merchantId, orderId) => {
+    const [row] = await db.query<{ status: string; event_seq: number }>(
+      'select status, event_seq from orders where merchant_id = $1 and order_id = $2',
+      [merchantId, orderId],
+    );
+    return row ? { order: { order_id: orderId, status: row.status }, sequence: row.event_seq } : null;
+  };
+  return {
+    renderOrder,
+    async addOrder({ merchantId = 'acme', orderId = `order-${newId()}`, metadata = {} } = {}) {
+      await db.query(
+        `insert into orders (merchant_id, order_id, order_uuid, status, amount_minor, currency, exponent, metadata,
+           created_at, updated_at)
+         values ($1, $2, $3, 'NEW', 10000, 'INR', 2, $4, $5, $5)`,
+        [merchantId, orderId, newId(), JSON.stringify(metadata), clock.now()],
+      );
+      return orderId;
+    },
+    async change(orderId, eventName, { merchantId = 'acme', status = eventName, refundId } = {}) {
+      const notificationId = newId();
+      await db.query(
+        `with moved as (
+           update orders set status = $4, event_seq = event_seq + 1 where merchant_id = $1 and order_id = $2
+           returning event_seq)
+         insert into notifications (merchant_id, order_id, notification_id, event_name, refund_id, event_seq,
+           created_at, spread_at)
+         select $1, $2, $3, $5, $6, event_seq, $7, $7 from moved`,
+        [merchantId, orderId, notificationId, status, eventName, refundId ?? null, clock.now()],
+      );
+      return notificationId;
+    },
   };
 }
 
