@@ -30,6 +30,7 @@ import { orderRoutes } from './v1/orders.ts';
 import { refundRoutes } from './v1/refunds.ts';
 import { settingsRoutes } from './v1/settings.ts';
 import { transactionRoutes } from './v1/transactions.ts';
+import { webhookEndpointRoutes } from './v1/webhook-endpoints.ts';
 
 const BODY_BYTES = 1024 * 1024;
 const HEADER_BYTES = 16 * 1024;
@@ -84,6 +85,7 @@ export async function buildServer(deps: ApiDeps): Promise<FastifyInstance> {
       await orderRoutes(own, deps);
       await transactionRoutes(own, deps);
       await settingsRoutes(own, deps);
+      await webhookEndpointRoutes(own, deps);
     });
     await gatewayWebhookRoutes(keyed, deps);
   });
