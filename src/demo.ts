@@ -5,6 +5,7 @@ import { type AccountDeps, createGatewayAccount, listGatewayAccounts } from './g
 import { BEHAVIOURS } from './gateways/sandbox/behaviours.ts';
 import { sandbox } from './gateways/sandbox/connector.ts';
 import { plusMs } from './lib/clock.ts';
+import type { Queryable } from './lib/db.ts';
 import { newSecret } from './lib/ids.ts';
 import { exponentOf, formatAmount } from './lib/money.ts';
 import { createOrder } from './orders/create.ts';
@@ -14,8 +15,8 @@ import type { TransactionInput } from './orders/told.ts';
 
 /**
  * Gives the demo merchant, which must be there, its sandbox accounts and some hundred orders of the sixty days before
- * it was made, by the verbs that everyone's orders come in by. The orders are the same at every place, and are
- * loaded once: a start that was cut short is completed by the next, and later starts find nothing to do.
+ * it was made, by the verbs that everyone's orders come in by. They are the same everywhere, and are loaded once, all
+ * or none of them.
  */
 export async function loadDemo(deps: AccountDeps): Promise<void> {
   const merchant = await readMerchant(deps.db, DEMO_MERCHANT);
@@ -23,7 +24,9 @@ export async function loadDemo(deps: AccountDeps): Promise<void> {
   const orders = demoOrders();
   if (await readOrder(deps.db, DEMO_MERCHANT, orders.at(-1)!.orderId)) return;
   await openAccounts(deps);
-  for (const order of orders) await play(deps, order, plusMs(merchant.createdAt, -order.ageMs));
+  await deps.db.transaction(async (tx) => {
+    for (const order of orders) await play(tx, order, plusMs(merchant.createdAt, -order.ageMs));
+  });
 }
 
 const CAUSE: Cause = { by: 'file', name: 'demo', line: 0 };
@@ -31,7 +34,7 @@ const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 
 /** The life of one order, at the time at which it happened. */
-async function play({ db }: AccountDeps, order: DemoOrder, at: Date): Promise<void> {
+async function play(db: Queryable, order: DemoOrder, at: Date): Promise<void> {
   const created = await createOrder(
     db,
     { now: () => at },

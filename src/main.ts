@@ -6,6 +6,7 @@ import { buildServer } from './api/server.ts';
 import { createSealer } from './audit/checkpoint.ts';
 import { type Settings, withPort } from './config.ts';
 import { openConfiguredDatabase } from './database.ts';
+import { loadDemo } from './demo.ts';
 import { openGatewayAccess } from './gateways/accounts.ts';
 import { registryOf } from './gateways/registry.ts';
 import { sandbox } from './gateways/sandbox/connector.ts';
@@ -119,6 +120,7 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
       );
     }
     const demoKey = settings.demo ? await ensureDemoKey(db, clock, settings) : null;
+    if (demoKey !== null) await loadDemo({ db, clock, vault, gateways });
     if (settings.role !== 'worker') {
       const api: ApiDeps = { db, clock, log, settings, vault, gateways, gatewayHttp: outside.send, engine };
       const server = await buildServer(api);
