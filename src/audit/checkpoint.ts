@@ -28,30 +28,42 @@ const ORDERS_PER_CHECKPOINT = 1000;
 
 /** Seals once a minute what has happened since. Every worker has one; one of them works at a time. */
 export function createSealer(deps: SealerDeps): Loop {
+  let stopping = false;
   const loop = createLoop({
     name: 'sealer',
     log: deps.log,
     idleMs: SEAL_EVERY_MS,
-    tick: async () => (await sealEvents(deps)).more,
+    tick: async () => {
+      await sealEvents(deps, () => stopping);
+      return false;
+    },
   });
-  // Sealing goes by the minute: a checkpoint for each event would be a second, slower log.
-  return { ...loop, wake: () => {} };
+  return {
+    start: loop.start,
+    // Sealing goes by the minute: a checkpoint for each event would be a second, slower log.
+    wake: () => {},
+    stop() {
+      stopping = true;
+      return loop.stop();
+    },
+  };
 }
 
 /**
- * Writes at most one checkpoint for each merchant, and says how many orders were sealed and whether more may
- * wait. Orders that are being changed at this moment are left for the next time, as is everything while another
- * process is at it.
+ * Writes checkpoints until every order that had changed is sealed, and returns how many were. Orders that are
+ * being changed at this moment are left for the next time, as is everything while another process is at it.
  */
-export async function sealEvents(deps: SealerDeps): Promise<{ orders: number; more: boolean }> {
-  let orders = 0;
-  let more = false;
+export async function sealEvents(deps: SealerDeps, stopping: () => boolean = () => false): Promise<number> {
+  let sealed = 0;
   for (const merchantId of await readUnsealedMerchants(deps.db)) {
-    const sealed = await sealSlice(deps, merchantId);
-    orders += sealed;
-    more ||= sealed === ORDERS_PER_CHECKPOINT;
+    let after: string | null = '';
+    while (after !== null && !stopping()) {
+      const orders = await sealSlice(deps, merchantId, after);
+      sealed += orders.length;
+      after = orders.length === ORDERS_PER_CHECKPOINT ? orders.at(-1)![0] : null;
+    }
   }
-  return { orders, more };
+  return sealed;
 }
 
 /**
@@ -69,36 +81,41 @@ export function checkpointSeal(vault: Vault, hash: Buffer): Buffer {
   return vault.mac('audit checkpoint', hash);
 }
 
-async function sealSlice({ db, clock, vault, log }: SealerDeps, merchantId: string): Promise<number> {
+/** Seals one slice of orders whose ids sort after `after`, and returns them in the database's order. */
+async function sealSlice(
+  { db, clock, vault, log }: SealerDeps,
+  merchantId: string,
+  after: string,
+): Promise<SealedOrder[]> {
   const written = await db.transaction(async (tx) => {
     if (!(await lockSealing(tx))) return null;
-    const changed = await lockUnsealedOrders(tx, merchantId, ORDERS_PER_CHECKPOINT);
+    const changed = await lockUnsealedOrders(tx, merchantId, after, ORDERS_PER_CHECKPOINT);
     if (changed.length === 0) return null;
     const last = await readLastCheckpoint(tx, merchantId);
     const checkpoint: Checkpoint = {
       merchantId,
       checkpointNo: (last?.checkpointNo ?? 0) + 1,
       sealedAt: clock.now(),
-      orders: changed.sort(([a], [b]) => (a < b ? -1 : 1)),
+      orders: changed.toSorted(([a], [b]) => (a < b ? -1 : 1)),
     };
     const hash = checkpointHash(last?.hash ?? Buffer.alloc(0), checkpoint);
     await markSealed(tx, checkpoint);
     await insertCheckpoint(tx, checkpoint, hash, checkpointSeal(vault, hash));
-    return { ...checkpoint, hash };
+    return { ...checkpoint, hash, changed };
   });
-  if (!written) return 0;
+  if (!written) return [];
   // The log is the witness outside the database: it shows when the last checkpoints are gone.
-  const { checkpointNo, orders, hash } = written;
+  const { checkpointNo, changed, hash } = written;
   log.info(
     {
       merchant_id: merchantId,
       checkpoint_no: checkpointNo,
-      orders: orders.length,
+      orders: changed.length,
       hash: hash.toString('hex'),
     },
     'events sealed',
   );
-  return orders.length;
+  return changed;
 }
 
 async function readUnsealedMerchants(db: Queryable): Promise<string[]> {
@@ -116,13 +133,18 @@ async function lockSealing(tx: Queryable): Promise<boolean> {
   return row!.held;
 }
 
-async function lockUnsealedOrders(tx: Queryable, merchantId: string, limit: number): Promise<SealedOrder[]> {
+async function lockUnsealedOrders(
+  tx: Queryable,
+  merchantId: string,
+  after: string,
+  limit: number,
+): Promise<SealedOrder[]> {
   const rows = await tx.query<{ orderId: string; seq: number; hash: string }>(
     `select order_id as "orderId", event_seq as seq, encode(event_hash, 'hex') as hash from orders
-     where merchant_id = $1 and event_seq > sealed_seq
-     order by order_id limit $2
+     where merchant_id = $1 and order_id > $2 and event_seq > sealed_seq
+     order by order_id limit $3
      for no key update skip locked`,
-    [merchantId, limit],
+    [merchantId, after, limit],
   );
   return rows.map((row) => [row.orderId, row.seq, row.hash]);
 }
