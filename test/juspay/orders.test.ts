@@ -98,27 +98,27 @@ describe('creating an order (section 5.1)', () => {
   });
 
   test.each([
-    [{}, 'order_id', 'Missing field or Invalid Value'],
-    [{ order_id: 'undefined', amount: '1' }, 'order_id', 'Missing field or Invalid Value'],
-    [{ order_id: 'F1' }, 'amount', 'Missing field or Invalid Value'],
-    [{ order_id: 'F1', amount: '' }, 'amount', 'Missing field or Invalid Value'],
-    [{ order_id: 'F1', amount: '0' }, 'amount', /^Invalid amount/],
-    [{ order_id: 'F1', amount: '1.001' }, 'amount', /2 decimals for INR/],
-    [{ order_id: 'F1', amount: '1.5', currency: 'JPY' }, 'amount', /without decimals for JPY/],
-    [{ order_id: 'F1', amount: '9'.repeat(20) }, 'amount', /at most 9999999999999.99/],
-    [{ order_id: 'F1', amount: '1', currency: 'XYZ' }, 'currency', /ISO 4217/],
-    [{ order_id: 'F1', amount: '1', currency: 'inr' }, 'currency', /ISO 4217/],
-    [{ order_id: 'two words', amount: '1' }, 'order_id', /visible ASCII/],
-    [{ order_id: 'F'.repeat(129), amount: '1' }, 'order_id', /128/],
-    [{ order_id: 'F1', amount: '1', udf3: '4111111111111111' }, 'udf3', /card number/],
-    [{ order_id: 'F1', amount: '1', udf3: 'x'.repeat(5_000) }, 'udf3', /4096/],
+    ['order_id', {}, 'Missing field or Invalid Value'],
+    ['order_id', { order_id: 'undefined', amount: '1' }, 'Missing field or Invalid Value'],
+    ['amount', { order_id: 'F1' }, 'Missing field or Invalid Value'],
+    ['amount', { order_id: 'F1', amount: '' }, 'Missing field or Invalid Value'],
+    ['amount', { order_id: 'F1', amount: '0' }, /^Invalid amount/],
+    ['amount', { order_id: 'F1', amount: '1.001' }, /2 decimals for INR/],
+    ['amount', { order_id: 'F1', amount: '1.5', currency: 'JPY' }, /without decimals for JPY/],
+    ['amount', { order_id: 'F1', amount: '9'.repeat(20) }, /at most 9999999999999.99/],
+    ['currency', { order_id: 'F1', amount: '1', currency: 'XYZ' }, /ISO 4217/],
+    ['currency', { order_id: 'F1', amount: '1', currency: 'inr' }, /ISO 4217/],
+    ['order_id', { order_id: 'two words', amount: '1' }, /visible ASCII/],
+    ['order_id', { order_id: 'F'.repeat(129), amount: '1' }, /128/],
+    ['udf3', { order_id: 'F1', amount: '1', udf3: '4111111111111111' }, /card number/],
+    ['udf3', { order_id: 'F1', amount: '1', udf3: 'x'.repeat(5_000) }, /4096/],
     [
-      { order_id: 'F1', amount: '1', 'metadata.webhook_url': 'javascript:alert(1)' },
       'metadata.webhook_url',
+      { order_id: 'F1', amount: '1', 'metadata.webhook_url': 'javascript:alert(1)' },
       /http/,
     ],
-    [{ order_id: 'F1', amount: '1', 'metadata.webhook_url': 'not a url' }, 'metadata.webhook_url', /http/],
-  ])('%j is refused, naming %s', async (form, name, reason) => {
+    ['metadata.webhook_url', { order_id: 'F1', amount: '1', 'metadata.webhook_url': 'not a url' }, /http/],
+  ])('what cannot be used is refused, naming %s', async (name, form, reason) => {
     const answer = await create(form as Record<string, string>);
     expect(answer.status).toBe(400);
     expect(answer.body).toEqual({
@@ -220,12 +220,21 @@ describe('order status (section 4)', () => {
     expect([head.status, head.body]).toEqual([200, '']);
   });
 
+  test('an order id of any visible characters has its address', async () => {
+    for (const orderId of ['a/b', 'a?b=c&d', '100%', '#1', 'a+b', 'txns']) {
+      await create({ order_id: orderId, amount: '1' });
+      const encoded = encodeURIComponent(orderId);
+      expect((await call(api, `/orders/${encoded}`)).body.order_id).toBe(orderId);
+      expect((await call(api, `/order/status?order_id=${encoded}`)).body.order_id).toBe(orderId);
+    }
+  });
+
   test.each([
     ['/orders/nowhere', 'nowhere'],
     ['/orders/%F0%9F%92%B8', '💸'],
     ["/orders/'%3Bdrop%20table%20orders", "';drop table orders"],
     [`/orders/${'x'.repeat(300)}`, 'x'.repeat(300)],
-  ])('%s is not found, with status 400', async (path, orderId) => {
+  ])('an order that is not there is status 400: %s', async (path, orderId) => {
     const answer = await call(api, path);
     expect(answer.status).toBe(400);
     expect(answer.body).toMatchObject({ status_id: 40, status: 'NOT_FOUND', order_id: orderId });

@@ -126,11 +126,9 @@ const KNOWN_FIELDS = new Set([
   'order_type',
   'metaData',
   'metadata',
-  'product_details',
   'beneficiary_details',
   'initiated_by',
   'webhook_url',
-  'include_surcharge',
   'options',
   ...Array.from({ length: 10 }, (_, index) => `udf${index + 1}`),
 ]);
