@@ -180,7 +180,11 @@ class Refused extends Error {
 
 function toldOf(input: unknown, now: Date): ToldTransaction {
   if (typeof input !== 'object' || input === null || Array.isArray(input)) {
-    throw new Refused({ code: 'not_an_object', message: 'A transaction is a JSON object.' });
+    throw new Refused({
+      code: 'not_an_object',
+      message: 'A transaction is a JSON object.',
+      accepted: 'one object for each transaction',
+    });
   }
   const given = input as Given;
   refuseStrangers(given);

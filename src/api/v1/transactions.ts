@@ -160,7 +160,9 @@ const told = z.object({
   gateway_account: z
     .string()
     .optional()
-    .describe("The account's id or name; not needed while one account of the gateway is enabled."),
+    .describe(
+      "The account's id or name; without it the only enabled one of the gateway, or the one named `default`.",
+    ),
   gateway_payment_id: z.string().min(1).max(255),
   payment_method_type: z.string().optional().describe('CARD, UPI, NB, WALLET …'),
   payment_method: z.string().optional().describe('VISA, GOOGLEPAY, NB_HDFC …'),
