@@ -46,7 +46,7 @@ export function readDemoKey(settings: DemoKeySettings): string | null {
 }
 
 function makeDemoKey(settings: DemoKeySettings): string {
-  const key = newSecret('demo_');
+  const key = newSecret('demo_', 12);
   mkdirSync(settings.dataDir, { recursive: true });
   writeFileSync(demoKeyFile(settings), `${key}\n`, { mode: 0o600 });
   return key;

@@ -80,6 +80,28 @@ test('a Ctrl-C that arrives twice at once, as through npm, still ends cleanly', 
   expect(existsSync(lockFile())).toBe(false);
 });
 
+test('a second Ctrl-C does not wait for what is in flight, and still stops PostgreSQL cleanly', async () => {
+  const program = await start();
+  const body = new ReadableStream({
+    start: (controller) => controller.enqueue(new TextEncoder().encode('{')),
+  });
+  const headers = {
+    authorization: `Basic ${btoa(`${readFileSync(join(dataDir, 'demo.key'), 'utf8').trim()}:`)}`,
+    'content-type': 'application/x-ndjson',
+  };
+  const hanging = fetch(`${program.url}/v1/transactions`, { method: 'POST', headers, body, duplex: 'half' });
+  hanging.catch(() => undefined);
+  // Once the server has the request, a stop waits for its body.
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const again = setInterval(() => program.process.kill('SIGINT'), 300);
+  const { status, stderr } = await program.end();
+  clearInterval(again);
+  expect(status).toBe(1);
+  expect(stderr).toMatch(/^Stopping: .*^Stopped at once: /ms);
+  expect(existsSync(lockFile())).toBe(false);
+  expect(await healthOf(await start())).toBe(200);
+});
+
 test('killed without warning, the next start takes the database over and goes on', async () => {
   const first = await start();
   await first.end('SIGKILL');
