@@ -53,7 +53,7 @@ export interface DelivererDeps {
   readonly renderOrder: RenderOrder;
 }
 
-const IDLE_MS = 500;
+const IDLE_MS = 250;
 const SPREAD_SLICE = 500;
 const RECORD_SLICE = 200;
 /** Tries at once in this process: to one address, and in all. */

@@ -54,7 +54,10 @@ export interface NotificationToSpread extends Notification {
   readonly orderUrl: string | null;
 }
 
-/** Takes what is to be spread, for the rest of the transaction. */
+/**
+ * Takes what is to be spread, for the rest of the transaction. Of one event's notifications, that of the order's
+ * outcome comes before that of its bank reference.
+ */
 export async function takeNotifications(
   tx: Queryable,
   now: Date,
@@ -69,7 +72,7 @@ export async function takeNotifications(
        n.spread_at as "spreadAt", nullif(o.metadata ->> 'webhook_url', '') as "orderUrl"
      from taken n
      join orders o on o.merchant_id = n.merchant_id and o.order_id = n.order_id
-     order by n.spread_at, n.event_seq`,
+     order by n.spread_at, n.event_seq, n.event_name`,
     [now, limit],
   );
 }
