@@ -82,7 +82,8 @@ export async function readRefundFacts(
   return db.query<RefundFacts>(
     `select order_id as "orderId", refund_id as "refundId", state, amount_minor as "amountMinor", currency,
        event_seq as "eventSeq"
-     from refunds where merchant_id = $1 and order_id > $2 ${upTo(range, 3)}`,
+     from refunds where merchant_id = $1 and order_id > $2 ${upTo(range, 3)}
+     order by order_id, refund_id`,
     [merchantId, ...ends(range)],
   );
 }
