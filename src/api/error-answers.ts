@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
+import { holdsCardNumber } from '../lib/card-number.ts';
 import { sqlState } from '../lib/db.ts';
 import { ApiError, ContractError } from './errors.ts';
 import { badRequest, serverError } from './juspay/errors.ts';
@@ -101,7 +102,7 @@ type FieldErrors = Parameters<typeof hasZodFastifySchemaValidationErrors>[0] & {
 
 const SECRET_FIELD = /password|secret|credential|token|key|authorization|header/i;
 
-/** The first field that a schema refused. Values are shown, except those of fields that may hold a secret. */
+/** The first field that a schema refused. Values are shown, except long ones and those that may be secret. */
 function fieldError(error: unknown, request: FastifyRequest): ApiError {
   const { validation, validationContext } = error as FieldErrors;
   const issue = validation[0]!;
@@ -120,7 +121,7 @@ function fieldError(error: unknown, request: FastifyRequest): ApiError {
       : `The field ${field} of ${where} cannot be used: ${issue.message}.`,
     {
       field: unknown ?? (field || undefined),
-      value: SECRET_FIELD.test(field) || !isShort(value) ? undefined : String(value),
+      value: SECRET_FIELD.test(field) || !isShowable(value) ? undefined : String(value),
       accepted:
         (Array.isArray(values) && values.join(', ')) ||
         (typeof expected === 'string' && expected) ||
@@ -152,9 +153,9 @@ function rangeText(minimum: unknown, maximum: unknown): string | undefined {
   return maximum === undefined ? undefined : `at most ${maximum}`;
 }
 
-function isShort(value: unknown): boolean {
+function isShowable(value: unknown): boolean {
   return (
-    (typeof value === 'string' && value.length <= 200) ||
+    (typeof value === 'string' && value.length <= 200 && !holdsCardNumber(value)) ||
     typeof value === 'number' ||
     typeof value === 'boolean'
   );
