@@ -87,7 +87,7 @@ export function sqlState(error: unknown): string | undefined {
  * stranger sent one, U+FFFD stands in its place.
  */
 export function jsonbOf(value: unknown): string {
-  return JSON.stringify(value).replace(/\\(?:u([0-9a-f]{4})|.)/g, (escape, hex?: string) =>
-    hex === '0000' || hex?.startsWith('d') ? '\\ufffd' : escape,
+  return JSON.stringify(value).replace(/\\(?:u([0-9a-f]{4})|.)/g, (written, hex?: string) =>
+    hex === '0000' || hex?.startsWith('d') ? '\\ufffd' : written,
   );
 }
