@@ -35,14 +35,13 @@ export async function printAudit(
     },
     onProgress: (merchantId, counts) => options.progress?.(`${merchantId}: ${checked(counts)}`),
   });
-  if (printed > FAULTS_PRINTED) out.write(`… and ${count(printed - FAULTS_PRINTED)} more\n`);
+  if (printed > FAULTS_PRINTED) out.write(`… and ${count(printed - FAULTS_PRINTED, 'more fault')}\n`);
   out.write(`Checked ${checked(report)}.\n`);
   for (const { merchantId, checkpointNo, hash } of report.newest) {
     out.write(`Newest checkpoint: ${merchantId}:${checkpointNo}:${hash}\n`);
   }
   if (report.faults > 0) {
-    const found = report.faults === 1 ? '1 fault was found' : `${count(report.faults)} faults were found`;
-    out.write(`${found}: this data was changed by something other than Refundry.\n`);
+    out.write(`${count(report.faults, 'fault')}: this data was changed by something other than Refundry.\n`);
     return AUDIT_TAMPERED;
   }
   out.write('Nothing was changed behind the back of Refundry.\n');
@@ -66,9 +65,9 @@ function lineOf(fault: AuditFault): string {
 }
 
 function checked({ orders, events, refunds, checkpoints }: AuditCounts): string {
-  return `${count(orders)} orders, ${count(events)} events, ${count(refunds)} refunds and ${count(checkpoints)} checkpoints`;
+  return `${count(orders, 'order')}, ${count(events, 'event')}, ${count(refunds, 'refund')} and ${count(checkpoints, 'checkpoint')}`;
 }
 
-function count(value: number): string {
-  return value.toLocaleString('en-US');
+function count(value: number, what: string): string {
+  return `${value.toLocaleString('en-US')} ${what}${value === 1 ? '' : 's'}`;
 }
