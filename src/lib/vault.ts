@@ -16,8 +16,10 @@ const TAG_BYTES = 16;
 
 /** `masterKey` is 32 bytes; every use derives its own key from it. */
 export function createVault(masterKey: Buffer): Vault {
-  if (masterKey.length !== 32) throw new RangeError(`the master key has ${masterKey.length} bytes, 32 are needed`);
-  const derive = (purpose: string) => Buffer.from(hkdfSync('sha256', masterKey, '', `refundry ${purpose}`, 32));
+  if (masterKey.length !== 32)
+    throw new RangeError(`the master key has ${masterKey.length} bytes, 32 are needed`);
+  const derive = (purpose: string) =>
+    Buffer.from(hkdfSync('sha256', masterKey, '', `refundry ${purpose}`, 32));
   const sealingKey = derive('sealing');
   return {
     seal(plain, context) {
@@ -30,9 +32,17 @@ export function createVault(masterKey: Buffer): Vault {
       if (sealed[0] !== FORMAT) throw new Error('sealed with an unknown format');
       const iv = sealed.subarray(1, 1 + IV_BYTES);
       const tag = sealed.subarray(1 + IV_BYTES, 1 + IV_BYTES + TAG_BYTES);
-      const decipher = createDecipheriv('aes-256-gcm', sealingKey, iv).setAAD(Buffer.from(context)).setAuthTag(tag);
-      return Buffer.concat([decipher.update(sealed.subarray(1 + IV_BYTES + TAG_BYTES)), decipher.final()]).toString('utf8');
+      const decipher = createDecipheriv('aes-256-gcm', sealingKey, iv)
+        .setAAD(Buffer.from(context))
+        .setAuthTag(tag);
+      return Buffer.concat([
+        decipher.update(sealed.subarray(1 + IV_BYTES + TAG_BYTES)),
+        decipher.final(),
+      ]).toString('utf8');
     },
-    mac: (purpose, data) => createHmac('sha256', derive(`mac ${purpose}`)).update(data).digest(),
+    mac: (purpose, data) =>
+      createHmac('sha256', derive(`mac ${purpose}`))
+        .update(data)
+        .digest(),
   };
 }
