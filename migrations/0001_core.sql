@@ -160,6 +160,8 @@ create table refunds (
   -- How many of them got no answer: these are what makes people take over in the end.
   unanswered integer not null default 0,
   key_used_at timestamptz,
+  -- The gateway's refusal of the last send, while an earlier unanswered one leaves it in doubt.
+  doubtful_refusal text,
   -- Looks since the last change of state, and how many of them in a row found nothing.
   looks integer not null default 0,
   absences integer not null default 0,

@@ -190,7 +190,8 @@ begin
     ), moved as (
       update refunds r set
         state = m.to_state, lane = (m.new).lane, sends = (m.new).sends, unanswered = (m.new).unanswered,
-        key_used_at = (m.new).key_used_at, looks = (m.new).looks, absences = (m.new).absences,
+        key_used_at = (m.new).key_used_at, doubtful_refusal = (m.new).doubtful_refusal,
+        looks = (m.new).looks, absences = (m.new).absences,
         gateway_refund_id = (m.new).gateway_refund_id, gateway_reference = (m.new).gateway_reference,
         gateway_status = (m.new).gateway_status, gateway_at = (m.new).gateway_at, arn = (m.new).arn,
         error_code = (m.new).error_code, error_message = (m.new).error_message,

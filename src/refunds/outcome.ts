@@ -22,6 +22,7 @@ export interface RefundColumns {
   sends?: number;
   unanswered?: number;
   key_used_at?: Date | null;
+  doubtful_refusal?: string | null;
   looks?: number;
   absences?: number;
   gateway_refund_id?: string | null;
@@ -107,6 +108,7 @@ export function decideSend(
     set: {
       sends: refund.sends + 1,
       key_used_at: refund.keyUsedAt ?? at.now,
+      doubtful_refusal: null,
       next_look_at: answerBy,
       looks: 0,
     },
@@ -137,23 +139,22 @@ export function decideAnswer(refund: Refund, answer: CreateAnswer, at: Circumsta
   switch (answer.kind) {
     case 'news':
       return decideNews(refund, answer.news, at);
-    case 'refused':
-      // After an unanswered send a refusal ("already refunded") may be the trace of our own success.
-      if (!certainSoFar) return toUnknown(refund, answer.errorMessage, answer.evidence, at);
+    case 'refused': {
+      if (certainSoFar) return refused(refund, answer.errorCode, answer.errorMessage, answer.evidence, at);
+      // After an unanswered send a refusal ("already refunded") may be the trace of our own success: it holds only
+      // once look-ups have proved that there is none.
+      const inDoubt = toUnknown(refund, answer.errorMessage, answer.evidence, at);
       return {
-        to: 'failed',
-        kind: 'refund.refused',
+        ...inDoubt,
+        kind: 'refund.refused_in_doubt',
         set: {
-          ...settled(),
+          ...inDoubt.set,
+          unanswered: refund.unanswered,
+          doubtful_refusal: answer.errorMessage,
           error_code: answer.errorCode,
-          error_message: answer.errorMessage,
-          attention: null,
-          sent_at: refund.sentAt ?? at.now,
-          failed_at: at.now,
         },
-        evidence: answer.evidence,
-        notify: ['ORDER_REFUND_FAILED'],
       };
+    }
     case 'no_funds':
       return {
         to: 'waiting_for_funds',
@@ -239,6 +240,9 @@ export function decideLook(refund: Refund, answer: LookAnswer, at: Circumstances
     );
   }
   if (absences < proof.answers) return learnt;
+  if (refund.doubtfulRefusal !== null) {
+    return refused(refund, refund.errorCode, refund.doubtfulRefusal, { ...answer.evidence, absences }, at);
+  }
   if (refund.unanswered >= at.capabilities.maxSends) {
     return toReview(
       refund,
@@ -478,6 +482,29 @@ export function decideResolution(refund: Refund, resolution: Resolution, at: Cir
 }
 
 // Shared pieces --------------------------------------------------------------------------------------------
+
+function refused(
+  refund: Refund,
+  errorCode: string | null,
+  errorMessage: string,
+  evidence: Evidence,
+  at: Circumstances,
+): Decision {
+  return {
+    to: 'failed',
+    kind: 'refund.refused',
+    set: {
+      ...settled(),
+      error_code: errorCode,
+      error_message: errorMessage,
+      attention: null,
+      sent_at: refund.sentAt ?? at.now,
+      failed_at: at.now,
+    },
+    evidence,
+    notify: ['ORDER_REFUND_FAILED'],
+  };
+}
 
 function toUnknown(refund: Refund, why: string, evidence: Evidence | null, at: Circumstances): Decision {
   return {

@@ -32,6 +32,8 @@ export interface Refund {
   readonly unanswered: number;
   /** When a send may first have reached the gateway: the key's life runs from here. */
   readonly keyUsedAt: Date | null;
+  /** The gateway's refusal of the last send, while an earlier unanswered one leaves it in doubt. */
+  readonly doubtfulRefusal: string | null;
   readonly looks: number;
   readonly absences: number;
   readonly gatewayRefundId: string | null;

@@ -69,6 +69,7 @@ const refund: Refund = {
   sends: 0,
   unanswered: 0,
   keyUsedAt: null,
+  doubtfulRefusal: null,
   looks: 0,
   absences: 0,
   gatewayRefundId: null,

@@ -71,6 +71,7 @@ function refund(state: RefundState, changes: Partial<Refund> = {}): Refund {
     sends: state === 'queued' ? 0 : 1,
     unanswered: 0,
     keyUsedAt: state === 'queued' ? null : T0,
+    doubtfulRefusal: null,
     looks: 0,
     absences: 0,
     gatewayRefundId: null,
@@ -193,6 +194,28 @@ describe('no answer (invariant 3)', () => {
     const request = { method: 'POST', path: '/', headers: {}, body: '' } as const;
     expect(decideSend(queued, request, later(1), at(later(25 * HOUR))).to).toBe('manual_review');
     expect(decideFundsRetry(refund('waiting_for_funds'), at(later(25 * HOUR))).to).toBe('manual_review');
+  });
+
+  test('a refusal after an unanswered send holds once look-ups have proved that there is no refund', () => {
+    const answer: CreateAnswer = {
+      kind: 'refused',
+      errorCode: 'E9',
+      errorMessage: 'no refunds here',
+      evidence: {},
+    };
+    const inDoubt = moved(decideAnswer(refund('sending', { unanswered: 1 }), answer, at()));
+    expect(inDoubt).toMatchObject({
+      to: 'unknown',
+      set: { unanswered: 1, doubtful_refusal: 'no refunds here' },
+    });
+    const looked = refund('unknown', { unanswered: 1, doubtfulRefusal: 'no refunds here', errorCode: 'E9' });
+    expect(moved(decideLook(looked, absent, at())).to).toBe('unknown');
+    expect(moved(decideLook({ ...looked, absences: 1 }, absent, at()))).toMatchObject({
+      to: 'failed',
+      set: { error_code: 'E9', error_message: 'no refunds here' },
+    });
+    // Nor does it hold when a look-up finds the success that it was the trace of.
+    expect(moved(decideLook(looked, { kind: 'news', news: news('succeeded') }, at())).to).toBe('succeeded');
   });
 
   test('a gateway that cannot prove absence: people decide', () => {
