@@ -127,18 +127,25 @@ export function decideHoldLost(refund: Refund, at: Circumstances): Decision {
 
 // Answers to a send ----------------------------------------------------------------------------------------
 
-export function decideAnswer(refund: Refund, answer: CreateAnswer, at: Circumstances): Decision | LookLater {
-  if (refund.state !== 'sending' && answer.kind !== 'news') {
-    // A webhook was faster, or the hold ran out and looks have begun: they know more than this answer.
-    return { to: refund.state, kind: 'refund.answered_late', set: {}, evidence: answer.evidence, notify: [] };
+/** What the answer to one send means; `attemptNo` says to which. */
+export function decideAnswer(
+  refund: Refund,
+  answer: CreateAnswer,
+  attemptNo: number,
+  at: Circumstances,
+): Decision {
+  if (answer.kind === 'news') {
+    const decision = decideNews(refund, answer.news, at);
+    return 'lookLater' in decision ? answeredLate(refund, answer.news.evidence) : decision;
   }
+  // A webhook was faster, or the hold ran out and looks have begun, or the refund has been sent again since: it is
+  // known better than by this answer.
+  if (refund.state !== 'sending' || refund.sends !== attemptNo) return answeredLate(refund, answer.evidence);
   const certainSoFar = refund.unanswered === 0;
   // A send that was certainly not made leaves the key as unused as it found it.
   const keyAsBefore = certainSoFar ? { key_used_at: null } : {};
   const backoff = plusMs(at.now, delay(at.capabilities.resendDelaysMs, refund.sends - 1, at.jitter));
   switch (answer.kind) {
-    case 'news':
-      return decideNews(refund, answer.news, at);
     case 'refused': {
       if (certainSoFar) return refused(refund, answer.errorCode, answer.errorMessage, answer.evidence, at);
       // After an unanswered send a refusal ("already refunded") may be the trace of our own success: it holds only
@@ -203,6 +210,10 @@ export function decideAnswer(refund: Refund, answer: CreateAnswer, at: Circumsta
     case 'unknown':
       return toUnknown(refund, answer.why, answer.evidence, at);
   }
+}
+
+function answeredLate(refund: Refund, evidence: Evidence): Decision {
+  return { to: refund.state, kind: 'refund.answered_late', set: {}, evidence, notify: [] };
 }
 
 // Looks ----------------------------------------------------------------------------------------------------

@@ -79,9 +79,15 @@ async function send(
       (why) => ({ kind: 'unknown', why, evidence: {} }),
     );
   }
-  await settle(deps, refund, { by: 'gateway_answer' }, (now, at) => decideAnswer(now, answer, at), {
-    attemptEnd: { attempt_no: refund.sends, outcome: outcomeWord(answer), answer: evidenceOf(answer) },
-  });
+  await settle(
+    deps,
+    refund,
+    { by: 'gateway_answer' },
+    (now, at) => decideAnswer(now, answer, refund.sends, at),
+    {
+      attemptEnd: { attempt_no: refund.sends, outcome: outcomeWord(answer), answer: evidenceOf(answer) },
+    },
+  );
   return answer.kind;
 }
 

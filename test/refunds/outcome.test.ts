@@ -136,12 +136,17 @@ describe('the answer to a send', () => {
     ],
   ];
   test.each(cases)('%s', (_, answer, changes, to) => {
-    expect(moved(decideAnswer(refund('sending', changes), answer, at())).to).toBe(to);
+    expect(moved(decideAnswer(refund('sending', changes), answer, 1, at())).to).toBe(to);
   });
 
   test('a wrong account is not a failure of the refund; a person is called', () => {
     const decision = moved(
-      decideAnswer(refund('sending'), { kind: 'misconfigured', errorMessage: 'bad key', evidence: {} }, at()),
+      decideAnswer(
+        refund('sending'),
+        { kind: 'misconfigured', errorMessage: 'bad key', evidence: {} },
+        1,
+        at(),
+      ),
     );
     expect(decision.notify).toEqual([]);
     expect(decision.set.attention).toContain('bad key');
@@ -150,25 +155,25 @@ describe('the answer to a send', () => {
 
   test('"come later" says when', () => {
     const decision = moved(
-      decideAnswer(refund('sending'), { kind: 'busy', retryAfterMs: 7_000, evidence: {} }, at()),
+      decideAnswer(refund('sending'), { kind: 'busy', retryAfterMs: 7_000, evidence: {} }, 1, at()),
     );
     expect(decision.set.next_look_at).toEqual(later(7_000));
   });
 
   test('what was certainly not made leaves the key unused; what may have been made does not', () => {
     const busy: CreateAnswer = { kind: 'busy', retryAfterMs: null, evidence: {} };
-    expect(moved(decideAnswer(refund('sending'), busy, at())).set.key_used_at).toBeNull();
-    expect(moved(decideAnswer(refund('sending', { unanswered: 1 }), busy, at())).set).not.toHaveProperty(
+    expect(moved(decideAnswer(refund('sending'), busy, 1, at())).set.key_used_at).toBeNull();
+    expect(moved(decideAnswer(refund('sending', { unanswered: 1 }), busy, 1, at())).set).not.toHaveProperty(
       'key_used_at',
     );
     const silence: CreateAnswer = { kind: 'unknown', why: 'timeout', evidence: {} };
-    expect(moved(decideAnswer(refund('sending'), silence, at())).set).toMatchObject({ unanswered: 1 });
+    expect(moved(decideAnswer(refund('sending'), silence, 1, at())).set).toMatchObject({ unanswered: 1 });
   });
 
   test('an answer that comes after a webhook, or after looks have begun, moves nothing by itself', () => {
     for (const state of ['succeeded', 'submitted', 'unknown', 'failed'] as const) {
       const decision = moved(
-        decideAnswer(refund(state), { kind: 'unknown', why: 'timeout', evidence: {} }, at()),
+        decideAnswer(refund(state), { kind: 'unknown', why: 'timeout', evidence: {} }, 1, at()),
       );
       expect(decision).toMatchObject({ to: state, set: {}, notify: [] });
     }
@@ -203,7 +208,7 @@ describe('no answer (invariant 3)', () => {
       errorMessage: 'no refunds here',
       evidence: {},
     };
-    const inDoubt = moved(decideAnswer(refund('sending', { unanswered: 1 }), answer, at()));
+    const inDoubt = moved(decideAnswer(refund('sending', { unanswered: 1 }), answer, 1, at()));
     expect(inDoubt).toMatchObject({
       to: 'unknown',
       set: { unanswered: 1, doubtful_refusal: 'no refunds here' },
@@ -320,12 +325,13 @@ describe('news', () => {
 
 describe('time and people', () => {
   test('the limit runs from the first send, once', () => {
-    const accepted = moved(decideAnswer(refund('sending'), { kind: 'news', news: news('pending') }, at()));
+    const accepted = moved(decideAnswer(refund('sending'), { kind: 'news', news: news('pending') }, 1, at()));
     expect(accepted.set).toMatchObject({ sent_at: T0, review_at: later(240 * HOUR) });
     const again = moved(
       decideAnswer(
         refund('sending', { sentAt: T0 }),
         { kind: 'news', news: news('pending') },
+        1,
         at(later(HOUR)),
       ),
     );
@@ -419,7 +425,7 @@ test('whatever state, answer, look or news: the move is allowed, and final is wh
   };
   fc.assert(
     fc.property(someRefund, answer, look, anyNews, ({ refund: r, at: c }, a, l, n) => {
-      judge(r, decideAnswer(r, a, c));
+      judge(r, decideAnswer(r, a, 1, c));
       judge(r, decideLook(r, l, c));
       judge(r, decideNews(r, n, c));
     }),
