@@ -113,7 +113,6 @@ Exit status: 0 done; 1 not done, and a sentence says what to put right; 2 the co
     .description(
       'List the settings: what each is for, what it accepts, what it is now. Secrets are not shown.',
     )
-    .option('--markdown', 'as the table of the README')
     .addHelpText('after', example('LOG_LEVEL=debug refundry settings', 'Exit status: 0.'))
     .action(listSettings);
   program
@@ -223,7 +222,11 @@ async function serve(): Promise<void> {
     trouble.resolve('Refundry met an error that nobody caught, and stops.');
   });
 
+  // Whoever insists before everything runs is not kept waiting; a database left running is taken over next time.
+  let running = false;
+  second.then(() => running || process.exit(NOT_DONE));
   const refundry = await startRefundry(settings, { log, onLost: trouble.resolve });
+  running = true;
   process.stdout.write(startPage(refundry, await exampleOrder(refundry), inTerminal));
   log.info({ url: refundry.url, role: settings.role, migrated: refundry.migrated }, 'started');
 
