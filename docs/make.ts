@@ -1,6 +1,84 @@
 /** Writes the pages that follow from the code: `node docs/make.ts`. A test fails while one is out of date. */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import type { ApiDeps } from '../src/api/deps.ts';
+import { buildServer } from '../src/api/server.ts';
+import { describeSettings, readSettings } from '../src/config.ts';
+import { registryOf } from '../src/gateways/registry.ts';
+import { systemClock } from '../src/lib/clock.ts';
+import { createLogger } from '../src/lib/log.ts';
 import { STATE_NAMES, STATES } from '../src/refunds/states.ts';
+import { startPage } from '../src/start-page.ts';
+import { flowPicture, THEMES, terminalPicture } from './pictures.ts';
+
+const ROOT = new URL('../', import.meta.url);
+
+/** Every page that is made, by its path in the project. */
+export const PAGES: Readonly<Record<string, () => string | Promise<string>>> = {
+  'README.md': readme,
+  'docs/states.md': statesPage,
+  'docs/api.md': apiPage,
+  'docs/flow-light.svg': () => flowPicture(THEMES.light),
+  'docs/flow-dark.svg': () => flowPicture(THEMES.dark),
+  'docs/start-page.svg': () =>
+    terminalPicture('The start page in a terminal', `$ npm start\n${demoPage(true)}`),
+};
+
+export function readPage(path: string): string {
+  return readFileSync(new URL(path, ROOT), 'utf8');
+}
+
+/** The start page of a first start, as its reader sees it: own folder, own key, the first of the demo's orders. */
+export function demoPage(colours: boolean): string {
+  const settings = readSettings({});
+  return startPage(
+    {
+      url: settings.publicUrl,
+      settings,
+      place: '/home/you/refundry/data (embedded PostgreSQL)',
+      demoKey: 'demo_45a33ef97b6e4245193dcf95',
+    },
+    { orderId: 'IN10386', amount: '2290.00' },
+    colours,
+  ).trimEnd();
+}
+
+/** The README as it is, with the settings as they are in force. */
+function readme(): string {
+  const rows = describeSettings({}).map(
+    ({ name, otherwise, accepts, about }) => `| \`${name}\` | ${otherwise} | ${accepts} | ${about} |`,
+  );
+  const table = ['| setting | default | accepts | for |', '|---|---|---|---|', ...rows];
+  return withTable(readPage('README.md'), 'settings', table.join('\n'));
+}
+
+/** The tour of the API as it is, with every address that the server describes. */
+async function apiPage(): Promise<string> {
+  const deps = { settings: readSettings({}), clock: systemClock, log: createLogger('silent') };
+  // No request is answered, so nothing else is reached.
+  const server = await buildServer({ ...deps, gateways: registryOf([]), engine: {} } as unknown as ApiDeps);
+  await server.ready();
+  const { paths = {} } = server.swagger();
+  await server.close();
+  const rows = Object.entries(paths).flatMap(([path, operations]) =>
+    Object.entries(operations as Record<string, { tags?: string[]; summary?: string }>).map(
+      ([method, { tags = [], summary = '' }]) => ({
+        tag: tags.join(),
+        row: `| \`${method.toUpperCase()} ${path}\` | ${summary} |`,
+      }),
+    ),
+  );
+  const tables = [...Map.groupBy(rows, ({ tag }) => tag)].map(
+    ([tag, group]) =>
+      `**${tag}**\n\n| address | what |\n|---|---|\n${group.map(({ row }) => row).join('\n')}`,
+  );
+  return withTable(readPage('docs/api.md'), 'addresses', tables.join('\n\n'));
+}
+
+function withTable(page: string, name: string, table: string): string {
+  const marked = new RegExp(`(<!-- ${name}: made by docs/make\\.ts -->\n)[\\s\\S]*?(\n<!-- /${name} -->)`);
+  if (!marked.test(page)) throw new Error(`the page has no place for ${name}`);
+  return page.replace(marked, (_, before: string, after: string) => `${before}\n${table}\n${after}`);
+}
 
 export function statesPage(): string {
   const lines = [
@@ -37,4 +115,6 @@ export function statesPage(): string {
   return `${lines.join('\n')}\n`;
 }
 
-if (import.meta.main) writeFileSync(new URL('states.md', import.meta.url), statesPage());
+if (import.meta.main) {
+  for (const [path, make] of Object.entries(PAGES)) writeFileSync(new URL(path, ROOT), await make());
+}
