@@ -298,16 +298,8 @@ async function doctor(): Promise<void> {
   if (findings.some((finding) => finding.verdict === 'bad')) process.exitCode = NOT_DONE;
 }
 
-function listSettings(options: { markdown?: true }): void {
-  const settings = describeSettings();
-  if (options.markdown) {
-    process.stdout.write('| Setting | Default | Accepts | For |\n|---|---|---|---|\n');
-    for (const { name, otherwise, accepts, about } of settings) {
-      process.stdout.write(`| \`${name}\` | ${otherwise} | ${accepts} | ${about} |\n`);
-    }
-    return;
-  }
-  for (const { name, otherwise, accepts, about, value } of settings) {
+function listSettings(): void {
+  for (const { name, otherwise, accepts, about, value } of describeSettings()) {
     process.stdout.write(
       `${name} = ${value ?? `(not set: ${otherwise})`}\n    ${about}\n    Accepts ${accepts}.\n`,
     );
