@@ -165,6 +165,8 @@ create table refunds (
   -- Looks since the last change of state, and how many of them in a row found nothing.
   looks integer not null default 0,
   absences integer not null default 0,
+  -- "Not found" proves nothing when it was asked for before this: too soon after the send, or after the one before.
+  absence_counts_at timestamptz,
   gateway_refund_id text,
   gateway_reference text,
   gateway_status text,
@@ -189,7 +191,8 @@ create table refunds (
   -- The order's event that made its present state (invariant 6).
   event_seq bigint not null,
   primary key (merchant_id, order_id, refund_id),
-  unique (merchant_id, order_id, unique_request_id),
+  -- Led by the order: it is also the one way to an order's refunds that no other index can be taken for.
+  unique (order_id, merchant_id, unique_request_id),
   constraint every_refund_ends check
     ((state in ('succeeded', 'failed', 'cancelled', 'reversed')) = (next_look_at is null))
 );
@@ -257,7 +260,8 @@ create function state_reserves(state text) returns boolean immutable language sq
   return state not in ('failed', 'cancelled', 'reversed');
 
 -- Invariant 1: what is reserved follows from the refunds themselves, once per statement.
-create function keep_reserved_on_insert() returns trigger language plpgsql as $$
+create function keep_reserved_on_insert() returns trigger language plpgsql
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   v_updated bigint;
 begin
@@ -276,7 +280,8 @@ end $$;
 create trigger refunds_reserve after insert on refunds
   referencing new table as new_refunds for each statement execute function keep_reserved_on_insert();
 
-create function keep_reserved_on_update() returns trigger language plpgsql as $$
+create function keep_reserved_on_update() returns trigger language plpgsql
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
   update transactions t set reserved_minor = t.reserved_minor + d.delta
   from (select n.merchant_id, n.order_id, n.txn_id,
