@@ -11,7 +11,7 @@ import type { GatewayRegistry } from '../gateways/registry.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Database } from '../lib/db.ts';
 import type { Logger } from '../lib/log.ts';
-import type { Circumstances } from './outcome.ts';
+import type { Circumstances, Look } from './outcome.ts';
 import type { Refund } from './refund.ts';
 import type { WriteChange } from './writer.ts';
 
@@ -76,17 +76,19 @@ export function answerWithinMs(capabilities: Capabilities): number {
 }
 
 /** Asks the gateway about a refund. */
-export async function askGateway(deps: EngineDeps, refund: Refund): Promise<LookAnswer> {
+export async function askGateway(deps: EngineDeps, refund: Refund): Promise<Look> {
   const noAnswer = (why: string): LookAnswer => ({ kind: 'no_answer', why, evidence: {} });
   const access = await deps.openAccess(refund.gatewayAccountId);
-  if (!access) return noAnswer('the gateway account is switched off');
+  const askedAt = deps.clock.now();
+  if (!access) return { answer: noAnswer('the gateway account is switched off'), askedAt };
   const gateway = gatewayOf(deps, refund);
-  return askSafely(
+  const answer = await askSafely(
     deps,
     refund,
     () => gateway.fetchRefund(factsOf(deps, refund), access, timedHttp(deps, gateway.capabilities)),
     noAnswer,
   );
+  return { answer, askedAt };
 }
 
 /** The way out with this gateway's own time-out. */

@@ -36,9 +36,9 @@ export async function settleFromWebhook(
       await bringLookForward(deps.db, refund, deps.clock.now());
       deps.wake();
     } else if (contradictsFinal(refund, news)) {
-      const answer = await askGateway(deps, refund);
+      const look = await askGateway(deps, refund);
       await settle(deps, refund, cause, (now, at) =>
-        answer.kind === 'news' ? decideLook(now, answer, at) : decideNews(now, news, at),
+        look.answer.kind === 'news' ? decideLook(now, look, at) : decideNews(now, news, at),
       );
     } else {
       await settle(deps, refund, cause, (now, at) => decideNews(now, news, at));

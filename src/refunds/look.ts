@@ -22,11 +22,11 @@ export async function lookAt(deps: EngineDeps, refund: Refund): Promise<LookAnsw
     deps.wake();
     return null;
   }
-  const answer = await askGateway(deps, refund);
+  const look = await askGateway(deps, refund);
   await settle(deps, refund, { by: 'look', why: `due while ${refund.state}` }, (now, at) =>
-    now.state === refund.state || answer.kind === 'news' ? decideLook(now, answer, at) : null,
+    now.state === refund.state || look.answer.kind === 'news' ? decideLook(now, look, at) : null,
   );
-  return answer;
+  return look.answer;
 }
 
 export type LookNowOutcome =
@@ -46,10 +46,13 @@ export async function lookNow(
   const refund = await readRefund(deps.db, merchantId, refundId);
   if (!refund) return { ok: false, refusal: 'not_found' };
   if (!isSent(refund) && refund.keyUsedAt === null) return { ok: false, refusal: 'not_sent', refund };
-  const answer = await askGateway(deps, refund);
-  // A send in flight is settled by its own answer; a look beside it may only bring news.
-  const after = await settle(deps, refund, cause, (now, at) =>
-    answer.kind === 'news' || now.state !== 'sending' ? decideLook(now, answer, at) : null,
-  );
-  return { ok: true, refund: after, answer: answer.kind };
+  const look = await askGateway(deps, refund);
+  const after = await settle(deps, refund, cause, (now, at) => {
+    // A send in flight is settled by its own answer; a look beside it may only bring news.
+    if (now.state === 'sending' && look.answer.kind !== 'news') return null;
+    const decision = decideLook(now, look, at);
+    // Asking out of turn leaves the turns as they are.
+    return 'lookLater' in decision ? null : decision;
+  });
+  return { ok: true, refund: after, answer: look.answer.kind };
 }

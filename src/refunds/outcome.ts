@@ -25,6 +25,7 @@ export interface RefundColumns {
   doubtful_refusal?: string | null;
   looks?: number;
   absences?: number;
+  absence_counts_at?: Date | null;
   gateway_refund_id?: string | null;
   gateway_reference?: string | null;
   gateway_status?: string | null;
@@ -218,8 +219,18 @@ function answeredLate(refund: Refund, evidence: Evidence): Decision {
 
 // Looks ----------------------------------------------------------------------------------------------------
 
+/** An answer to a look, and when the gateway was asked. */
+export interface Look {
+  readonly answer: LookAnswer;
+  readonly askedAt: Date;
+}
+
 /** What a look at the gateway means for a refund that is unknown, submitted, waiting or in review. */
-export function decideLook(refund: Refund, answer: LookAnswer, at: Circumstances): Decision | LookLater {
+export function decideLook(
+  refund: Refund,
+  { answer, askedAt }: Look,
+  at: Circumstances,
+): Decision | LookLater {
   if (answer.kind === 'news') return decideNews(refund, answer.news, at);
   const later: LookLater = { lookLater: nextLook(refund, at) };
   if (answer.kind === 'busy') {
@@ -232,12 +243,21 @@ export function decideLook(refund: Refund, answer: LookAnswer, at: Circumstances
   }
   if (answer.kind !== 'absent' || refund.state !== 'unknown') return later;
 
+  // Looks may be brought forward by hand, by anybody's hint or by another worker: they prove no more for that.
+  if (refund.absenceCountsAt !== null && askedAt < refund.absenceCountsAt)
+    return { lookLater: refund.absenceCountsAt };
+
   const absences = refund.absences + 1;
   const proof = at.capabilities.absenceProof;
   const learnt: Decision = {
     to: 'unknown',
     kind: 'refund.not_found',
-    set: { absences, looks: refund.looks + 1, next_look_at: spacedLook(refund, at) },
+    set: {
+      absences,
+      absence_counts_at: absenceCountsAt(at),
+      looks: refund.looks + 1,
+      next_look_at: spacedLook(refund, at),
+    },
     evidence: { ...answer.evidence, absences },
     notify: [],
   };
@@ -527,6 +547,7 @@ function toUnknown(refund: Refund, why: string, evidence: Evidence | null, at: C
       lane: LANES.followUp,
       looks: 0,
       absences: 0,
+      absence_counts_at: absenceCountsAt(at),
       attention: null,
       error_message: why,
       next_look_at: spacedLook({ ...refund, looks: 0 }, at),
@@ -581,10 +602,14 @@ function nextLook(refund: Refund, at: Circumstances): Date {
   return plusMs(at.now, delay(at.capabilities.pollDelaysMs, refund.looks + 1, at.jitter));
 }
 
-/** Looks of an unanswered send are no closer together than the proof of absence asks for. */
+/** Looks of an unanswered send are planned no closer together than the proof of absence asks for. */
 function spacedLook(refund: Refund, at: Circumstances): Date {
   const wait = delay(at.capabilities.lookDelaysMs, refund.looks, at.jitter);
-  return plusMs(at.now, Math.max(wait, at.capabilities.absenceProof?.spacingMs ?? 0));
+  return new Date(Math.max(plusMs(at.now, wait).getTime(), absenceCountsAt(at).getTime()));
+}
+
+function absenceCountsAt(at: Circumstances): Date {
+  return plusMs(at.now, at.capabilities.absenceProof?.spacingMs ?? 0);
 }
 
 /** The n-th of a list of waits, the last one repeating, made up to a tenth longer by the jitter. */

@@ -36,6 +36,8 @@ export interface Refund {
   readonly doubtfulRefusal: string | null;
   readonly looks: number;
   readonly absences: number;
+  /** "Not found" counts as an absence only when it was asked for after this. */
+  readonly absenceCountsAt: Date | null;
   readonly gatewayRefundId: string | null;
   readonly gatewayReference: string | null;
   readonly gatewayStatus: string | null;

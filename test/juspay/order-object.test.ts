@@ -72,6 +72,7 @@ const refund: Refund = {
   doubtfulRefusal: null,
   looks: 0,
   absences: 0,
+  absenceCountsAt: null,
   gatewayRefundId: null,
   gatewayReference: null,
   gatewayStatus: null,
