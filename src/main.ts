@@ -8,6 +8,7 @@ import { type Settings, withPort } from './config.ts';
 import { openConfiguredDatabase } from './database.ts';
 import { loadDemo } from './demo.ts';
 import { openGatewayAccess } from './gateways/accounts.ts';
+import type { GatewayHttp } from './gateways/gateway.ts';
 import { registryOf } from './gateways/registry.ts';
 import { sandbox } from './gateways/sandbox/connector.ts';
 import { type SandboxOptions, sandboxServer } from './gateways/sandbox/server.ts';
@@ -54,6 +55,8 @@ export interface StartOptions {
   readonly onLost?: (why: string) => void;
 }
 
+const GATEWAY_HTTP = { timeoutMs: 30_000, maxAnswerBytes: 4_000_000, userAgent: 'Refundry/1' };
+
 /**
  * The composition root: settings → database → migrations → gateways → the loops and the server that the role asks
  * for. Everything started is stopped again when a later part fails. Throws OperatorError for what people must mend.
@@ -81,13 +84,16 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
     const vault = await openVault(settings, db, clock);
 
     const gateways = registryOf([{ ...sandbox, defaultBaseUrl: settings.sandboxUrl }, stripe]);
-    const outside = createHttp({
-      allowPrivate: settings.sandbox !== 'off',
-      timeoutMs: 30_000,
-      maxAnswerBytes: 4_000_000,
-      userAgent: 'Refundry/1',
-    });
-    started.push(outside.close);
+    // A merchant chooses where its account lies, so only the sandbox may be near us, unless a setting says otherwise.
+    const outside = createHttp({ ...GATEWAY_HTTP, allowPrivate: settings.allowPrivateWebhooks });
+    const inside = createHttp({ ...GATEWAY_HTTP, allowPrivate: true });
+    started.push(outside.close, inside.close);
+    const sandboxOrigin = new URL(settings.sandboxUrl).origin;
+    const gatewayHttp: GatewayHttp = (request) =>
+      (settings.sandbox !== 'off' && URL.parse(request.url)?.origin === sandboxOrigin
+        ? inside
+        : outside
+      ).send(request);
 
     const loops: Loop[] = [];
     const wake = () => {
@@ -100,7 +106,7 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
       random: Math.random,
       log,
       gateways,
-      gatewayHttp: outside.send,
+      gatewayHttp,
       openAccess: async (id) => {
         const account = await openGatewayAccess({ db, vault, gateways }, id);
         return account?.enabled ? account.access : null;
@@ -122,7 +128,7 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
     const demoKey = settings.demo ? await ensureDemoKey(db, clock, settings) : null;
     if (demoKey !== null) await loadDemo({ db, clock, vault, gateways });
     if (settings.role !== 'worker') {
-      const api: ApiDeps = { db, clock, log, settings, vault, gateways, gatewayHttp: outside.send, engine };
+      const api: ApiDeps = { db, clock, log, settings, vault, gateways, gatewayHttp, engine };
       const server = await buildServer(api);
       if (settings.sandbox !== 'off') {
         await server.register(sandboxServer, { prefix: '/sandbox', ...sandboxOptions(api) });
