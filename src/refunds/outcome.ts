@@ -367,6 +367,25 @@ export function decideNews(refund: Refund, news: RefundNews, at: Circumstances):
   return { lookLater: nextLook(refund, at) };
 }
 
+/**
+ * Where a late success would be held for review, but the amount has been refunded again meanwhile: invariant 1
+ * leaves no room for it, so what is learnt is kept on the refund as it is and a person is called.
+ */
+export function decideWithoutRoom(refund: Refund, { set, evidence }: Decision): Decision {
+  const { next_look_at: _, lane: __, looks: ___, ...facts } = set;
+  return {
+    to: refund.state,
+    kind: 'refund.contradicted',
+    set: {
+      ...facts,
+      attention:
+        'The gateway says, after a failure, that the customer was paid, and the amount has been refunded again since: the customer may have it twice.',
+    },
+    evidence,
+    notify: [],
+  };
+}
+
 /** Whether news says the opposite of a final state, so that the gateway should be asked before it is believed. */
 export function contradictsFinal(refund: Refund, news: RefundNews): boolean {
   const target = targetOf(refund, news);

@@ -1,6 +1,12 @@
 import type { Cause } from '../audit/events.ts';
 import { circumstances, type EngineDeps, gatewayOf } from './engine.ts';
-import type { Change, Circumstances, Decision, LookLater } from './outcome.ts';
+import {
+  type Change,
+  type Circumstances,
+  type Decision,
+  decideWithoutRoom,
+  type LookLater,
+} from './outcome.ts';
 import type { Refund } from './refund.ts';
 import { postponeLook, readRefund } from './store.ts';
 
@@ -27,9 +33,9 @@ export async function settle(
         await postponeLook(deps.db, current, decision.lookLater, current.looks + 1);
       return current;
     }
-    const written = await deps.write({ ...decision, ...extra, refund: current, cause });
+    const { written, as } = await writeDecision(deps, { ...decision, ...extra, refund: current, cause });
     if (written) {
-      logMove(deps, current, written, decision);
+      logMove(deps, current, written, as);
       return written;
     }
     const fresh = await readRefund(deps.db, current.merchantId, current.refundId);
@@ -37,6 +43,19 @@ export async function settle(
     current = fresh;
   }
   throw new Error(`refund ${refund.refundId} kept changing while it was being settled`);
+}
+
+async function writeDecision(
+  deps: EngineDeps,
+  change: Change,
+): Promise<{ written: Refund | null; as: Change }> {
+  try {
+    return { written: await deps.write(change), as: change };
+  } catch (error) {
+    if ((error as { constraint?: string }).constraint !== 'never_more_than_was_paid') throw error;
+    const as = { ...change, ...decideWithoutRoom(change.refund, change) };
+    return { written: await deps.write(as), as };
+  }
 }
 
 export function logMove(deps: EngineDeps, before: Refund, after: Refund, decision: Decision): void {
