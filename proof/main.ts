@@ -1,0 +1,100 @@
+/**
+ * `npm run proof` runs every proof in turn; `npm run proof -- simulate --lives 1000 --seed 7` runs one. Ends with
+ * status 1 at the first broken invariant, prints the figures last, and goes on where a stopped run left off.
+ */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { BrokenInvariant, type Figures, type Proof } from './proof.ts';
+
+/** What is proved later joins here. */
+const PROOFS: readonly Proof[] = [];
+
+const PLACES = join(import.meta.dirname, '../data/proof');
+
+async function main(args: readonly string[]): Promise<number> {
+  const [name, ...flags] = args;
+  if (name === '--help' || (name !== undefined && !PROOFS.some((proof) => proof.name === name))) {
+    console.log(help());
+    return name === '--help' ? 0 : 2;
+  }
+  const chosen = PROOFS.filter((proof) => name === undefined || proof.name === name);
+  const stop = new AbortController();
+  process.once('SIGINT', () => {
+    console.log('Stopping; the next run with the same options goes on from here.');
+    stop.abort();
+  });
+  const results: [Proof, Figures][] = [];
+  for (const proof of chosen) {
+    const options = readOptions(proof, flags);
+    if (typeof options === 'string') {
+      console.log(`${options}\n${help()}`);
+      return 2;
+    }
+    try {
+      results.push([proof, await proveResumably(proof, options, stop.signal)]);
+    } catch (error) {
+      if (!(error instanceof BrokenInvariant)) throw error;
+      console.error(`${proof.name}: BROKEN\n${error.message}`);
+      return 1;
+    }
+    if (stop.signal.aborted) break;
+  }
+  for (const [proof, figures] of results) {
+    console.log(`\n${proof.name}`);
+    for (const [what, figure] of Object.entries(figures)) console.log(`  ${what.padEnd(44)} ${figure}`);
+  }
+  return stop.signal.aborted ? 1 : 0;
+}
+
+async function proveResumably(
+  proof: Proof,
+  options: Record<string, number>,
+  signal: AbortSignal,
+): Promise<Figures> {
+  const place = join(PLACES, `${proof.name}-${Object.values(options).join('-')}.json`);
+  const figures = await proof.prove({
+    options,
+    signal,
+    progress: (line) => console.log(`${proof.name}: ${line}`),
+    resumeAt: readPlace(place),
+    saveAt(where) {
+      mkdirSync(PLACES, { recursive: true });
+      writeFileSync(place, JSON.stringify(where));
+    },
+  });
+  if (!signal.aborted) rmSync(place, { force: true });
+  return figures;
+}
+
+function readPlace(place: string): unknown {
+  try {
+    return JSON.parse(readFileSync(place, 'utf8'));
+  } catch {
+    return null;
+  }
+}
+
+function readOptions(proof: Proof, flags: readonly string[]): Record<string, number> | string {
+  const options = Object.fromEntries(proof.options.map(({ name, otherwise }) => [name, otherwise]));
+  for (let n = 0; n < flags.length; n += 2) {
+    const name = flags[n]!.replace(/^--/, '');
+    const value = Number(flags[n + 1]);
+    if (!(name in options)) return `${proof.name} has no option --${name}.`;
+    if (!Number.isSafeInteger(value) || value < 0)
+      return `--${name} takes a whole number, not "${flags[n + 1] ?? ''}".`;
+    options[name] = value;
+  }
+  return options;
+}
+
+function help(): string {
+  return [
+    'npm run proof -- [name] [--option N …]',
+    ...PROOFS.flatMap((proof) => [
+      `  ${proof.name.padEnd(10)} ${proof.about}`,
+      ...proof.options.map((o) => `    --${o.name} N`.padEnd(22) + `${o.about} (otherwise ${o.otherwise})`),
+    ]),
+  ].join('\n');
+}
+
+process.exitCode = await main(process.argv.slice(2));
