@@ -197,6 +197,7 @@ create table refunds (
     ((state in ('succeeded', 'failed', 'cancelled', 'reversed')) = (next_look_at is null))
 );
 create index refunds_due on refunds (gateway_account_id, lane, next_look_at) where next_look_at is not null;
+create index refunds_held on refunds (next_look_at) where state = 'sending';
 create index refunds_ageing on refunds (review_at)
   where state in ('queued', 'unknown', 'waiting_for_funds', 'submitted');
 create index refunds_by_time on refunds (merchant_id, created_at desc, refund_id desc);

@@ -50,6 +50,25 @@ export function gatewayOf(deps: EngineDeps, refund: Refund): Gateway {
   return gateway;
 }
 
+/** What may be counted on where the connector is gone: nothing. Time, people and webhooks can still settle it. */
+const WITHOUT_CONNECTOR: Capabilities = {
+  partialRefunds: false,
+  instantRefunds: false,
+  keyLifeMs: 0,
+  absenceProof: null,
+  pollDelaysMs: [3_600_000],
+  lookDelaysMs: [3_600_000],
+  resendDelaysMs: [3_600_000],
+  maxSends: 0,
+  webhookProof: 'none',
+  maxConcurrent: 1,
+  maxPerSecond: 1,
+};
+
+export function capabilitiesOf(deps: EngineDeps, refund: Refund): Capabilities {
+  return deps.gateways.get(refund.gateway)?.capabilities ?? WITHOUT_CONNECTOR;
+}
+
 export function factsOf(deps: EngineDeps, refund: Refund): RefundFacts {
   return {
     refundId: refund.refundId,

@@ -1,19 +1,13 @@
 import type { Cause } from '../audit/events.ts';
 import type { LookAnswer } from '../gateways/gateway.ts';
 import { askGateway, type EngineDeps } from './engine.ts';
-import { decideFundsRetry, decideHoldLost, decideLook } from './outcome.ts';
+import { decideFundsRetry, decideLook } from './outcome.ts';
 import { isSent, type Refund } from './refund.ts';
 import { settle } from './settle.ts';
 import { readRefund } from './store.ts';
 
 /** Looks at a due refund that is not waiting to be sent: asks the gateway, or moves it on by itself. */
 export async function lookAt(deps: EngineDeps, refund: Refund): Promise<LookAnswer | null> {
-  if (refund.state === 'sending') {
-    await settle(deps, refund, { by: 'clock', why: 'the hold of a worker ran out' }, (now, at) =>
-      now.state === 'sending' ? decideHoldLost(now, at) : null,
-    );
-    return null;
-  }
   // Without an id of the gateway's there is nothing to follow: no refund was made for want of balance.
   if (refund.state === 'waiting_for_funds' && refund.gatewayRefundId === null) {
     await settle(deps, refund, { by: 'clock', why: 'there may be balance again' }, (now, at) =>

@@ -1,5 +1,5 @@
 import type { Cause } from '../audit/events.ts';
-import { circumstances, type EngineDeps, gatewayOf } from './engine.ts';
+import { capabilitiesOf, circumstances, type EngineDeps } from './engine.ts';
 import {
   type Change,
   type Circumstances,
@@ -26,7 +26,7 @@ export async function settle(
 ): Promise<Refund> {
   let current = refund;
   for (let round = 0; round < 20; round++) {
-    const decision = decide(current, circumstances(deps, gatewayOf(deps, current).capabilities));
+    const decision = decide(current, circumstances(deps, capabilitiesOf(deps, current)));
     if (decision === null) return current;
     if ('lookLater' in decision) {
       if (current.nextLookAt !== null)

@@ -199,6 +199,7 @@ export async function claimDue(db: Queryable, clock: Clock, rooms: readonly Lane
          from room cross join lateral (
            select merchant_id, order_id, refund_id, lane, next_look_at from refunds
            where gateway_account_id = room.account and lane = room.lane and next_look_at <= $1
+             and state <> 'sending'
            order by next_look_at limit room.room
            for no key update skip locked) d
        ) c
@@ -216,6 +217,15 @@ export async function claimDue(db: Queryable, clock: Clock, rooms: readonly Lane
       rooms.map((r) => r.accountRoom),
       rooms.map((r) => r.holdMs),
     ],
+  );
+  return rows.map(refundOf);
+}
+
+/** Refunds that a worker was sending when its hold ran out. */
+export async function readLostHolds(db: Queryable, clock: Clock, limit: number): Promise<Refund[]> {
+  const rows = await db.query<RefundRow>(
+    `select * from refunds where state = 'sending' and next_look_at <= $1 order by next_look_at limit $2`,
+    [clock.now(), limit],
   );
   return rows.map(refundOf);
 }

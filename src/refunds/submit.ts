@@ -1,4 +1,4 @@
-import type { CreateAnswer, PreparedRequest } from '../gateways/gateway.ts';
+import type { CreateAnswer, GatewayAccountAccess, PreparedRequest } from '../gateways/gateway.ts';
 import { plusMs } from '../lib/clock.ts';
 import {
   answerWithinMs,
@@ -10,83 +10,68 @@ import {
   holdMs,
   timedHttp,
 } from './engine.ts';
-import { type Change, decideAnswer, decideSend } from './outcome.ts';
+import { decideAnswer, decideSend } from './outcome.ts';
 import type { Refund } from './refund.ts';
 import { logMove, settle } from './settle.ts';
-import { postponeLook, readAttemptRequest, writeChanges } from './store.ts';
+import { postponeLook, readAttemptRequest } from './store.ts';
 
 const ACCOUNT_OFF_RETRY_MS = 60_000;
 
 /**
- * Sends claimed refunds. First the intent of all of them, with key and bytes, is written in one commit; then
- * each is sent by itself. `begun` is told which are on their way; the promise per refund ends when its answer is
- * recorded, with the kind of the answer for the account's breaker.
+ * Sends a claimed refund: first the intent, with key and bytes, is written, then the gateway is asked. Ends when the
+ * answer is recorded, with its kind for the account's breaker; null where the gateway was not to be asked.
  */
-export async function submit(
-  deps: EngineDeps,
-  claimed: readonly Refund[],
-): Promise<{ readonly refund: Refund; readonly done: Promise<CreateAnswer['kind']> }[]> {
-  const changes: Change[] = [];
-  for (const refund of claimed) {
-    if (!(await deps.openAccess(refund.gatewayAccountId))) {
-      await postponeLook(deps.db, refund, plusMs(deps.clock.now(), ACCOUNT_OFF_RETRY_MS), refund.looks);
-      continue;
-    }
-    const gateway = gatewayOf(deps, refund);
-    // A repeat carries the very bytes of the first send, even if the program has changed since.
-    const request =
-      refund.sends > 0
-        ? await readAttemptRequest(deps.db, refund)
-        : gateway.prepareRefund(factsOf(deps, refund));
-    const at = circumstances(deps, gateway.capabilities);
-    const decision = decideSend(refund, request, plusMs(at.now, holdMs(gateway.capabilities)), at);
-    changes.push({
-      ...decision,
-      refund,
-      cause: { by: 'worker', why: 'due to be sent' },
-      ...(decision.to === 'sending' ? { attempt: { attempt_no: refund.sends + 1, request } } : {}),
-    });
+export async function submit(deps: EngineDeps, claimed: Refund): Promise<CreateAnswer['kind'] | null> {
+  const access = await deps.openAccess(claimed.gatewayAccountId);
+  if (!access) {
+    await postponeLook(deps.db, claimed, plusMs(deps.clock.now(), ACCOUNT_OFF_RETRY_MS), claimed.looks);
+    return null;
   }
-  const written = changes.length > 0 ? await writeChanges(deps.db, deps.clock, changes) : [];
-  return written.flatMap((refund, n) => {
-    const change = changes[n]!;
-    if (refund === null) return [];
-    logMove(deps, change.refund, refund, change);
-    return change.attempt ? [{ refund, done: send(deps, refund, change.attempt.request) }] : [];
+  const gateway = gatewayOf(deps, claimed);
+  // A repeat carries the very bytes of the first send, even if the program has changed since.
+  const request =
+    claimed.sends > 0
+      ? await readAttemptRequest(deps.db, claimed)
+      : gateway.prepareRefund(factsOf(deps, claimed));
+  const at = circumstances(deps, gateway.capabilities);
+  const decision = decideSend(claimed, request, plusMs(at.now, holdMs(gateway.capabilities)), at);
+  const refund = await deps.write({
+    ...decision,
+    refund: claimed,
+    cause: { by: 'worker', why: 'due to be sent' },
+    ...(decision.to === 'sending' ? { attempt: { attempt_no: claimed.sends + 1, request } } : {}),
   });
+  // Cancelled, or claimed by another worker as well: it is in other hands.
+  if (!refund) return null;
+  logMove(deps, claimed, refund, decision);
+  return decision.to === 'sending' ? send(deps, refund, request, access) : null;
 }
 
 async function send(
   deps: EngineDeps,
   refund: Refund,
   request: PreparedRequest,
+  access: GatewayAccountAccess,
 ): Promise<CreateAnswer['kind']> {
   const gateway = gatewayOf(deps, refund);
-  const access = await deps.openAccess(refund.gatewayAccountId);
   const lastMoment = refund.nextLookAt!.getTime() - answerWithinMs(gateway.capabilities);
-  let answer: CreateAnswer;
-  if (!access) {
-    answer = { kind: 'not_sent', why: 'the gateway account was switched off', evidence: {} };
-  } else if (deps.clock.now().getTime() > lastMoment) {
-    // The hold may end before the answer comes, and another worker would look while this one still sends.
-    answer = { kind: 'not_sent', why: 'the program was too slow to send it in time', evidence: {} };
-  } else {
-    answer = await askSafely<CreateAnswer>(
-      deps,
-      refund,
-      () =>
-        gateway.createRefund(request, factsOf(deps, refund), access, timedHttp(deps, gateway.capabilities)),
-      (why) => ({ kind: 'unknown', why, evidence: {} }),
-    );
-  }
+  // The hold may end before the answer comes, and another worker would look while this one still sends.
+  const tooLate = deps.clock.now().getTime() > lastMoment;
+  const answer: CreateAnswer = tooLate
+    ? { kind: 'not_sent', why: 'the program was too slow to send it in time', evidence: {} }
+    : await askSafely<CreateAnswer>(
+        deps,
+        refund,
+        () =>
+          gateway.createRefund(request, factsOf(deps, refund), access, timedHttp(deps, gateway.capabilities)),
+        (why) => ({ kind: 'unknown', why, evidence: {} }),
+      );
   await settle(
     deps,
     refund,
     { by: 'gateway_answer' },
     (now, at) => decideAnswer(now, answer, refund.sends, at),
-    {
-      attemptEnd: { attempt_no: refund.sends, outcome: outcomeWord(answer), answer: evidenceOf(answer) },
-    },
+    { attemptEnd: { attempt_no: refund.sends, outcome: outcomeWord(answer), answer: evidenceOf(answer) } },
   );
   return answer.kind;
 }

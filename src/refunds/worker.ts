@@ -3,10 +3,10 @@ import type { Loop } from '../lib/loop.ts';
 import { createLoop } from '../lib/loop.ts';
 import { type EngineDeps, holdMs } from './engine.ts';
 import { lookAt } from './look.ts';
-import { decideOverdue } from './outcome.ts';
+import { decideHoldLost, decideOverdue } from './outcome.ts';
 import { LANES, type Lane, type Refund } from './refund.ts';
 import { settle } from './settle.ts';
-import { claimDue, type LaneRoom, readOverdue } from './store.ts';
+import { claimDue, type LaneRoom, readLostHolds, readOverdue } from './store.ts';
 import { submit } from './submit.ts';
 
 const IDLE_MS = 250;
@@ -30,18 +30,9 @@ export function createRefundWorker(deps: EngineDeps): Loop {
     const claimed = await claimDue(deps.db, deps.clock, rooms);
     if (claimed.length === 0) return false;
 
+    // Each by itself: one that cannot be worked on takes none of the others along.
+    for (const refund of claimed) track(refund, refund.state === 'queued' ? send(refund) : look(refund));
     await spendAllowance(deps.db, deps.clock, countByAccount(claimed));
-    const toSend = claimed.filter((refund) => refund.state === 'queued');
-    for (const refund of claimed) if (refund.state !== 'queued') track(refund, look(refund));
-    if (toSend.length > 0) {
-      const sending = await submit(deps, toSend);
-      for (const { refund, done } of sending) {
-        track(
-          refund,
-          done.then((kind) => noteSend(refund, kind)),
-        );
-      }
-    }
     return true;
   }
 
@@ -84,10 +75,9 @@ export function createRefundWorker(deps: EngineDeps): Loop {
     });
   }
 
-  async function noteSend(
-    refund: Refund,
-    kind: Awaited<Awaited<ReturnType<typeof submit>>[number]['done']>,
-  ): Promise<void> {
+  async function send(refund: Refund): Promise<void> {
+    const kind = await submit(deps, refund);
+    if (kind === null) return;
     await noteCall(deps.db, deps.clock, refund.gatewayAccountId, {
       answered: kind !== 'unknown' && kind !== 'not_sent',
       refusesUs: kind === 'misconfigured',
@@ -112,15 +102,31 @@ export function createRefundWorker(deps: EngineDeps): Loop {
     running.add(done);
   }
 
+  /** What needs no gateway, and so happens whatever becomes of the account and its connector. */
   async function ageIfTime(): Promise<void> {
     const now = deps.clock.now().getTime();
     if (Math.abs(now - agedAt) < AGEING_MS) return;
     agedAt = now;
-    for (const refund of await readOverdue(deps.db, deps.clock, SLICE)) {
-      await settle(deps, refund, { by: 'clock', why: 'the limit passed without an outcome' }, (fresh, at) =>
-        fresh.state === refund.state && fresh.reviewAt <= at.now ? decideOverdue(fresh, at) : null,
-      );
-    }
+    const lost = await readLostHolds(deps.db, deps.clock, SLICE);
+    const overdue = await readOverdue(deps.db, deps.clock, SLICE);
+    await Promise.all([
+      ...lost.map((refund) =>
+        age(refund, 'the hold of a worker ran out', (fresh, at) =>
+          fresh.state === 'sending' && fresh.nextLookAt! <= at.now ? decideHoldLost(fresh, at) : null,
+        ),
+      ),
+      ...overdue.map((refund) =>
+        age(refund, 'the limit passed without an outcome', (fresh, at) =>
+          fresh.state === refund.state && fresh.reviewAt <= at.now ? decideOverdue(fresh, at) : null,
+        ),
+      ),
+    ]);
+  }
+
+  async function age(refund: Refund, why: string, decide: Parameters<typeof settle>[3]): Promise<void> {
+    await settle(deps, refund, { by: 'clock', why }, decide).catch((error: unknown) => {
+      deps.log.error({ err: error, refund_id: refund.refundId }, 'a refund could not be aged');
+    });
   }
 
   const loop = createLoop({
