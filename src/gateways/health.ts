@@ -26,18 +26,32 @@ export async function readWorkingAccounts(db: Queryable, clock: Clock): Promise<
   );
 }
 
-/** Takes calls off the accounts' allowances; a shared allowance may go below zero and then grows back. */
-export async function spendAllowance(
+/**
+ * Takes calls off the accounts' allowances, and says how many each account grants: workers that saw the same
+ * allowance a moment ago do not both get it.
+ */
+export async function takeAllowance(
   db: Queryable,
   clock: Clock,
-  spent: ReadonlyMap<string, number>,
-): Promise<void> {
-  await db.query(
-    `update gateway_health h set allowance = ${GROWN_ALLOWANCE} - s.calls, allowance_at = $1
-     from unnest($2::text[], $3::int[]) as s(gateway_account_id, calls), gateway_accounts a
-     where h.gateway_account_id = s.gateway_account_id and a.gateway_account_id = s.gateway_account_id`,
-    [clock.now(), [...spent.keys()], [...spent.values()]],
+  wanted: ReadonlyMap<string, number>,
+): Promise<Map<string, number>> {
+  const rows = await db.query<{ id: string; granted: number }>(
+    `with grown as (
+       select h.gateway_account_id, s.calls, ${GROWN_ALLOWANCE} as allowance
+       from unnest($2::text[], $3::int[]) as s(gateway_account_id, calls)
+       join gateway_accounts a using (gateway_account_id)
+       join gateway_health h using (gateway_account_id)
+       order by h.gateway_account_id
+       for update of h
+     ), granted as (
+       select *, least(calls, greatest(floor(allowance), 0)) as calls_granted from grown
+     )
+     update gateway_health h set allowance = g.allowance - g.calls_granted, allowance_at = $1
+     from granted g where h.gateway_account_id = g.gateway_account_id
+     returning h.gateway_account_id as id, g.calls_granted::int as granted`,
+    [clock.now(), [...wanted.keys()], [...wanted.values()]],
   );
+  return new Map(rows.map(({ id, granted }) => [id, granted]));
 }
 
 // A second's worth at the most, so that a quiet minute does not become a burst.

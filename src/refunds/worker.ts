@@ -1,4 +1,5 @@
-import { noteCall, readWorkingAccounts, spendAllowance, type WorkingAccount } from '../gateways/health.ts';
+import { noteCall, readWorkingAccounts, takeAllowance, type WorkingAccount } from '../gateways/health.ts';
+import { plusMs } from '../lib/clock.ts';
 import type { Loop } from '../lib/loop.ts';
 import { createLoop } from '../lib/loop.ts';
 import { type EngineDeps, holdMs } from './engine.ts';
@@ -6,7 +7,7 @@ import { lookAt } from './look.ts';
 import { decideHoldLost, decideOverdue } from './outcome.ts';
 import { LANES, type Lane, type Refund } from './refund.ts';
 import { settle } from './settle.ts';
-import { claimDue, type LaneRoom, readLostHolds, readOverdue } from './store.ts';
+import { claimDue, type LaneRoom, postponeLook, readLostHolds, readOverdue } from './store.ts';
 import { submit } from './submit.ts';
 
 const IDLE_MS = 250;
@@ -31,8 +32,9 @@ export function createRefundWorker(deps: EngineDeps): Loop {
     if (claimed.length === 0) return false;
 
     // Each by itself: one that cannot be worked on takes none of the others along.
-    for (const refund of claimed) track(refund, refund.state === 'queued' ? send(refund) : look(refund));
-    await spendAllowance(deps.db, deps.clock, countByAccount(claimed));
+    for (const refund of await withinAllowance(claimed)) {
+      track(refund, refund.state === 'queued' ? send(refund) : look(refund));
+    }
     return true;
   }
 
@@ -58,6 +60,19 @@ export function createRefundWorker(deps: EngineDeps): Loop {
     return [room(LANES.single, 1), room(LANES.followUp, 0.5), room(LANES.batch, 0.75)].filter(
       (r) => r.room > 0,
     );
+  }
+
+  /** What another worker's calls left no allowance for goes back to be claimed a second later. */
+  async function withinAllowance(claimed: readonly Refund[]): Promise<Refund[]> {
+    const left = await takeAllowance(deps.db, deps.clock, countByAccount(claimed));
+    const going: Refund[] = [];
+    for (const refund of claimed.toSorted((a, b) => a.lane - b.lane)) {
+      const granted = left.get(refund.gatewayAccountId) ?? 0;
+      left.set(refund.gatewayAccountId, granted - 1);
+      if (granted > 0) going.push(refund);
+      else await postponeLook(deps.db, refund, plusMs(deps.clock.now(), 1_000), refund.looks);
+    }
+    return going;
   }
 
   async function look(refund: Refund): Promise<void> {
