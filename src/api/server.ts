@@ -309,10 +309,15 @@ async function serveDocs(app: FastifyInstance, deps: ApiDeps): Promise<void> {
       "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
       "font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     theme: { title: 'Refundry API' },
+    logo: { type: 'image/svg+xml', content: Buffer.from(WORDMARK), href: '/docs' },
   });
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
   app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('/docs'));
 }
+
+const WORDMARK =
+  '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 170 40"><text x="0" y="29" font-size="30" ' +
+  'font-family="Inter, system-ui, sans-serif" font-weight="600" fill="#fff">Refundry</text></svg>';
 
 const health = z.object({
   status: z.enum(['ok', 'failing']),
