@@ -14,11 +14,25 @@ const IDLE_MS = 250;
 const AGEING_MS = 1_000;
 const SLICE = 200;
 
-/**
- * The loop that moves refunds along: claims what is due, lane by lane and account by account within their limits,
- * sends or looks, and ages what has waited too long. Any number of them may run on one database.
- */
+/** The loop that moves refunds along. Any number of them may run on one database. */
 export function createRefundWorker(deps: EngineDeps): Loop {
+  const rounds = createRefundRounds(deps, () => loop.wake());
+  const loop = createLoop({ name: 'refunds', log: deps.log, idleMs: IDLE_MS, ...rounds });
+  return loop;
+}
+
+export interface RefundRounds {
+  /** One round; true when it found work. Ends when that has been begun, not when it is done. */
+  tick(): Promise<boolean>;
+  /** Waits for all work that was begun. */
+  drain(): Promise<void>;
+}
+
+/**
+ * One worker's rounds, for whoever sets their pace: claims what is due, lane by lane and account by account within
+ * their limits, sends or looks, and ages what has waited too long. `onFreed` is told when a place has become free.
+ */
+export function createRefundRounds(deps: EngineDeps, onFreed: () => void): RefundRounds {
   const inFlight = new Map<string, Record<Lane, number>>();
   const running = new Set<Promise<void>>();
   let agedAt = 0;
@@ -112,7 +126,7 @@ export function createRefundWorker(deps: EngineDeps): Loop {
       .finally(() => {
         busy[refund.lane]--;
         running.delete(done);
-        loop.wake();
+        onFreed();
       });
     running.add(done);
   }
@@ -144,16 +158,12 @@ export function createRefundWorker(deps: EngineDeps): Loop {
     });
   }
 
-  const loop = createLoop({
-    name: 'refunds',
-    log: deps.log,
-    idleMs: IDLE_MS,
+  return {
     tick,
     drain: async () => {
       while (running.size > 0) await Promise.all(running);
     },
-  });
-  return loop;
+  };
 }
 
 function countByAccount(refunds: readonly Refund[]): Map<string, number> {
