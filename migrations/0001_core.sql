@@ -301,8 +301,8 @@ create trigger refunds_rereserve after update on refunds
 create function may_move(from_state text, to_state text) returns boolean immutable language sql
   return (from_state || '>' || to_state) in (
     'awaiting_approval>queued', 'awaiting_approval>cancelled',
-    'queued>sending', 'queued>submitted', 'queued>succeeded', 'queued>failed', 'queued>cancelled',
-    'queued>manual_review',
+    'queued>sending', 'queued>submitted', 'queued>waiting_for_funds', 'queued>succeeded', 'queued>failed',
+    'queued>cancelled', 'queued>manual_review',
     'sending>submitted', 'sending>succeeded', 'sending>failed', 'sending>waiting_for_funds',
     'sending>queued', 'sending>unknown',
     'unknown>submitted', 'unknown>succeeded', 'unknown>failed', 'unknown>waiting_for_funds',

@@ -1,7 +1,8 @@
 import type { Cause } from '../audit/events.ts';
-import type { WebhookEvent, WebhookReading } from '../gateways/gateway.ts';
+import type { RefundNews, WebhookEvent, WebhookReading } from '../gateways/gateway.ts';
 import { askGateway, type EngineDeps } from './engine.ts';
 import { contradictsFinal, decideLook, decideNews } from './outcome.ts';
+import { isFollowed, isSent, type Refund } from './refund.ts';
 import { settle } from './settle.ts';
 import { bringLookForward, findByGatewayWords } from './store.ts';
 
@@ -14,7 +15,8 @@ export interface WebhookResult {
 
 /**
  * Applies what a gateway's webhook says. News that the gateway can prove is applied; a hint, and news that
- * contradicts a final state, make us ask the gateway first.
+ * contradicts a final state, make us ask the gateway first. Throws when it could not be asked about a hint: then the
+ * gateway has to repeat it.
  */
 export async function settleFromWebhook(
   deps: EngineDeps,
@@ -22,6 +24,7 @@ export async function settleFromWebhook(
   reading: Exclude<WebhookReading, { kind: 'rejected' }>,
 ): Promise<WebhookResult> {
   const unmatched: WebhookEvent[] = [];
+  const unheard: string[] = [];
   let matched = 0;
   for (const event of reading.events) {
     const refund = await findByGatewayWords(deps.db, account.gatewayAccountId, event, account.merchantId);
@@ -31,18 +34,39 @@ export async function settleFromWebhook(
     }
     matched++;
     const cause: Cause = { by: 'gateway_webhook', eventId: event.eventId };
-    const news = event.news;
-    if (news === null || reading.kind === 'unproven') {
-      await bringLookForward(deps.db, refund, deps.clock.now());
-      deps.wake();
-    } else if (contradictsFinal(refund, news)) {
-      const look = await askGateway(deps, refund);
-      await settle(deps, refund, cause, (now, at) =>
-        look.answer.kind === 'news' ? decideLook(now, look, at) : decideNews(now, news, at),
-      );
-    } else {
-      await settle(deps, refund, cause, (now, at) => decideNews(now, news, at));
-    }
+    if (event.news !== null && reading.kind === 'authentic') await takeNews(deps, refund, event.news, cause);
+    else if (!(await takeHint(deps, refund, cause))) unheard.push(refund.refundId);
   }
+  if (unheard.length > 0) throw new Error(`the gateway could not be asked about ${unheard.join(', ')}`);
   return { matched, unmatched };
+}
+
+async function takeNews(deps: EngineDeps, refund: Refund, news: RefundNews, cause: Cause): Promise<void> {
+  let contradicts = false;
+  await settle(deps, refund, cause, (now, at) => {
+    contradicts = contradictsFinal(now, news);
+    return contradicts ? null : decideNews(now, news, at);
+  });
+  if (!contradicts) return;
+  const look = await askGateway(deps, refund);
+  await settle(deps, refund, cause, (now, at) =>
+    look.answer.kind === 'news' ? decideLook(now, look, at) : decideNews(now, news, at),
+  );
+}
+
+/** False when the gateway would have to be asked now, and could not be. */
+async function takeHint(deps: EngineDeps, refund: Refund, cause: Cause): Promise<boolean> {
+  if (isFollowed(refund)) {
+    await bringLookForward(deps.db, refund, deps.clock.now());
+    deps.wake();
+    return true;
+  }
+  // A send in flight is settled by its answer, and what was never sent cannot be known to the gateway.
+  if (refund.state === 'sending' || (!isSent(refund) && refund.keyUsedAt === null)) return true;
+  // Nobody looks at what has ended, and what is to be sent again would be sent without a look.
+  const look = await askGateway(deps, refund);
+  await settle(deps, refund, cause, (now, at) =>
+    look.answer.kind === 'news' ? decideLook(now, look, at) : null,
+  );
+  return look.answer.kind === 'news' || look.answer.kind === 'absent';
 }

@@ -8,7 +8,7 @@ import type {
   RefundNews,
 } from '../gateways/gateway.ts';
 import { plusMs } from '../lib/clock.ts';
-import { isSent, LANES, type Lane, type Refund } from './refund.ts';
+import { isFollowed, isSent, LANES, type Lane, type Refund } from './refund.ts';
 import { mayMove, type RefundState, STATES } from './states.ts';
 
 /**
@@ -142,14 +142,14 @@ export function decideAnswer(
   // A webhook was faster, or the hold ran out and looks have begun, or the refund has been sent again since: it is
   // known better than by this answer.
   if (refund.state !== 'sending' || refund.sends !== attemptNo) return answeredLate(refund, answer.evidence);
-  const certainSoFar = refund.unanswered === 0;
+  const certainSoFar = refund.unanswered === 0 && refund.gatewayStatus === null;
   // A send that was certainly not made leaves the key as unused as it found it.
   const keyAsBefore = certainSoFar ? { key_used_at: null } : {};
   const backoff = plusMs(at.now, delay(at.capabilities.resendDelaysMs, refund.sends - 1, at.jitter));
   switch (answer.kind) {
     case 'refused': {
       if (certainSoFar) return refused(refund, answer.errorCode, answer.errorMessage, answer.evidence, at);
-      // After an unanswered send a refusal ("already refunded") may be the trace of our own success: it holds only
+      // After a send that may have been made a refusal ("already refunded") may be the trace of our own success: it holds only
       // once look-ups have proved that there is none.
       const inDoubt = toUnknown(refund, answer.errorMessage, answer.evidence, at);
       return {
@@ -353,8 +353,8 @@ export function decideNews(refund: Refund, news: RefundNews, at: Circumstances):
       notify: [...notifyOf(target), ...notifyArn],
     };
   }
-  const next =
-    refund.nextLookAt === null ? {} : { next_look_at: nextLook(refund, at), looks: refund.looks + 1 };
+  // The next look of others is the time of a send or the end of its hold.
+  const next = isFollowed(refund) ? { next_look_at: nextLook(refund, at), looks: refund.looks + 1 } : {};
   if (Object.keys(facts).length > 0) {
     return {
       to: refund.state,

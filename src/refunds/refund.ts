@@ -65,6 +65,13 @@ export type Door = 'api' | 'dashboard' | 'batch';
 export type Lane = 0 | 1 | 2;
 export const LANES = { single: 0, followUp: 1, batch: 2 } as const satisfies Record<string, Lane>;
 
+/** Whether its next look asks the gateway; other states wait for a send, its answer, a person or nothing. */
+export function isFollowed({ state }: Pick<Refund, 'state'>): boolean {
+  return (
+    state === 'unknown' || state === 'submitted' || state === 'waiting_for_funds' || state === 'manual_review'
+  );
+}
+
 /** The contract's `sent_to_gateway`: false while it waits for its first send or is in it. */
 export function isSent(refund: Pick<Refund, 'state' | 'unanswered'>): boolean {
   return STATES[refund.state].sent || refund.unanswered > 0;

@@ -7,7 +7,7 @@ import {
   decideWithoutRoom,
   type LookLater,
 } from './outcome.ts';
-import type { Refund } from './refund.ts';
+import { isFollowed, type Refund } from './refund.ts';
 import { postponeLook, readRefund } from './store.ts';
 
 type Decide = (refund: Refund, at: Circumstances) => Decision | LookLater | null;
@@ -29,8 +29,7 @@ export async function settle(
     const decision = decide(current, circumstances(deps, capabilitiesOf(deps, current)));
     if (decision === null) return current;
     if ('lookLater' in decision) {
-      if (current.nextLookAt !== null)
-        await postponeLook(deps.db, current, decision.lookLater, current.looks + 1);
+      if (isFollowed(current)) await postponeLook(deps.db, current, decision.lookLater, current.looks + 1);
       return current;
     }
     const { written, as } = await writeDecision(deps, { ...decision, ...extra, refund: current, cause });

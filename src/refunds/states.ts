@@ -50,6 +50,7 @@ export const STATES: Readonly<Record<RefundState, StateRow>> = {
     moves: {
       sending: 'a worker takes it',
       submitted: 'news of an earlier send',
+      waiting_for_funds: 'news of an earlier send',
       succeeded: 'news of an earlier send',
       failed: 'news of an earlier send',
       cancelled: 'cancelled before sending',

@@ -255,11 +255,12 @@ export async function postponeLook(
   );
 }
 
-/** Makes a refund due at once, where it is not final. */
+/** Brings the next question to the gateway forward; what waits to be sent, or is being sent, stays as it is. */
 export async function bringLookForward(db: Queryable, refund: Refund, at: Date): Promise<void> {
   await db.query(
     `update refunds set next_look_at = $4
-     where merchant_id = $1 and order_id = $2 and refund_id = $3 and state <> 'sending' and next_look_at > $4`,
+     where merchant_id = $1 and order_id = $2 and refund_id = $3 and next_look_at > $4
+       and state in ('unknown', 'submitted', 'waiting_for_funds', 'manual_review')`,
     [refund.merchantId, refund.orderId, refund.refundId, at],
   );
 }

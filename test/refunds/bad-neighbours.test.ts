@@ -83,21 +83,3 @@ test('without its connector a refund can still be aged, settled by a person and 
     refund: { state: 'cancelled' },
   });
 });
-
-test('refunds that were claimed are worked on although the allowance cannot be written', async () => {
-  const id = await s.refund('O1');
-  let failed = false;
-  const db = {
-    ...s.deps.db,
-    query: async <Row>(text: string, params?: readonly unknown[]) => {
-      if (!failed && text.includes('set allowance')) {
-        failed = true;
-        throw new Error('the connection broke');
-      }
-      return s.deps.db.query<Row>(text, params);
-    },
-  };
-  s.worker({ db });
-  await s.becomes(id, 'succeeded');
-  await until(() => expect(failed).toBe(true));
-});

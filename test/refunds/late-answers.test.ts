@@ -29,7 +29,7 @@ test.each(late)('"%s" to an earlier send says nothing of the one under way', asy
   // The first worker hangs; another finds the hold over, proves absence and sends again.
   s.worker();
   await s.becomes(id, 'unknown', MINUTE);
-  await s.becomes(id, 'sending', MINUTE);
+  await s.becomes(id, 'sending', 10_000);
   await second.begun;
 
   first.give(answer);
