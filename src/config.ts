@@ -116,7 +116,7 @@ const VARIABLES = {
   ALLOW_PRIVATE_WEBHOOKS: {
     otherwise: 'on in the embedded demo, else off',
     accepts: 'on or off',
-    about: 'Whether webhooks may go to private and loopback addresses.',
+    about: 'Whether webhooks and gateway calls may go to private and loopback addresses.',
     read: onOrOff,
   },
   PUBLIC_URL: {

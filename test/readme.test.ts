@@ -39,6 +39,24 @@ function headingsOf(document: string): string[] {
   );
 }
 
+test('the sentences that operators look up are those that the program says', () => {
+  const source = globSync('src/**/*.ts', { cwd: ROOT })
+    .map(readPage)
+    .join('\n')
+    .replaceAll(/['`] \+\s*['`]/g, '');
+  const tables = readPage('docs/operating.md').split(/^#+ /m);
+  const quoted = ['Logs', 'What needs a person', 'When it does not start'].flatMap((heading) =>
+    tables
+      .find((section) => section.startsWith(heading))!
+      .split('\n')
+      .filter((line) => /^\| (?!-|sentence|level)/.test(line))
+      .map((line) => line.split(' | ')[heading === 'Logs' ? 1 : 0]!.replace(/^\| /, '')),
+  );
+  expect(quoted.length).toBeGreaterThan(20);
+  const parts = quoted.flatMap((cell) => cell.split(/…|`/)).filter((part) => part.length > 8);
+  expect(parts.filter((part) => !source.includes(part))).toEqual([]);
+});
+
 describe('against a fresh start', () => {
   let folder: Awaited<ReturnType<typeof newDataDir>>;
   let server: Started;
