@@ -68,7 +68,7 @@ begin
              t.payment_method_type, t.effective_minor, t.effective_minor - t.reserved_minor as rest,
              case when i.amount is null then t.effective_minor - t.reserved_minor
                   when scale(i.amount::numeric) <= o.exponent
-                  then (i.amount::numeric * power(10::numeric, o.exponent))::bigint end as asked
+                  then least(i.amount::numeric * power(10::numeric, o.exponent), 1e15)::bigint end as asked
       from unnest(v_items) i
       left join orders o on o.merchant_id = i.merchant_id and o.order_id = i.order_id
       left join lateral (
