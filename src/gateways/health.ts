@@ -18,11 +18,12 @@ export interface WorkingAccount {
 export async function readWorkingAccounts(db: Queryable, clock: Clock): Promise<WorkingAccount[]> {
   return db.query<WorkingAccount>(
     `select a.gateway_account_id as "gatewayAccountId", a.gateway, a.max_concurrent as "maxConcurrent",
-            a.max_per_second as "maxPerSecond", h.open_until as "openUntil",
+            a.max_per_second as "maxPerSecond",
+            case when h.open_until > $2 then $1 else h.open_until end as "openUntil",
             ${GROWN_ALLOWANCE} as allowance
      from gateway_accounts a join gateway_health h using (gateway_account_id)
      where a.enabled`,
-    [clock.now()],
+    [clock.now(), plusMs(clock.now(), LONGEST_PAUSE_MS)],
   );
 }
 
@@ -54,9 +55,10 @@ export async function takeAllowance(
   return new Map(rows.map(({ id, granted }) => [id, granted]));
 }
 
-// A second's worth at the most, so that a quiet minute does not become a burst.
+// A second's worth at the most, so that a quiet minute does not become a burst. A time that lies ahead was written
+// by a clock that was wrong; waiting for it would stop the account.
 const GROWN_ALLOWANCE = `least(a.max_per_second,
-  h.allowance + a.max_per_second * greatest(extract(epoch from $1::timestamptz - h.allowance_at), 0))`;
+  h.allowance + a.max_per_second * abs(extract(epoch from $1::timestamptz - h.allowance_at)))`;
 
 const FAILURES_THAT_OPEN = 5;
 const FIRST_PAUSE_MS = 1_000;

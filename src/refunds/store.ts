@@ -184,16 +184,22 @@ export interface LaneRoom {
 }
 
 /**
- * Takes due refunds, lower lanes first, and holds them: their next look moves to the end of the hold, so a worker
- * that dies lets go by itself.
+ * Takes due refunds, those of one lane first and then lower lanes first, and holds them: their next look moves to the
+ * end of the hold, so a worker that dies lets go by itself.
  */
-export async function claimDue(db: Queryable, clock: Clock, rooms: readonly LaneRoom[]): Promise<Refund[]> {
+export async function claimDue(
+  db: Queryable,
+  clock: Clock,
+  rooms: readonly LaneRoom[],
+  first: Lane,
+): Promise<Refund[]> {
   const rows = await db.query<RefundRow>(
     `with room as (
        select * from unnest($2::text[], $3::smallint[], $4::int[], $5::int[], $6::int[])
          as r(account, lane, room, account_room, hold_ms)
      ), candidate as (
-       select c.*, row_number() over (partition by c.account order by c.lane, c.next_look_at) as place
+       select c.*, row_number() over (
+         partition by c.account order by c.lane <> $7, c.lane, c.next_look_at) as place
        from (
          select room.account, room.account_room, room.hold_ms, d.*
          from room cross join lateral (
@@ -216,6 +222,7 @@ export async function claimDue(db: Queryable, clock: Clock, rooms: readonly Lane
       rooms.map((r) => r.room),
       rooms.map((r) => r.accountRoom),
       rooms.map((r) => r.holdMs),
+      first,
     ],
   );
   return rows.map(refundOf);

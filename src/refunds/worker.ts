@@ -36,14 +36,18 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
   const inFlight = new Map<string, Record<Lane, number>>();
   const running = new Set<Promise<void>>();
   let agedAt = 0;
+  let claims = 0;
 
   async function tick(): Promise<boolean> {
     await ageIfTime();
     const accounts = await readWorkingAccounts(deps.db, deps.clock);
     const rooms = accounts.flatMap((account) => roomsOf(account));
     if (rooms.length === 0) return false;
-    const claimed = await claimDue(deps.db, deps.clock, rooms);
+    // Every fourth time, so that an outcome is learnt also while there is never a lack of single refunds.
+    const first = claims % 4 === 3 ? LANES.followUp : LANES.single;
+    const claimed = await claimDue(deps.db, deps.clock, rooms, first);
     if (claimed.length === 0) return false;
+    claims++;
 
     // Each by itself: one that cannot be worked on takes none of the others along.
     for (const refund of await withinAllowance(claimed)) {
