@@ -4,10 +4,11 @@
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { crash } from './crash/crash.ts';
 import { BrokenInvariant, type Figures, type Proof } from './proof.ts';
 
 /** What is proved later joins here. */
-const PROOFS: readonly Proof[] = [];
+const PROOFS: readonly Proof[] = [crash];
 
 const PLACES = join(import.meta.dirname, '../data/proof');
 

@@ -170,6 +170,17 @@ describe('recording refunds', () => {
     ]);
     expect(byOrder).toMatchObject({ ok: true, refund: { txnId: 'acme-T1-2' } });
   });
+
+  test('an amount beyond all amounts is refused by itself', async () => {
+    // Fifteen digits of a currency with four decimals are more than a bigint holds.
+    await putOrder(fresh.db, { orderId: 'CLF1', amountMinor: 10_0000, currency: 'CLF', exponent: 4 });
+    await putOrder(fresh.db, { orderId: 'CLF2', amountMinor: 10_00 });
+    const outcomes = await recordRefunds(engineDeps(fresh.db), [
+      refundRequest({ orderId: 'CLF1', uniqueRequestId: 'k1', amount: '999999999999999' }),
+      refundRequest({ orderId: 'CLF2', uniqueRequestId: 'k1', amount: '1.00' }),
+    ]);
+    expect(outcomes).toMatchObject([{ ok: false, refusal: 'amount_exceeds_rest' }, { ok: true }]);
+  });
 });
 
 describe('at once', () => {
