@@ -73,7 +73,7 @@ function request(): RefundRequest {
     batchId: null,
     sameAmountWindowMs: 0,
     expectedRemaining: null,
-    cause: { by: 'api', key: 'bench', requestId: 'bench' },
+    cause: { by: 'api', key: 'bench', request_id: 'bench' },
   };
 }
 

@@ -2,14 +2,15 @@ import type { Evidence } from '../gateways/gateway.ts';
 
 /** Who or what made a change. Written into every event (invariant 6). */
 export type Cause =
-  | { readonly by: 'api'; readonly key: string; readonly requestId: string }
-  | { readonly by: 'person'; readonly who: string; readonly requestId: string }
+  | { readonly by: 'api'; readonly key: string; readonly request_id: string }
+  | { readonly by: 'person'; readonly who: string; readonly request_id: string }
   | { readonly by: 'file'; readonly name: string; readonly line: number }
   | { readonly by: 'worker'; readonly why: string }
   | { readonly by: 'gateway_answer' }
-  | { readonly by: 'gateway_webhook'; readonly eventId: string | null }
+  | { readonly by: 'gateway_webhook'; readonly event_id: string | null }
   | { readonly by: 'look'; readonly why: string }
-  | { readonly by: 'clock'; readonly why: string };
+  | { readonly by: 'clock'; readonly why: string }
+  | { readonly by: 'restore'; readonly backed_up_at: string };
 
 /** One change of an order or of a refund of it, as the trail keeps it. Times are ISO 8601 in UTC. */
 export interface TrailEvent {

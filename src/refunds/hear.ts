@@ -33,7 +33,7 @@ export async function settleFromWebhook(
       continue;
     }
     matched++;
-    const cause: Cause = { by: 'gateway_webhook', eventId: event.eventId };
+    const cause: Cause = { by: 'gateway_webhook', event_id: event.eventId };
     if (event.news !== null && reading.kind === 'authentic') await takeNews(deps, refund, event.news, cause);
     else if (!(await takeHint(deps, refund, cause))) unheard.push(refund.refundId);
   }

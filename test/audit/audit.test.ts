@@ -495,7 +495,7 @@ async function chargedOrder(merchantId: string, orderId: string): Promise<void> 
       details: {},
       metadata: {},
     },
-    { by: 'api', key: 'test', requestId: 'test' },
+    { by: 'api', key: 'test', request_id: 'test' },
   );
   if (!created.ok) throw new Error(created.refusal);
   await putOrder(fresh.db, { merchantId, orderId, amountMinor: 10_000 });

@@ -5,7 +5,7 @@ import type { Database } from '../../src/lib/db.ts';
 import type { TransactionOutcome } from '../../src/orders/import.ts';
 import type { TransactionInput } from '../../src/orders/told.ts';
 
-export const cause: Cause = { by: 'api', key: 'test', requestId: 'req-1' };
+export const cause: Cause = { by: 'api', key: 'test', request_id: 'req-1' };
 
 /** A charge of INR 100.00 at the test account, but for what is said otherwise. */
 export function charge(said: Readonly<Record<string, unknown>> = {}): TransactionInput {

@@ -13,7 +13,7 @@ beforeEach(async () => {
 });
 afterEach(() => s.end());
 
-const byPerson = { by: 'api', key: 'test', requestId: 'req-2' } as const;
+const byPerson = { by: 'api', key: 'test', request_id: 'req-2' } as const;
 const sync = () => lookNow(s.deps, 'acme', id, byPerson);
 
 async function loseTheAnswer() {

@@ -68,7 +68,7 @@ test('without its connector a refund can still be aged, settled by a person and 
   const young = await s.refund('YOUNG');
   s.worker(deps);
   await s.becomes(old, 'manual_review');
-  const by = { by: 'api', key: 'test', requestId: 'req-2' } as const;
+  const by = { by: 'api', key: 'test', request_id: 'req-2' } as const;
   expect(
     await resolveRefund(deps, 'acme', old, {
       outcome: 'failed',

@@ -109,7 +109,7 @@ test('what the gateway has held before may be made, whatever it says to a later 
   await s.becomes(id, 'queued', 10 * MINUTE);
   await until(async () => expect(await s.read(id)).toMatchObject({ state: 'queued', sends: 2 }));
   expect(
-    await cancelRefund(s.deps, 'acme', id, { reason: null, cause: { by: 'api', key: 'k', requestId: 'r' } }),
+    await cancelRefund(s.deps, 'acme', id, { reason: null, cause: { by: 'api', key: 'k', request_id: 'r' } }),
   ).toMatchObject({ ok: false, refusal: 'wrong_state' });
   s.model.create = () => ({
     kind: 'refused',

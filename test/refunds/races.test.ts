@@ -14,7 +14,7 @@ beforeEach(async () => {
 });
 afterEach(() => s.end());
 
-const by = { by: 'api', key: 'test', requestId: 'req-2' } as const;
+const by = { by: 'api', key: 'test', request_id: 'req-2' } as const;
 const tell = (id: string, said: ReturnType<typeof news>) =>
   settleFromWebhook(s.deps, s.account, webhook(id, said.news));
 

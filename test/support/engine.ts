@@ -142,7 +142,7 @@ export function refundRequest(
     batchId: null,
     sameAmountWindowMs: 0,
     expectedRemaining: null,
-    cause: { by: 'api', key: 'test', requestId: 'req-1' },
+    cause: { by: 'api', key: 'test', request_id: 'req-1' },
     ...asked,
   };
 }

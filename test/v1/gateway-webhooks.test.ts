@@ -124,7 +124,7 @@ describe('what the gateway can prove', () => {
       gateway_refund_id: 're_1',
     });
     expect(refund.events.at(-1)).toMatchObject({
-      cause: { by: 'gateway_webhook', eventId: 'evt_1' },
+      cause: { by: 'gateway_webhook', event_id: 'evt_1' },
       evidence: { said: 'paid' },
     });
   });

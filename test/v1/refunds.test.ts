@@ -282,7 +282,7 @@ describe('GET /v1/refunds/{refund_id}', () => {
       [1, null, 'queued'],
       [2, 'queued', 'sending'],
     ]);
-    expect(body.events[0].cause).toEqual({ by: 'api', key: 'test', requestId: expect.any(String) });
+    expect(body.events[0].cause).toEqual({ by: 'api', key: 'test', request_id: expect.any(String) });
     expect(body.events[0].hash).toMatch(/^[0-9a-f]{64}$/);
   });
 

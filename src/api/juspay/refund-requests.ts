@@ -58,7 +58,7 @@ export function refundRequest(
     batchId: null,
     sameAmountWindowMs: SAME_AMOUNT_WINDOW_MS,
     expectedRemaining: null,
-    cause: { by: 'api', key: caller.apiKeyName, requestId },
+    cause: { by: 'api', key: caller.apiKeyName, request_id: requestId },
   };
 }
 

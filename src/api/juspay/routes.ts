@@ -204,5 +204,5 @@ function versionOf(request: FastifyRequest): string | undefined {
 }
 
 function causeOf(request: FastifyRequest): Cause {
-  return { by: 'api', key: request.caller.apiKeyName, requestId: request.id };
+  return { by: 'api', key: request.caller.apiKeyName, request_id: request.id };
 }

@@ -328,7 +328,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
 }
 
 function causeOf(request: FastifyRequest): Cause {
-  return { by: 'api', key: request.caller.apiKeyName, requestId: request.id };
+  return { by: 'api', key: request.caller.apiKeyName, request_id: request.id };
 }
 
 // Pages ----------------------------------------------------------------------------------------------------

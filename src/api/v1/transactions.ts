@@ -144,7 +144,7 @@ function stopped(line: number, why: string): string {
 }
 
 function causeOf(request: FastifyRequest): Cause {
-  return { by: 'api', key: request.caller.apiKeyName, requestId: request.id };
+  return { by: 'api', key: request.caller.apiKeyName, request_id: request.id };
 }
 
 // What the OpenAPI page shows ---------------------------------------------------------------------------
