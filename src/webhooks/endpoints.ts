@@ -214,7 +214,8 @@ export async function rotateSecret(
   const row = await replaceSecret(deps.db, {
     merchantId,
     endpointId,
-    sealedSecret: sealSecret(deps.vault, endpointId, signingSecret),
+    // PostgreSQL reads an id in capitals as well, and gives it back in small letters: the seal is opened with those.
+    sealedSecret: sealSecret(deps.vault, endpointId.toLowerCase(), signingSecret),
     previousUntil: graceMs > 0 ? plusMs(now, graceMs) : null,
     now,
   });

@@ -240,6 +240,16 @@ test('a secret is replaced with a grace period, and without', async () => {
   expect((await at(path, { json: { grace_hours: 169 } })).body.error.field).toBe('grace_hours');
 });
 
+test('a secret that was replaced under an id in capitals can be opened again', async () => {
+  const { at, add } = await open();
+  const made = await add(GOOD);
+  const inCapitals = made.endpoint_id.toUpperCase();
+  const replaced = await at(`/v1/webhook-endpoints/${inCapitals}/rotate-secret`, { method: 'POST' });
+  expect(replaced.status).toBe(200);
+  const listed = await at('/v1/webhook-endpoints');
+  expect(listed.body.endpoints[0].signing_secret).toBe(`********${replaced.body.signing_secret.slice(-4)}`);
+});
+
 test('a test message says what came back', async () => {
   const { at, add } = await open();
   const receiver = await startReceiver((response, _, count) =>
