@@ -183,6 +183,7 @@ export function decideAnswer(
         kind: 'refund.told_to_wait',
         set: {
           ...keyAsBefore,
+          error_message: 'The gateway asks to be called later.',
           next_look_at: plusMs(at.now, answer.retryAfterMs ?? backoff.getTime() - at.now.getTime()),
         },
         evidence: answer.evidence,
@@ -204,7 +205,7 @@ export function decideAnswer(
       return {
         to: 'queued',
         kind: 'refund.not_sent',
-        set: { ...keyAsBefore, next_look_at: backoff },
+        set: { ...keyAsBefore, error_message: answer.why, next_look_at: backoff },
         evidence: { why: answer.why, ...answer.evidence },
         notify: [],
       };
@@ -322,6 +323,17 @@ export function decideFundsRetry(refund: Refund, at: Circumstances): Decision {
 
 /** What the gateway's word on a refund means, whoever brought it: the answer, a look or a webhook. */
 export function decideNews(refund: Refund, news: RefundNews, at: Circumstances): Decision | LookLater {
+  if (isOfSecond(refund, news)) {
+    return {
+      to: refund.state,
+      kind: 'refund.contradicted',
+      set: {
+        attention: `The gateway speaks of a second refund, ${news.gatewayRefundId}, for this one: the customer may be paid twice.`,
+      },
+      evidence: news.evidence,
+      notify: [],
+    };
+  }
   const facts = learn(refund, news);
   const stale = news.at !== null && refund.gatewayAt !== null && news.at < refund.gatewayAt;
   const target = stale ? null : targetOf(refund, news);
@@ -389,7 +401,14 @@ export function decideWithoutRoom(refund: Refund, { set, evidence }: Decision): 
 /** Whether news says the opposite of a final state, so that the gateway should be asked before it is believed. */
 export function contradictsFinal(refund: Refund, news: RefundNews): boolean {
   const target = targetOf(refund, news);
-  return STATES[refund.state].final && target !== null && target !== refund.state;
+  return (
+    !isOfSecond(refund, news) && STATES[refund.state].final && target !== null && target !== refund.state
+  );
+}
+
+/** What becomes of a second refund that the gateway made for ours says nothing of the first. */
+function isOfSecond(refund: Refund, news: RefundNews): boolean {
+  return ![null, news.gatewayRefundId].includes(refund.gatewayRefundId) && news.gatewayRefundId !== null;
 }
 
 function targetOf(refund: Refund, news: RefundNews): RefundState | 'attention' | null {
@@ -445,8 +464,7 @@ function entering(to: RefundState, refund: Refund, news: RefundNews, at: Circums
 /** Only what the news adds: known facts are never replaced by silence. */
 function learn(refund: Refund, news: RefundNews): RefundColumns {
   const facts: RefundColumns = {};
-  if (news.gatewayRefundId && news.gatewayRefundId !== refund.gatewayRefundId)
-    facts.gateway_refund_id = news.gatewayRefundId;
+  if (news.gatewayRefundId && refund.gatewayRefundId === null) facts.gateway_refund_id = news.gatewayRefundId;
   if (news.gatewayReference && news.gatewayReference !== refund.gatewayReference)
     facts.gateway_reference = news.gatewayReference;
   if (news.arn && news.arn !== refund.arn) facts.arn = news.arn;
@@ -503,31 +521,39 @@ export interface Resolution {
   readonly gatewayRefundId: string | null;
 }
 
-export function mayResolve(refund: Refund): boolean {
-  return refund.state === 'manual_review';
+/** A final refund that somebody has been called to may only be confirmed as what it is. */
+export function mayResolve(refund: Refund, outcome: Resolution['outcome']): boolean {
+  if (refund.state === 'manual_review') return true;
+  const isOutcome = outcome === (STATES[refund.state].public === 'SUCCESS' ? 'succeeded' : 'failed');
+  return STATES[refund.state].final && refund.attention !== null && isOutcome;
 }
 
 export function decideResolution(refund: Refund, resolution: Resolution, at: Circumstances): Decision {
   const paid = resolution.outcome === 'succeeded';
+  const evidence = {
+    statement: resolution.evidence,
+    arn: resolution.arn,
+    gateway_refund_id: resolution.gatewayRefundId,
+  };
+  const learnt = {
+    arn: resolution.arn ?? refund.arn,
+    gateway_refund_id: resolution.gatewayRefundId ?? refund.gatewayRefundId,
+    attention: null,
+  };
+  const notifyArn: WebhookName[] = resolution.arn && !refund.arn ? ['REFUND_ARN_CAPTURED'] : [];
+  if (STATES[refund.state].final) {
+    return { to: refund.state, kind: 'refund.confirmed', set: learnt, evidence, notify: notifyArn };
+  }
   return {
     to: resolution.outcome,
     kind: `refund.resolved_as_${resolution.outcome}`,
     set: {
       ...settled(),
       ...(paid ? { succeeded_at: at.now } : { failed_at: at.now }),
-      arn: resolution.arn ?? refund.arn,
-      gateway_refund_id: resolution.gatewayRefundId ?? refund.gatewayRefundId,
-      attention: null,
+      ...learnt,
     },
-    evidence: {
-      statement: resolution.evidence,
-      arn: resolution.arn,
-      gateway_refund_id: resolution.gatewayRefundId,
-    },
-    notify: [
-      ...notifyOf(resolution.outcome),
-      ...(resolution.arn && !refund.arn ? (['REFUND_ARN_CAPTURED'] as const) : []),
-    ],
+    evidence,
+    notify: [...notifyOf(resolution.outcome), ...notifyArn],
   };
 }
 
@@ -548,7 +574,7 @@ function refused(
       error_code: errorCode,
       error_message: errorMessage,
       attention: null,
-      sent_at: refund.sentAt ?? at.now,
+      ...firstSent(refund, at),
       failed_at: at.now,
     },
     evidence,
@@ -603,7 +629,10 @@ function sendLane(refund: Refund): Lane {
 
 /** The limit for an outcome runs from the first send. */
 function firstSent(refund: Refund, at: Circumstances): RefundColumns {
-  return refund.sentAt ? {} : { sent_at: at.now, review_at: plusMs(at.now, at.manualReviewAfterMs) };
+  if (refund.sentAt) return {};
+  // What is in its first send was written last when that began.
+  const sentAt = refund.state === 'sending' ? refund.updatedAt : at.now;
+  return { sent_at: sentAt, review_at: plusMs(sentAt, at.manualReviewAfterMs) };
 }
 
 function keyLives(refund: Refund, at: Circumstances): boolean {

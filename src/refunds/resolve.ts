@@ -8,7 +8,7 @@ import { readRefund } from './store.ts';
 export type ResolveOutcome =
   | { readonly ok: true; readonly refund: Refund }
   | { readonly ok: false; readonly refusal: 'not_found' }
-  /** Only a refund in manual review waits for a person's word. */
+  /** Only a refund in manual review, or one that people were called to, waits for a person's word. */
   | { readonly ok: false; readonly refusal: 'wrong_state'; readonly refund: Refund };
 
 /** Settles a refund in manual review by a person's word and evidence. */
@@ -22,7 +22,7 @@ export async function resolveRefund(
   if (!refund) return { ok: false, refusal: 'not_found' };
   let resolved = false;
   const after = await settle(deps, refund, asked.cause, (now, at) => {
-    resolved = mayResolve(now);
+    resolved = mayResolve(now, asked.outcome);
     return resolved ? decideResolution(now, asked, at) : null;
   });
   return resolved ? { ok: true, refund: after } : { ok: false, refusal: 'wrong_state', refund: after };

@@ -15,6 +15,7 @@ import {
   decideSend,
   type LookLater,
   mayCancel,
+  mayResolve,
 } from '../../src/refunds/outcome.ts';
 import type { Refund } from '../../src/refunds/refund.ts';
 import { mayMove, type RefundState, STATE_NAMES, STATES } from '../../src/refunds/states.ts';
@@ -347,6 +348,39 @@ describe('time and people', () => {
     expect(mayCancel(refund('queued', { keyUsedAt: T0, unanswered: 1 }))).toBe(false);
     for (const state of STATE_NAMES.filter((s) => s !== 'queued' && s !== 'awaiting_approval')) {
       expect(mayCancel(refund(state))).toBe(false);
+    }
+  });
+
+  test('a final refund that people were called to is confirmed as what it is, and as nothing else', () => {
+    const called = refund('cancelled', { attention: 'The gateway says "succeeded".' });
+    expect(mayResolve(called, 'failed')).toBe(true);
+    expect(mayResolve(called, 'succeeded')).toBe(false);
+    expect(mayResolve(refund('cancelled'), 'failed')).toBe(false);
+    expect(mayResolve(refund('submitted', { attention: 'x' }), 'failed')).toBe(false);
+    const word = { outcome: 'failed', evidence: 'Looked at it.', arn: null, gatewayRefundId: null } as const;
+    expect(decideResolution(called, word, at())).toMatchObject({
+      to: 'cancelled',
+      set: { attention: null },
+      notify: [],
+    });
+  });
+
+  test('it was sent when the send began, not when its answer came', () => {
+    const sending = refund('sending', { updatedAt: later(-700) });
+    const answer: CreateAnswer = { kind: 'news', news: news('succeeded', { at: later(-100) }) };
+    expect(moved(decideAnswer(sending, answer, 1, at())).set).toMatchObject({
+      sent_at: later(-700),
+      succeeded_at: later(-100),
+    });
+  });
+
+  test('what waits says why', () => {
+    const answers: CreateAnswer[] = [
+      { kind: 'not_sent', why: 'getaddrinfo ENOTFOUND', evidence: {} },
+      { kind: 'busy', retryAfterMs: null, evidence: {} },
+    ];
+    for (const answer of answers) {
+      expect(moved(decideAnswer(refund('sending'), answer, 1, at())).set.error_message).toBeTruthy();
     }
   });
 
