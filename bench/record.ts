@@ -5,8 +5,7 @@
 import { registryOf } from '../src/gateways/registry.ts';
 import { systemClock } from '../src/lib/clock.ts';
 import type { Database } from '../src/lib/db.ts';
-import { grouped } from '../src/lib/grouped.ts';
-import { type RefundRequest, recordRefunds } from '../src/refunds/record.ts';
+import { type RefundRequest, recordRefund, recordRefunds } from '../src/refunds/record.ts';
 import { onFreshDatabase, printRate, rateOf } from './support.ts';
 
 const ORDERS = 200_000;
@@ -22,7 +21,6 @@ await onFreshDatabase(async (db) => {
     manualReviewAfterMs: 864_000_000,
     wake: () => {},
   };
-  const door = grouped(LIST, (requests: RefundRequest[]) => recordRefunds(deps, requests));
   const accepted = (outcomes: readonly { ok: boolean }[]) => {
     if (outcomes.some((outcome) => !outcome.ok))
       throw new Error(`refused: ${JSON.stringify(outcomes.find((o) => !o.ok))}`);
@@ -39,7 +37,7 @@ await onFreshDatabase(async (db) => {
     );
     printRate(
       `the same through group commit, ${callers} at once`,
-      await rateOf(callers, async () => accepted([await door(request())])),
+      await rateOf(callers, async () => accepted([await recordRefund(deps, request())])),
       limit,
     );
   }

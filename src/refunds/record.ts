@@ -2,6 +2,7 @@ import type { Cause } from '../audit/events.ts';
 import type { RefundType } from '../gateways/gateway.ts';
 import { plusMs } from '../lib/clock.ts';
 import { jsonbOf } from '../lib/db.ts';
+import { grouped } from '../lib/grouped.ts';
 import { newId, shortOf } from '../lib/ids.ts';
 import { formatAmount } from '../lib/money.ts';
 import type { EngineDeps } from './engine.ts';
@@ -76,7 +77,7 @@ export const DUE_DAYS: Readonly<Record<string, number>> = { CARD: 10, NB: 10, WA
  * the disk (invariant 4), and the worker has been told.
  */
 export async function recordRefunds(
-  deps: Pick<EngineDeps, 'db' | 'clock' | 'gateways' | 'manualReviewAfterMs' | 'wake'>,
+  deps: RecordDeps,
   requests: readonly RefundRequest[],
 ): Promise<RefundOutcome[]> {
   const items = requests
@@ -93,6 +94,24 @@ export async function recordRefunds(
   return outcomes;
 }
 
+/**
+ * The same door for one. Requests that arrive together share a statement and a commit; one that comes alone waits for
+ * nobody, and a refusal of one never touches its neighbours.
+ */
+export function recordRefund(deps: RecordDeps, request: RefundRequest): Promise<RefundOutcome> {
+  let door = doors.get(deps);
+  if (!door) {
+    door = grouped(MOST_AT_ONCE, (requests: RefundRequest[]) => recordRefunds(deps, requests));
+    doors.set(deps, door);
+  }
+  return door(request);
+}
+
+type RecordDeps = Pick<EngineDeps, 'db' | 'clock' | 'gateways' | 'manualReviewAfterMs' | 'wake'>;
+
+const MOST_AT_ONCE = 200;
+const doors = new WeakMap<RecordDeps, (request: RefundRequest) => Promise<RefundOutcome>>();
+
 // Fifteen digits before the point are more than any allowed amount; no currency has more than four decimals.
 const READABLE_AMOUNT = /^\d{1,15}(?:\.\d{1,10})?$/;
 const UNREADABLE: RefundOutcome = {
@@ -103,10 +122,7 @@ const UNREADABLE: RefundOutcome = {
   currency: null,
 };
 
-async function record(
-  deps: Parameters<typeof recordRefunds>[0],
-  items: readonly object[],
-): Promise<RecordRow[]> {
+async function record(deps: RecordDeps, items: readonly object[]): Promise<RecordRow[]> {
   const now = deps.clock.now();
   const can = Object.fromEntries(
     [...deps.gateways].map(([name, { capabilities }]) => [

@@ -3,7 +3,7 @@ import type { Cause } from '../../audit/events.ts';
 import { createOrder } from '../../orders/create.ts';
 import { type OrderWithTransactions, readOrder } from '../../orders/store.ts';
 import { updateOrder } from '../../orders/update.ts';
-import { recordRefunds } from '../../refunds/record.ts';
+import { recordRefund } from '../../refunds/record.ts';
 import type { Refund } from '../../refunds/refund.ts';
 import { readOrderRefunds } from '../../refunds/store.ts';
 import type { ApiDeps } from '../deps.ts';
@@ -183,8 +183,7 @@ async function makeRefund(
   target: RefundTarget,
 ): Promise<Refund> {
   const asked = refundRequest(fields, target, request.caller, request.id);
-  const [outcome] = await recordRefunds(deps.engine, [asked]);
-  if (!outcome) throw new Error('a refund was asked for and nothing came of it');
+  const outcome = await recordRefund(deps.engine, asked);
   if (!outcome.ok) throw refundRefused(outcome, target);
   return outcome.refund;
 }

@@ -9,8 +9,7 @@ import { isUuid } from '../../lib/ids.ts';
 import { ORDER_ID, readOrder } from '../../orders/store.ts';
 import { cancelRefund } from '../../refunds/cancel.ts';
 import { lookNow } from '../../refunds/look.ts';
-import { recordRefunds } from '../../refunds/record.ts';
-import type { Refund } from '../../refunds/refund.ts';
+import { recordRefund } from '../../refunds/record.ts';
 import { resolveRefund } from '../../refunds/resolve.ts';
 import { STATE_NAMES } from '../../refunds/states.ts';
 import {
@@ -23,6 +22,7 @@ import {
 } from '../../refunds/store.ts';
 import type { ApiDeps } from '../deps.ts';
 import { ApiError } from '../errors.ts';
+import { nextCursor, pageFields, pageOf, positionOf } from './pages.ts';
 import {
   attemptObject,
   attemptView,
@@ -44,7 +44,6 @@ import {
 /** As on the contract's surface (section 2.4): the same amount of the same order twice is rarely meant. */
 const SAME_AMOUNT_WINDOW_MS = 5_000;
 const MAX_METADATA_LENGTH = 16_384;
-const PAGE = { usual: 50, most: 500 } as const;
 
 // What may be sent -----------------------------------------------------------------------------------------
 
@@ -111,7 +110,6 @@ const resolution = z.strictObject({
 const cancellation = z.strictObject({ reason: freeText(1, 500).optional() }).nullish();
 
 const wordList = z.string().regex(/^[A-Za-z_]+(,[A-Za-z_]+)*$/);
-const moment = z.iso.datetime({ offset: true });
 
 const listQuery = z.strictObject({
   status: wordList.optional().describe(`One or more of ${PUBLIC_STATUSES.join(', ')}, separated by commas.`),
@@ -123,10 +121,7 @@ const listQuery = z.strictObject({
   gateway_account_id: z.string().max(64).optional(),
   gateway_refund_id: z.string().max(255).optional(),
   arn: z.string().max(64).optional(),
-  created_from: moment.optional().describe('This moment and later.'),
-  created_before: moment.optional().describe('Before this moment.'),
-  limit: z.coerce.number().int().min(1).max(PAGE.most).default(PAGE.usual),
-  cursor: z.string().max(200).optional().describe('next_cursor of the page before.'),
+  ...pageFields,
 });
 
 const named = z.object({ refund_id: z.string().max(64) });
@@ -158,27 +153,24 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
           accepted: 'order_id or txn_id',
         });
       }
-      const [first] = await recordRefunds(engine, [
-        {
-          merchantId: request.caller.merchantId,
-          orderId: asked.order_id ?? null,
-          txnId: asked.txn_id ?? null,
-          uniqueRequestId: asked.unique_request_id,
-          amount: asked.amount,
-          currency: asked.currency ?? null,
-          refundType: asked.refund_type,
-          reason: asked.reason ?? null,
-          note: asked.note ?? null,
-          metadata: asked.metadata ?? {},
-          initiatedBy: 'API',
-          door: 'api',
-          batchId: null,
-          sameAmountWindowMs: SAME_AMOUNT_WINDOW_MS,
-          expectedRemaining: asked.expected_remaining ?? null,
-          cause: causeOf(request),
-        },
-      ]);
-      const outcome = first!;
+      const outcome = await recordRefund(engine, {
+        merchantId: request.caller.merchantId,
+        orderId: asked.order_id ?? null,
+        txnId: asked.txn_id ?? null,
+        uniqueRequestId: asked.unique_request_id,
+        amount: asked.amount,
+        currency: asked.currency ?? null,
+        refundType: asked.refund_type,
+        reason: asked.reason ?? null,
+        note: asked.note ?? null,
+        metadata: asked.metadata ?? {},
+        initiatedBy: 'API',
+        door: 'api',
+        batchId: null,
+        sameAmountWindowMs: SAME_AMOUNT_WINDOW_MS,
+        expectedRemaining: asked.expected_remaining ?? null,
+        cause: causeOf(request),
+      });
       if (!outcome.ok) throw notRecorded(outcome, asked);
       return reply.code(201).send(refundView(outcome.refund));
     },
@@ -192,10 +184,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
         summary: 'List refunds, newest first',
         querystring: listQuery,
         response: {
-          200: z.object({
-            refunds: z.array(refundObject),
-            next_cursor: z.string().nullable().describe('Null on the last page.'),
-          }),
+          200: z.object({ refunds: z.array(refundObject), next_cursor: nextCursor }),
         },
       },
     },
@@ -204,12 +193,9 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
       const { merchantId } = request.caller;
       const gatewayAccountIds = await accountsMeant(db, merchantId, request.query);
       const filter = { ...filterOf(request.query), ...(gatewayAccountIds && { gatewayAccountIds }) };
-      const refunds = await listRefunds(db, merchantId, { ...filter, limit: limit + 1 });
-      const page = refunds.slice(0, limit);
-      return {
-        refunds: page.map(refundView),
-        next_cursor: refunds.length > limit ? cursorOf(page.at(-1)!) : null,
-      };
+      const found = await listRefunds(db, merchantId, { ...filter, limit: limit + 1 });
+      const { page, next_cursor } = pageOf(found, limit, (refund) => ({ ...refund, id: refund.refundId }));
+      return { refunds: page.map(refundView), next_cursor };
     },
   );
 
@@ -344,7 +330,7 @@ function filterOf(query: z.infer<typeof listQuery>): Omit<RefundFilter, 'limit'>
     arn: query.arn,
     createdFrom: query.created_from && new Date(query.created_from),
     createdBefore: query.created_before && new Date(query.created_before),
-    after: query.cursor && positionOf(query.cursor),
+    after: query.cursor && after(query.cursor),
   };
   return Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== undefined));
 }
@@ -374,15 +360,7 @@ function wordsOf<Word extends string>(field: string, text: string, known: readon
   });
 }
 
-function cursorOf(refund: Refund): string {
-  return Buffer.from(`${refund.createdAt.getTime()} ${refund.refundId}`).toString('base64url');
-}
-
-function positionOf(cursor: string): NonNullable<RefundFilter['after']> {
-  const [ms = '', refundId = ''] = Buffer.from(cursor, 'base64url').toString().split(' ');
-  if (/^\d{1,15}$/.test(ms) && isUuid(refundId)) return { createdAt: new Date(Number(ms)), refundId };
-  throw new ApiError(400, 'invalid_cursor', 'The cursor is not one that a page of this list gave.', {
-    field: 'cursor',
-    accepted: 'next_cursor of the page before',
-  });
+function after(cursor: string): NonNullable<RefundFilter['after']> {
+  const { createdAt, id } = positionOf(cursor, isUuid);
+  return { createdAt, refundId: id };
 }
