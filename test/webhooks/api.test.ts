@@ -305,10 +305,10 @@ test('the log shows each delivery and each of its tries, and filters by all that
   expect(await ids(`refund_id=${refundId}`)).toEqual([2, 3]);
   expect(await ids('event=ORDER_REFUNDED')).toEqual([0, 1]);
   expect(await ids('state=pending')).toEqual(of((d) => d['endpoint_id'] === failing.endpoint_id));
-  expect(await ids(`state=delivered&to=${clock.now().toISOString()}`)).toEqual(
+  expect(await ids(`state=delivered&created_before=${clock.now().toISOString()}`)).toEqual(
     of((d) => d['endpoint_id'] === ok.endpoint_id && d['order_id'] === first),
   );
-  expect(await ids(`from=${new Date(start.getTime() + 1).toISOString()}`)).toEqual([0, 1]);
+  expect(await ids(`created_from=${new Date(start.getTime() + 1).toISOString()}`)).toEqual([0, 1]);
   expect(await ids('state=given_up')).toEqual([]);
   expect(
     (await at(`/v1/webhook-endpoints/${ok.endpoint_id}/deliveries?event=REFUND_INITIATED`)).body.deliveries,
@@ -355,7 +355,7 @@ test('the log shows each delivery and each of its tries, and filters by all that
     'state=lost',
     'event=X',
     'limit=0',
-    'limit=101',
+    'limit=501',
     'from=yesterday',
     'endpoint_id=7',
     'colour=red',
@@ -429,32 +429,34 @@ test('the events of a time range are sent again: all, or what was not acknowledg
     return [answer.status, answer.body.resent, told];
   };
   await quiet();
-  expect(await resend(made.endpoint_id, { from: minute(1), to: minute(4), only_failed: true })).toEqual([
+  expect(
+    await resend(made.endpoint_id, { created_from: minute(1), created_before: minute(4), only_failed: true }),
+  ).toEqual([202, 1, [3]]);
+  expect(await resend(made.endpoint_id, { created_from: minute(1), created_before: minute(4) })).toEqual([
     202,
-    1,
-    [3],
+    3,
+    [1, 2, 3],
   ]);
-  expect(await resend(made.endpoint_id, { from: minute(1), to: minute(4) })).toEqual([202, 3, [1, 2, 3]]);
-  expect(await resend(made.endpoint_id, { from: minute(10), to: minute(20) })).toEqual([202, 0, []]);
-  // An endpoint that was not there at the time gets what it asks for.
-  const late = await add({ url: receiver.url });
-  expect(await resend(late.endpoint_id, { from: minute(0), to: minute(2), only_failed: true })).toEqual([
-    202,
-    2,
-    [0, 1],
-  ]);
-  expect(await resend(late.endpoint_id, { from: minute(0), to: minute(2), only_failed: true })).toEqual([
+  expect(await resend(made.endpoint_id, { created_from: minute(10), created_before: minute(20) })).toEqual([
     202,
     0,
     [],
   ]);
+  // An endpoint that was not there at the time gets what it asks for.
+  const late = await add({ url: receiver.url });
+  expect(
+    await resend(late.endpoint_id, { created_from: minute(0), created_before: minute(2), only_failed: true }),
+  ).toEqual([202, 2, [0, 1]]);
+  expect(
+    await resend(late.endpoint_id, { created_from: minute(0), created_before: minute(2), only_failed: true }),
+  ).toEqual([202, 0, []]);
 
   const bad = async (json: Record<string, unknown>) =>
     (await at(`/v1/webhook-endpoints/${late.endpoint_id}/resend`, { json })).body.error?.field;
-  expect(await bad({ from: minute(2), to: minute(2) })).toBe('to');
-  expect(await bad({ from: minute(0), to: minute(93 * 24 * 60) })).toBe('to');
-  expect(await bad({ from: 'today', to: minute(1) })).toBe('from');
-  expect(await bad({ to: minute(1) })).toBe('from');
+  expect(await bad({ created_from: minute(2), created_before: minute(2) })).toBe('created_before');
+  expect(await bad({ created_from: minute(0), created_before: minute(93 * 24 * 60) })).toBe('created_before');
+  expect(await bad({ created_from: 'today', created_before: minute(1) })).toBe('created_from');
+  expect(await bad({ created_before: minute(1) })).toBe('created_from');
 });
 
 test('another merchant sees nothing of it', async () => {
@@ -464,7 +466,7 @@ test('another merchant sees nothing of it', async () => {
   await told('ORDER_REFUNDED', { orderId: 'mine' });
   await quiet();
   const [{ delivery_id: id }] = (await at('/v1/webhook-deliveries')).body.deliveries;
-  const range = { from: '2020-01-01T00:00:00Z', to: '2020-02-01T00:00:00Z' };
+  const range = { created_from: '2020-01-01T00:00:00Z', created_before: '2020-02-01T00:00:00Z' };
   const endpoint = `/v1/webhook-endpoints/${made.endpoint_id}`;
   const strange = '/v1/webhook-endpoints/01890a5d-ac96-774b-bcce-b302099a8057';
   const requests = (path: string): [string, Call][] => [

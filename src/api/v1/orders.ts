@@ -2,10 +2,10 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { formatAmount } from '../../lib/money.ts';
-import type { Order, Transaction } from '../../orders/order.ts';
-import { listOrders, type OrderWithTransactions, readOrder } from '../../orders/store.ts';
+import type { Transaction } from '../../orders/order.ts';
+import { listOrders, ORDER_ID, type OrderWithTransactions, readOrder } from '../../orders/store.ts';
 import type { ApiDeps } from '../deps.ts';
-import { ApiError } from '../errors.ts';
+import { nextCursor, pageFields, pageOf, positionOf } from './pages.ts';
 import { orderNotFound } from './refusals.ts';
 
 /** GET /v1/orders and GET /v1/orders/{order_id}: orders with their transactions and what is left to refund. */
@@ -18,14 +18,13 @@ export async function orderRoutes(app: FastifyInstance, deps: ApiDeps): Promise<
       schema: {
         tags: ['Orders'],
         summary: 'List orders, newest first',
-        description:
-          'All filters given must hold. The next page is asked for with `after` and the same filters.',
+        description: 'All filters given must hold.',
         querystring: query,
-        response: { 200: z.object({ orders: z.array(orderSchema), next_after: z.string().nullable() }) },
+        response: { 200: z.object({ orders: z.array(orderSchema), next_cursor: nextCursor }) },
       },
     },
     async (request) => {
-      const { limit, after, created_from, created_before, ...asked } = request.query;
+      const { limit, cursor, created_from, created_before, ...asked } = request.query;
       const found = await listOrders(deps.db, {
         merchantId: request.caller.merchantId,
         orderId: asked.order_id ?? null,
@@ -34,14 +33,11 @@ export async function orderRoutes(app: FastifyInstance, deps: ApiDeps): Promise<
         status: asked.status ?? null,
         createdFrom: created_from === undefined ? null : new Date(created_from),
         createdBefore: created_before === undefined ? null : new Date(created_before),
-        after: after === undefined ? null : readCursor(after),
+        after: cursor === undefined ? null : after(cursor),
         limit: limit + 1,
       });
-      const page = found.slice(0, limit);
-      return {
-        orders: page.map(orderJson),
-        next_after: found.length > limit ? cursorOf(page.at(-1)!.order) : null,
-      };
+      const { page, next_cursor } = pageOf(found, limit, ({ order }) => ({ ...order, id: order.orderId }));
+      return { orders: page.map(orderJson), next_cursor };
     },
   );
 
@@ -69,10 +65,7 @@ const query = z.strictObject({
   customer_email: z.string().optional().describe('Compared without case.'),
   customer_phone: z.string().optional(),
   status: z.string().optional().describe('CHARGED, NEW, PENDING_VBV …'),
-  created_from: z.iso.datetime({ offset: true }).optional(),
-  created_before: z.iso.datetime({ offset: true }).optional().describe('Not included.'),
-  limit: z.coerce.number().int().min(1).max(200).default(50),
-  after: z.string().max(400).optional().describe('`next_after` of the page before.'),
+  ...pageFields,
 });
 
 const amount = z.string().describe('In major units of the currency.');
@@ -158,18 +151,7 @@ function transactionJson(
   };
 }
 
-/** Where a page ended: opaque to callers. */
-function cursorOf({ createdAt, orderId }: Order): string {
-  return Buffer.from(`${createdAt.getTime()} ${orderId}`).toString('base64url');
-}
-
-function readCursor(text: string): { createdAt: Date; orderId: string } {
-  const parts = /^(\d{1,13}) ([\x21-\x7e]{1,128})$/.exec(Buffer.from(text, 'base64url').toString('latin1'));
-  if (!parts) {
-    throw new ApiError(400, 'invalid_field', 'The page asked for cannot be read.', {
-      field: 'after',
-      accepted: '`next_after` of the page before',
-    });
-  }
-  return { createdAt: new Date(Number(parts[1])), orderId: parts[2]! };
+function after(cursor: string): { createdAt: Date; orderId: string } {
+  const { createdAt, id } = positionOf(cursor, (text) => ORDER_ID.test(text));
+  return { createdAt, orderId: id };
 }

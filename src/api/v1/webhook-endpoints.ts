@@ -37,6 +37,7 @@ import {
 } from '../../webhooks/store.ts';
 import type { ApiDeps } from '../deps.ts';
 import { ApiError } from '../errors.ts';
+import { createdRange, nextCursor, pageFields, pageOf, positionOf } from './pages.ts';
 
 const HOUR_MS = 3_600_000;
 const LONGEST_RANGE_DAYS = 92;
@@ -194,26 +195,25 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
           '`only_failed`, those that it has acknowledged are left out.',
         params: endpointParams,
         body: z.strictObject({
-          from: time.describe('Events from this time on.'),
-          to: time.describe('Events before this time.'),
+          ...createdRange,
           only_failed: z.boolean().default(false),
         }),
         response: { 202: z.object({ resent: z.int() }) },
       },
     },
     async (request, reply) => {
-      const { from, to, only_failed: onlyFailed } = request.body;
-      const [start, before] = [new Date(from), new Date(to)];
-      if (start >= before || before > plusMs(start, LONGEST_RANGE_DAYS * 24 * HOUR_MS)) {
+      const { created_from, created_before, only_failed: onlyFailed } = request.body;
+      const [from, before] = [new Date(created_from), new Date(created_before)];
+      if (from >= before || before > plusMs(from, LONGEST_RANGE_DAYS * 24 * HOUR_MS)) {
         throw new ApiError(400, 'invalid_range', 'The time range cannot be used.', {
-          field: 'to',
-          value: to,
-          accepted: `a time after from, by at most ${LONGEST_RANGE_DAYS} days`,
+          field: 'created_before',
+          value: created_before,
+          accepted: `a time after created_from, by at most ${LONGEST_RANGE_DAYS} days`,
         });
       }
       const { merchantId } = request.caller;
       const count = await resendRange(resendDeps, merchantId, request.params.endpoint_id, {
-        from: start,
+        from,
         before,
         onlyFailed,
       });
@@ -236,7 +236,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
       const { merchantId } = request.caller;
       const found = await readEndpoint(deps, merchantId, request.params.endpoint_id);
       if (!found) return refuse('not_found');
-      return pageOf(deps, merchantId, { ...request.query, ...request.params });
+      return listPage(deps, merchantId, { ...request.query, ...request.params });
     },
   );
 
@@ -250,7 +250,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
         response: { 200: deliveryPage },
       },
     },
-    async (request) => pageOf(deps, request.caller.merchantId, request.query),
+    async (request) => listPage(deps, request.caller.merchantId, request.query),
   );
 
   app.get(
@@ -289,7 +289,6 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
 
 // What comes in -----------------------------------------------------------------------------------------
 
-const time = z.iso.datetime({ offset: true });
 const endpointParams = z.object({ endpoint_id: z.uuid() });
 const deliveryParams = z.object({ delivery_id: z.uuid() });
 
@@ -332,10 +331,7 @@ const deliveryFilter = z.strictObject({
   refund_id: z.uuid().optional(),
   event: z.enum(WEBHOOK_EVENT_NAMES).optional(),
   state: z.enum(DELIVERY_STATES).optional(),
-  from: time.optional().describe('Events from this time on.'),
-  to: time.optional().describe('Events before this time.'),
-  cursor: z.string().max(200).optional().describe('`next_cursor` of the page before.'),
-  limit: z.coerce.number().int().min(1).max(100).default(50),
+  ...pageFields,
 });
 
 // What goes out -----------------------------------------------------------------------------------------
@@ -382,7 +378,7 @@ const delivery = z.object({
   created_at: z.string().describe('When the event happened.'),
 });
 
-const deliveryPage = z.object({ deliveries: z.array(delivery), next_cursor: z.string().nullable() });
+const deliveryPage = z.object({ deliveries: z.array(delivery), next_cursor: nextCursor });
 
 const tryShown = z.object({
   at: z.string(),
@@ -465,7 +461,7 @@ function iso(at: Date | null): string | null {
   return at?.toISOString() ?? null;
 }
 
-async function pageOf(
+async function listPage(
   deps: ApiDeps,
   merchantId: string,
   query: z.output<typeof deliveryFilter>,
@@ -476,32 +472,18 @@ async function pageOf(
     refundId: query.refund_id,
     eventName: query.event,
     state: query.state,
-    from: query.from === undefined ? undefined : new Date(query.from),
-    before: query.to === undefined ? undefined : new Date(query.to),
-    after: query.cursor === undefined ? undefined : readCursor(query.cursor),
+    from: query.created_from === undefined ? undefined : new Date(query.created_from),
+    before: query.created_before === undefined ? undefined : new Date(query.created_before),
+    after: query.cursor === undefined ? undefined : after(query.cursor),
     limit: query.limit + 1,
   });
-  const page = found.slice(0, query.limit);
-  return {
-    deliveries: page.map(shownDelivery),
-    next_cursor: found.length > page.length ? cursorAfter(page.at(-1)!) : null,
-  };
+  const { page, next_cursor } = pageOf(found, query.limit, (one) => ({ ...one, id: one.deliveryId }));
+  return { deliveries: page.map(shownDelivery), next_cursor };
 }
 
-function cursorAfter({ createdAt, deliveryId }: Delivery): string {
-  return Buffer.from(`${createdAt.toISOString()} ${deliveryId}`).toString('base64url');
-}
-
-function readCursor(text: string): { createdAt: Date; deliveryId: string } {
-  const [at = '', deliveryId = ''] = Buffer.from(text, 'base64url').toString('utf8').split(' ');
-  const createdAt = new Date(at);
-  if (!/^\d{4}-/.test(at) || Number.isNaN(createdAt.getTime()) || !isUuid(deliveryId)) {
-    throw new ApiError(400, 'invalid_cursor', 'The cursor cannot be used.', {
-      field: 'cursor',
-      accepted: 'next_cursor of the page before, unchanged',
-    });
-  }
-  return { createdAt, deliveryId };
+function after(cursor: string): { createdAt: Date; deliveryId: string } {
+  const { createdAt, id } = positionOf(cursor, isUuid);
+  return { createdAt, deliveryId: id };
 }
 
 // Refusals ----------------------------------------------------------------------------------------------
@@ -526,7 +508,7 @@ function refuse(refusal: ResendRefusal): never {
       });
     case 'range_too_large':
       throw new ApiError(409, 'range_too_large', `The range holds more than ${MAX_RESEND} events.`, {
-        field: 'to',
+        field: 'created_before',
         accepted: 'a shorter range',
       });
   }
