@@ -3,7 +3,7 @@ import { afterEach, expect, test } from 'vitest';
 import type { CreateAnswer, LookAnswer } from '../../src/gateways/gateway.ts';
 import { cancelRefund } from '../../src/refunds/cancel.ts';
 import { settleFromWebhook } from '../../src/refunds/hear.ts';
-import { absent, Held, MINUTE, news, type Scene, scene, unanswered, until, webhook } from './model.ts';
+import { absent, Held, HOUR, MINUTE, news, type Scene, scene, unanswered, until, webhook } from './model.ts';
 
 let s: Scene;
 afterEach(() => s.end());
@@ -15,7 +15,7 @@ const tell = (id: string, said: ReturnType<typeof news>) =>
 /** A refund whose absence has been proved and that waits to be sent again, with no worker left. */
 async function queuedAgain(): Promise<string> {
   // A gateway without keys: a second send would be a second payout.
-  s = await scene({ capabilities: { keyLifeMs: null } });
+  s = await scene({ capabilities: { keyLifeMs: null, resendDelaysMs: [10 * HOUR] } });
   s.model.create = () => unanswered;
   const id = await s.refund('O1');
   const worker = s.worker();
@@ -52,8 +52,10 @@ test('a hint of a refund that is to be sent again makes us ask, and not send', a
   const id = await queuedAgain();
   s.model.look = () => news('pending');
   await hint(id);
+  expect(await s.read(id)).toMatchObject({ state: 'submitted' });
   s.worker();
-  await s.becomes(id, 'submitted');
+  s.model.look = () => news('succeeded');
+  await s.becomes(id, 'succeeded', 10 * HOUR);
   expect(s.model.asked).toHaveLength(1);
 });
 
@@ -163,4 +165,19 @@ test('absence that was asked for does not undo what a webhook said meanwhile', a
   s.model.look = () => news('succeeded');
   await s.becomes(id, 'succeeded', MINUTE);
   expect(s.model.asked).toHaveLength(1);
+});
+
+test('a second refund at the gateway under our id is raised, and does not stand in for the first', async () => {
+  s = await scene();
+  s.model.create = () => news('pending');
+  const id = await s.refund('O1');
+  s.worker();
+  await s.becomes(id, 'submitted');
+  await tell(id, news('failed', { gatewayRefundId: 'rf_2' }));
+  expect(await s.read(id)).toMatchObject({ state: 'submitted', gatewayRefundId: 'rf_1' });
+  await tell(id, news('succeeded'));
+  await tell(id, news('succeeded', { gatewayRefundId: 'rf_2' }));
+  const refund = await s.read(id);
+  expect(refund).toMatchObject({ state: 'succeeded', gatewayRefundId: 'rf_1' });
+  expect(refund.attention).toContain('rf_2');
 });

@@ -34,7 +34,7 @@ test('after five calls in a row without an answer the account rests; then one ca
   s.model.create = () => news('succeeded');
   trial.give(news('succeeded'));
   await s.becomes(last, 'succeeded');
-  expect(await health()).toMatchObject({ failures: 0, open_until: null });
+  await until(async () => expect(await health()).toMatchObject({ failures: 0, open_until: null }));
 });
 
 test('refused credentials make the account rest at once, and no refund fails for them', async () => {
