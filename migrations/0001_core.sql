@@ -302,13 +302,13 @@ create function may_move(from_state text, to_state text) returns boolean immutab
   return (from_state || '>' || to_state) in (
     'awaiting_approval>queued', 'awaiting_approval>cancelled',
     'queued>sending', 'queued>submitted', 'queued>waiting_for_funds', 'queued>succeeded', 'queued>failed',
-    'queued>cancelled', 'queued>manual_review',
+    'queued>cancelled', 'queued>manual_review', 'queued>unknown',
     'sending>submitted', 'sending>succeeded', 'sending>failed', 'sending>waiting_for_funds',
     'sending>queued', 'sending>unknown',
     'unknown>submitted', 'unknown>succeeded', 'unknown>failed', 'unknown>waiting_for_funds',
     'unknown>queued', 'unknown>manual_review',
     'waiting_for_funds>queued', 'waiting_for_funds>submitted', 'waiting_for_funds>succeeded',
-    'waiting_for_funds>failed', 'waiting_for_funds>manual_review',
+    'waiting_for_funds>failed', 'waiting_for_funds>manual_review', 'waiting_for_funds>unknown',
     'submitted>succeeded', 'submitted>failed', 'submitted>waiting_for_funds', 'submitted>manual_review',
     'manual_review>succeeded', 'manual_review>failed',
     'succeeded>reversed', 'failed>manual_review', 'reversed>manual_review');

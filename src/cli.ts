@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import pretty from 'pino-pretty';
 import { createApiKey, listApiKeys, revokeApiKey } from './access/api-keys.ts';
@@ -5,6 +6,7 @@ import { DEMO_MERCHANT, readDemoKey } from './access/demo-key.ts';
 import { createMerchant, readMerchant } from './access/merchants.ts';
 import { AUDIT_TAMPERED, parseWitness, printAudit } from './audit/print.ts';
 import type { Witness } from './audit/verify.ts';
+import { restoreBackup, writeBackup } from './backup.ts';
 import { describeSettings, readSettings, type Settings } from './config.ts';
 import { openConfiguredDatabase } from './database.ts';
 import { examine } from './doctor.ts';
@@ -16,10 +18,11 @@ import { createLogger } from './lib/log.ts';
 import { migrate, pendingMigrations } from './lib/migrate.ts';
 import { OperatorError } from './lib/operator-error.ts';
 import { listenOn } from './lib/port.ts';
-import { type Refundry, startRefundry } from './main.ts';
+import { type Refundry, reachGateways, startRefundry } from './main.ts';
 import { openVault } from './master-key.ts';
 import { readExampleOrder } from './orders/example.ts';
 import { importFile } from './orders/import-file.ts';
+import { printCheck, restoredPage } from './restore-report.ts';
 import { startPage } from './start-page.ts';
 
 const DONE = 0;
@@ -108,6 +111,30 @@ Exit status: 0 done; 1 not done, and a sentence says what to put right; 2 the co
       example('refundry doctor', 'Exit status: 0 all good, warnings included; 1 something is bad.'),
     )
     .action(doctor);
+  program
+    .command('backup')
+    .description(
+      'Write everything in the database, as of one moment, to a new file; the server goes on meanwhile.',
+    )
+    .argument('<file>', 'where to, such as refundry-2026-03-01.gz')
+    .addHelpText(
+      'after',
+      example('refundry backup /backups/refundry.gz', 'Exit status: 0 written whole; 1 not written.'),
+    )
+    .action(backup);
+  program
+    .command('restore')
+    .description('Fill an empty database from a backup; or, with --check, find what was refunded since it.')
+    .argument('[file]', 'as "backup" wrote it')
+    .option('--check', 'ask the gateways for refunds that are not in the restored books; changes nothing')
+    .addHelpText(
+      'after',
+      example(
+        'DATABASE_URL=postgres://…/new_and_empty refundry restore /backups/refundry.gz',
+        `Exit status: 0 restored, or nothing found; ${SOME_REFUSED} the trail or the gateways' books differ; 1 nothing was restored.`,
+      ),
+    )
+    .action(restore);
   program
     .command('settings')
     .description(
@@ -285,6 +312,47 @@ async function migrateOnly(): Promise<void> {
     for (const name of applied) process.stdout.write(`applied ${name}\n`);
     process.stdout.write(`The database at ${opened.place} is up to date.\n`);
   } finally {
+    await opened.close();
+  }
+}
+
+async function backup(path: string): Promise<void> {
+  const settings = readSettings(undefined, { needsMasterKey: false });
+  const opened = await openConfiguredDatabase(settings, { whenOwned: 'visit' });
+  try {
+    const { backedUpAt, tables } = await writeBackup(opened.db, systemClock, resolve(path));
+    const rows = tables.reduce((sum, table) => sum + table.rows, 0);
+    process.stdout.write(
+      `Wrote ${path}: ${rows} rows of ${tables.length} tables, as of ${backedUpAt.toISOString()}.\n` +
+        'The master key is not in it: keep that apart.\n',
+    );
+  } finally {
+    await opened.close();
+  }
+}
+
+async function restore(path: string | undefined, options: { check?: boolean }): Promise<void> {
+  if ((path === undefined) === !options.check) {
+    process.stderr.write('error: give a file to restore from, or --check\n');
+    throw new CommanderError(WRONG_COMMAND_LINE, 'refundry.restore', 'neither or both of file and --check');
+  }
+  const settings = readSettings(undefined);
+  const opened = await openConfiguredDatabase(settings, { whenOwned: 'visit' });
+  const reach = reachGateways(settings);
+  try {
+    if (path !== undefined) {
+      const { manualReviewAfterMs } = settings;
+      const deps = { clock: systemClock, random: Math.random, gateways: reach.gateways, manualReviewAfterMs };
+      const report = await restoreBackup(opened.db, settings, deps, resolve(path));
+      process.stdout.write(restoredPage(report));
+      process.exitCode = await printAudit(opened.db, report.vault, {}, process.stdout);
+    } else {
+      const vault = await openVault(settings, opened.db, systemClock);
+      const found = await printCheck(opened.db, vault, reach, process.stdout);
+      if (found > 0) process.exitCode = SOME_REFUSED;
+    }
+  } finally {
+    await reach.close();
     await opened.close();
   }
 }

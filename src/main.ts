@@ -9,7 +9,7 @@ import { openConfiguredDatabase } from './database.ts';
 import { loadDemo } from './demo.ts';
 import { openGatewayAccess } from './gateways/accounts.ts';
 import type { GatewayHttp } from './gateways/gateway.ts';
-import { registryOf } from './gateways/registry.ts';
+import { type GatewayRegistry, registryOf } from './gateways/registry.ts';
 import { sandbox } from './gateways/sandbox/connector.ts';
 import { type SandboxOptions, sandboxServer } from './gateways/sandbox/server.ts';
 import { tenantsOf } from './gateways/sandbox/tenants.ts';
@@ -24,6 +24,7 @@ import { OperatorError } from './lib/operator-error.ts';
 import { freePort, listenOn } from './lib/port.ts';
 import { openVault } from './master-key.ts';
 import type { EngineDeps } from './refunds/engine.ts';
+import { readRestored } from './refunds/restored.ts';
 import { createRefundWorker } from './refunds/worker.ts';
 import { createChangeWriter } from './refunds/writer.ts';
 import { createDeliverer } from './webhooks/deliver.ts';
@@ -83,17 +84,8 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
     const migrated = await migrate(db, clock);
     const vault = await openVault(settings, db, clock);
 
-    const gateways = registryOf([{ ...sandbox, defaultBaseUrl: settings.sandboxUrl }, stripe]);
-    // A merchant chooses where its account lies, so only the sandbox may be near us, unless a setting says otherwise.
-    const outside = createHttp({ ...GATEWAY_HTTP, allowPrivate: settings.allowPrivateWebhooks });
-    const inside = createHttp({ ...GATEWAY_HTTP, allowPrivate: true });
-    started.push(outside.close, inside.close);
-    const sandboxOrigin = new URL(settings.sandboxUrl).origin;
-    const gatewayHttp: GatewayHttp = (request) =>
-      (settings.sandbox !== 'off' && URL.parse(request.url)?.origin === sandboxOrigin
-        ? inside
-        : outside
-      ).send(request);
+    const { gateways, gatewayHttp, close: closeHttp } = reachGateways(settings);
+    started.push(closeHttp);
 
     const loops: Loop[] = [];
     const wake = () => {
@@ -113,6 +105,7 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
       },
       webhookUrlOf: (id) => `${settings.publicUrl}/gateways/${id}/webhooks`,
       manualReviewAfterMs: settings.manualReviewAfterMs,
+      restored: await readRestored(db, clock.now()),
       wake,
     };
     if (settings.role !== 'api') {
@@ -160,6 +153,30 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
     await stopAll();
     throw error;
   }
+}
+
+/** Every connector there is, and the way out to their gateways. */
+export function reachGateways(settings: Settings): {
+  readonly gateways: GatewayRegistry;
+  readonly gatewayHttp: GatewayHttp;
+  close(): Promise<void>;
+} {
+  const gateways = registryOf([{ ...sandbox, defaultBaseUrl: settings.sandboxUrl }, stripe]);
+  // A merchant chooses where its account lies, so only the sandbox may be near us, unless a setting says otherwise.
+  const outside = createHttp({ ...GATEWAY_HTTP, allowPrivate: settings.allowPrivateWebhooks });
+  const inside = createHttp({ ...GATEWAY_HTTP, allowPrivate: true });
+  const sandboxOrigin = new URL(settings.sandboxUrl).origin;
+  return {
+    gateways,
+    gatewayHttp: (request) =>
+      (settings.sandbox !== 'off' && URL.parse(request.url)?.origin === sandboxOrigin
+        ? inside
+        : outside
+      ).send(request),
+    async close() {
+      await Promise.all([outside.close(), inside.close()]);
+    },
+  };
 }
 
 /** The sandbox as a part of this server: its webhooks come back here, and a caller's API key opens its own books. */

@@ -13,6 +13,7 @@ import type { Database } from '../lib/db.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Circumstances, Look } from './outcome.ts';
 import type { Refund } from './refund.ts';
+import type { Restored } from './restored.ts';
 import type { WriteChange } from './writer.ts';
 
 /** What the verbs that speak to gateways may reach. Time, chance and the network all come from here. */
@@ -31,11 +32,16 @@ export interface EngineDeps {
   /** Where the gateway's webhooks of this account reach us. */
   readonly webhookUrlOf: (gatewayAccountId: string) => string;
   readonly manualReviewAfterMs: number;
+  /** Set where these books were restored from a backup not long ago. */
+  readonly restored?: Restored | null;
   /** Tells this process's worker that there may be work. */
   readonly wake: () => void;
 }
 
-export function circumstances(deps: EngineDeps, capabilities: Capabilities): Circumstances {
+export function circumstances(
+  deps: Pick<EngineDeps, 'clock' | 'random' | 'manualReviewAfterMs'>,
+  capabilities: Capabilities,
+): Circumstances {
   return {
     now: deps.clock.now(),
     capabilities,
@@ -65,7 +71,7 @@ const WITHOUT_CONNECTOR: Capabilities = {
   maxPerSecond: 1,
 };
 
-export function capabilitiesOf(deps: EngineDeps, refund: Refund): Capabilities {
+export function capabilitiesOf(deps: Pick<EngineDeps, 'gateways'>, refund: Refund): Capabilities {
   return deps.gateways.get(refund.gateway)?.capabilities ?? WITHOUT_CONNECTOR;
 }
 
@@ -111,7 +117,7 @@ export async function askGateway(deps: EngineDeps, refund: Refund): Promise<Look
 }
 
 /** The way out with this gateway's own time-out. */
-export function timedHttp(deps: EngineDeps, capabilities: Capabilities): GatewayHttp {
+export function timedHttp(deps: Pick<EngineDeps, 'gatewayHttp'>, capabilities: Capabilities): GatewayHttp {
   return (request) => deps.gatewayHttp({ timeoutMs: answerWithinMs(capabilities), ...request });
 }
 

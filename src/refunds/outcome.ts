@@ -3,11 +3,13 @@ import type {
   Capabilities,
   CreateAnswer,
   Evidence,
+  FoundRefund,
   LookAnswer,
   PreparedRequest,
   RefundNews,
 } from '../gateways/gateway.ts';
 import { plusMs } from '../lib/clock.ts';
+import { formatAmount } from '../lib/money.ts';
 import { isFollowed, isSent, LANES, type Lane, type Refund } from './refund.ts';
 import { mayMove, type RefundState, STATES } from './states.ts';
 
@@ -349,7 +351,7 @@ export function decideNews(refund: Refund, news: RefundNews, at: Circumstances):
         attention: `The gateway says "${news.rawStatus}" of a refund that is ${refund.state} here.`,
       },
       evidence: news.evidence,
-      notify: [],
+      notify: notifyArn,
     };
   }
   if (target !== null && target !== refund.state) {
@@ -383,7 +385,7 @@ export function decideNews(refund: Refund, news: RefundNews, at: Circumstances):
  * Where a late success would be held for review, but the amount has been refunded again meanwhile: invariant 1
  * leaves no room for it, so what is learnt is kept on the refund as it is and a person is called.
  */
-export function decideWithoutRoom(refund: Refund, { set, evidence }: Decision): Decision {
+export function decideWithoutRoom(refund: Refund, { set, evidence, notify }: Decision): Decision {
   const { next_look_at: _, lane: __, looks: ___, ...facts } = set;
   return {
     to: refund.state,
@@ -394,7 +396,7 @@ export function decideWithoutRoom(refund: Refund, { set, evidence }: Decision): 
         'The gateway says, after a failure, that the customer was paid, and the amount has been refunded again since: the customer may have it twice.',
     },
     evidence,
-    notify: [],
+    notify: notify.filter((name) => name === 'REFUND_ARN_CAPTURED'),
   };
 }
 
@@ -492,6 +494,44 @@ export function decideOverdue(refund: Refund, at: Circumstances): Decision {
     ? 'No outcome from the gateway within the limit.'
     : 'It could not be sent within the limit.';
   return toReview(refund, why, null, at);
+}
+
+/**
+ * The books are those of a backup: what was not final in it may have been sent or settled since. What might be sent
+ * is unknown until the gateway has been asked, and its key counts as used from the backup on (invariant 3).
+ */
+export function decideRestored(refund: Refund, backedUpAt: Date, at: Circumstances): Decision {
+  const why = `Restored from a backup of ${backedUpAt.toISOString()}: what became of it since is being asked.`;
+  const keyUsed = { key_used_at: refund.keyUsedAt ?? backedUpAt };
+  const timeToAsk = plusMs(at.now, MIN_UNSENT_MS);
+  const review = { review_at: refund.reviewAt < timeToAsk ? timeToAsk : refund.reviewAt };
+  const followed = refund.state === 'waiting_for_funds' && refund.gatewayRefundId !== null;
+  if (refund.state === 'unknown' || (mayMove(refund.state, 'unknown') && !followed)) {
+    const unknown = toUnknown(refund, why, null, at);
+    return { ...unknown, kind: 'refund.restored', set: { ...review, ...unknown.set, ...keyUsed } };
+  }
+  const set =
+    refund.state === 'awaiting_approval' ? { ...review, ...keyUsed } : { ...review, next_look_at: at.now };
+  return { to: refund.state, kind: 'refund.restored', set, evidence: { why }, notify: [] };
+}
+
+/** The gateway has refunds of the payment that these restored books do not know: this one may be one of them. */
+export function decideMayRepeat(
+  refund: Refund,
+  strangers: readonly FoundRefund[],
+  at: Circumstances,
+): Decision {
+  const named = strangers.map(
+    ({ news, amountMinor, currency }) =>
+      `${news.gatewayRefundId} over ${formatAmount(amountMinor, refund.exponent)} ${currency}`,
+  );
+  return toReview(
+    refund,
+    `It was not sent: since the backup that these books were restored from, the gateway has made ${named.join(', ')} ` +
+      'of the same payment, and this may be the same refund.',
+    { strangers: strangers.map(({ refundId, news }) => ({ refund_id: refundId, ...news.evidence })) },
+    at,
+  );
 }
 
 export function mayCancel(refund: Refund): boolean {

@@ -54,7 +54,8 @@ export const STATES: Readonly<Record<RefundState, StateRow>> = {
       succeeded: 'news of an earlier send',
       failed: 'news of an earlier send',
       cancelled: 'cancelled before sending',
-      manual_review: 'it could not be sent within the limit',
+      manual_review: 'it could not be sent within the limit, or the gateway has a refund that it may repeat',
+      unknown: 'restored from a backup: it may have been sent since',
     },
   },
   sending: {
@@ -99,6 +100,7 @@ export const STATES: Readonly<Record<RefundState, StateRow>> = {
       succeeded: 'the gateway says it is done',
       failed: 'the gateway refuses it',
       manual_review: 'no balance within the limit',
+      unknown: 'restored from a backup: it may have been sent since',
     },
   },
   submitted: {

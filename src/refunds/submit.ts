@@ -10,12 +10,14 @@ import {
   holdMs,
   timedHttp,
 } from './engine.ts';
-import { decideAnswer, decideSend } from './outcome.ts';
+import { decideAnswer, decideMayRepeat, decideSend } from './outcome.ts';
 import type { Refund } from './refund.ts';
+import { findStrangers } from './restored.ts';
 import { logMove, settle } from './settle.ts';
 import { postponeLook, readAttemptRequest } from './store.ts';
 
 const ACCOUNT_OFF_RETRY_MS = 60_000;
+const UNASKED_RETRY_MS = 15_000;
 
 /**
  * Sends a claimed refund: first the intent, with key and bytes, is written, then the gateway is asked. Ends when the
@@ -27,6 +29,8 @@ export async function submit(deps: EngineDeps, claimed: Refund): Promise<CreateA
     await postponeLook(deps.db, claimed, plusMs(deps.clock.now(), ACCOUNT_OFF_RETRY_MS), claimed.looks);
     return null;
   }
+  const held = await holdIfItMayRepeat(deps, claimed, access);
+  if (held !== 'may be sent') return held;
   const gateway = gatewayOf(deps, claimed);
   // A repeat carries the very bytes of the first send, even if the program has changed since.
   const request =
@@ -45,6 +49,29 @@ export async function submit(deps: EngineDeps, claimed: Refund): Promise<CreateA
   if (!refund) return null;
   logMove(deps, claimed, refund, decision);
   return decision.to === 'sending' ? send(deps, refund, request, access) : null;
+}
+
+/**
+ * In books that were restored from a backup, a refund that seems new may be one that was sent since: where the gateway
+ * has refunds of the payment that are not in these books, a person decides. Asking costs one call for each first send.
+ */
+async function holdIfItMayRepeat(
+  deps: EngineDeps,
+  claimed: Refund,
+  access: GatewayAccountAccess,
+): Promise<CreateAnswer['kind'] | null | 'may be sent'> {
+  const { restored } = deps;
+  if (!restored || claimed.sends > 0 || deps.clock.now() > restored.watchUntil) return 'may be sent';
+  const answer = await findStrangers(deps, restored, claimed, access);
+  if (answer.kind === 'asked') {
+    if (answer.strangers.length === 0) return 'may be sent';
+    await settle(deps, claimed, { by: 'look', why: 'before the first send after a restore' }, (now, at) =>
+      now.state === 'queued' ? decideMayRepeat(now, answer.strangers, at) : null,
+    );
+    return null;
+  }
+  await postponeLook(deps.db, claimed, plusMs(deps.clock.now(), UNASKED_RETRY_MS), claimed.looks);
+  return answer.kind === 'no_answer' ? 'not_sent' : answer.kind;
 }
 
 async function send(

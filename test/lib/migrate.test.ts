@@ -26,7 +26,7 @@ function write(name: string, sql: string): void {
   writeFileSync(join(folder, name), sql);
 }
 
-const run = () => migrate(database.db, systemClock, folder);
+const run = () => migrate(database.db, systemClock, { folder });
 
 test('files are applied in order, once', async () => {
   expect(await pendingMigrations(database.db, folder)).toEqual(['0001_first.sql', '0002_second.sql']);
@@ -42,7 +42,7 @@ test('processes that start at once apply each file once between them', async () 
   const processes = Array.from({ length: 8 }, () =>
     openDatabase({ connectionString: database.connectionString, maxConnections: 1 }),
   );
-  const applied = await Promise.all(processes.map((db) => migrate(db, systemClock, folder)));
+  const applied = await Promise.all(processes.map((db) => migrate(db, systemClock, { folder })));
   await Promise.all(processes.map((db) => db.close()));
   expect(applied.flat().sort()).toEqual(['0001_first.sql', '0002_second.sql']);
   expect(await database.db.query('select n from first')).toHaveLength(2);
