@@ -13,7 +13,6 @@ import {
   jsonSchemaTransform,
   jsonSchemaTransformObject,
   serializerCompiler,
-  validatorCompiler,
 } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { newId } from '../lib/ids.ts';
@@ -31,6 +30,7 @@ import { refundRoutes } from './v1/refunds.ts';
 import { settingsRoutes } from './v1/settings.ts';
 import { transactionRoutes } from './v1/transactions.ts';
 import { webhookEndpointRoutes } from './v1/webhook-endpoints.ts';
+import { validate } from './validate.ts';
 
 const BODY_BYTES = 1024 * 1024;
 const HEADER_BYTES = 16 * 1024;
@@ -65,7 +65,7 @@ export async function buildServer(deps: ApiDeps): Promise<FastifyInstance> {
     await swallowBody(request.raw);
     return answerError(error, request, reply);
   });
-  app.setValidatorCompiler(validatorCompiler);
+  app.setValidatorCompiler(validate);
   app.setSerializerCompiler(serializerCompiler);
   guardRequests(app);
   logRequests(app);

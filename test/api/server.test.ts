@@ -199,7 +199,7 @@ describe('/v1', () => {
     expect(answer.body.error).toMatchObject({
       field: 'full_refund_when_amount_absent',
       value: 'yes',
-      accepted: 'boolean',
+      accepted: 'true or false',
     });
   });
 

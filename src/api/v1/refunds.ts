@@ -44,6 +44,7 @@ import {
 /** As on the contract's surface (section 2.4): the same amount of the same order twice is rarely meant. */
 const SAME_AMOUNT_WINDOW_MS = 5_000;
 const MAX_METADATA_LENGTH = 16_384;
+const AMOUNT_WORDS = 'decimal text in major units, such as "12.50", or "full"';
 
 // What may be sent -----------------------------------------------------------------------------------------
 
@@ -53,24 +54,24 @@ const freeText = (least: number, most: number) =>
     .trim()
     .min(least)
     .max(most)
-    .refine((text) => !holdsCardNumber(text), 'it must not hold a card number');
+    .refine((text) => !holdsCardNumber(text), 'text without a card number');
 
-const orderId = z.string().regex(ORDER_ID);
+const orderId = z.string().regex(ORDER_ID, '1 to 128 visible ASCII characters');
 
 const newRefund = z.strictObject({
   order_id: orderId.optional(),
   txn_id: z.string().min(1).max(256).optional().describe('Names the transaction, or the order by it.'),
   unique_request_id: z
     .string()
-    .regex(/^[A-Za-z0-9_.:-]{1,255}$/)
+    .regex(/^[A-Za-z0-9_.:-]{1,255}$/, '1 to 255 letters, digits, _ . : or -')
     .describe('Your key: at most one refund of the order has it.'),
   amount: z
-    .string()
-    .max(100)
+    .string(AMOUNT_WORDS)
+    .max(100, AMOUNT_WORDS)
     .describe('Decimal text in major units, such as "12.50", or "full": all that is left.'),
   currency: z
     .string()
-    .regex(/^[A-Z]{3}$/)
+    .regex(/^[A-Z]{3}$/, 'an ISO 4217 code, such as INR')
     .optional()
     .describe("Refused unless it is the order's."),
   refund_type: refundObject.shape.refund_type.default('STANDARD'),
@@ -80,13 +81,13 @@ const newRefund = z.strictObject({
     .record(z.string(), z.unknown())
     .refine(
       (metadata) => JSON.stringify(metadata).length <= MAX_METADATA_LENGTH,
-      'it is longer than 16384 characters',
+      `a JSON object of at most ${MAX_METADATA_LENGTH} characters`,
     )
-    .refine((metadata) => !holdsCardNumber(JSON.stringify(metadata)), 'it must not hold a card number')
+    .refine((metadata) => !holdsCardNumber(JSON.stringify(metadata)), 'a JSON object without a card number')
     .optional(),
   expected_remaining: z
     .string()
-    .regex(/^\d{1,15}(\.\d{1,4})?$/)
+    .regex(/^\d{1,15}(\.\d{1,4})?$/, 'decimal text in major units, such as "12.50"')
     .optional()
     .describe('What you believe is left to refund. If it is not, nothing is made: somebody was faster.'),
 });
@@ -98,18 +99,18 @@ const resolution = z.strictObject({
   ),
   arn: z
     .string()
-    .regex(/^[A-Za-z0-9]{6,40}$/)
+    .regex(/^[A-Za-z0-9]{6,40}$/, '6 to 40 letters and digits')
     .optional()
     .describe("The bank's reference."),
   gateway_refund_id: z
     .string()
-    .regex(/^[\x21-\x7e]{1,255}$/)
+    .regex(/^[\x21-\x7e]{1,255}$/, '1 to 255 visible ASCII characters')
     .optional(),
 });
 
 const cancellation = z.strictObject({ reason: freeText(1, 500).optional() }).nullish();
 
-const wordList = z.string().regex(/^[A-Za-z_]+(,[A-Za-z_]+)*$/);
+const wordList = z.string().regex(/^[A-Za-z_]+(,[A-Za-z_]+)*$/, 'words separated by commas');
 
 const listQuery = z.strictObject({
   status: wordList.optional().describe(`One or more of ${PUBLIC_STATUSES.join(', ')}, separated by commas.`),
