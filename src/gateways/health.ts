@@ -10,6 +10,7 @@ export interface WorkingAccount {
   readonly maxPerSecond: number;
   /** Calls that may be made now under the rate that all workers share. */
   readonly allowance: number;
+  readonly failuresInARow: number;
   /** While it lies ahead, nothing is sent; once past, one call tries. */
   readonly openUntil: Date | null;
 }
@@ -20,7 +21,7 @@ export async function readWorkingAccounts(db: Queryable, clock: Clock): Promise<
     `select a.gateway_account_id as "gatewayAccountId", a.gateway, a.max_concurrent as "maxConcurrent",
             a.max_per_second as "maxPerSecond",
             case when h.open_until > $2 then $1 else h.open_until end as "openUntil",
-            ${GROWN_ALLOWANCE} as allowance
+            h.failures_in_a_row as "failuresInARow", ${GROWN_ALLOWANCE} as allowance
      from gateway_accounts a join gateway_health h using (gateway_account_id)
      where a.enabled`,
     [clock.now(), plusMs(clock.now(), LONGEST_PAUSE_MS)],
@@ -66,14 +67,14 @@ const LONGEST_PAUSE_MS = 60_000;
 
 /**
  * Tells how a call went. After five calls in a row without any answer the account rests: a second at first,
- * doubling to a minute. Credentials that are refused make it rest at once.
+ * doubling to a minute. Credentials that are refused make it rest at once. Returns how long it rests now.
  */
 export async function noteCall(
   db: Queryable,
   clock: Clock,
   gatewayAccountId: string,
   call: { readonly answered: boolean; readonly refusesUs: boolean; readonly why: string | null },
-): Promise<void> {
+): Promise<number> {
   const now = clock.now();
   if (call.answered && !call.refusesUs) {
     await db.query(
@@ -81,7 +82,7 @@ export async function noteCall(
        where gateway_account_id = $1 and (failures_in_a_row > 0 or open_until is not null)`,
       [gatewayAccountId],
     );
-    return;
+    return 0;
   }
   const rows = await db.query<{ failures: number }>(
     `update gateway_health set failures_in_a_row = failures_in_a_row + 1, last_error = $2, last_error_at = $3
@@ -89,7 +90,7 @@ export async function noteCall(
     [gatewayAccountId, call.why, now],
   );
   const over = (rows[0]?.failures ?? 0) - FAILURES_THAT_OPEN;
-  if (over < 0 && !call.refusesUs) return;
+  if (over < 0 && !call.refusesUs) return 0;
   const pauseMs = call.refusesUs
     ? LONGEST_PAUSE_MS
     : Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(over, 10));
@@ -97,4 +98,5 @@ export async function noteCall(
     gatewayAccountId,
     plusMs(now, pauseMs),
   ]);
+  return pauseMs;
 }

@@ -14,6 +14,8 @@ export interface LoopOptions {
   readonly log: Logger;
   /** How long to rest after a tick that found nothing. */
   readonly idleMs: number;
+  /** How long to gather what wakes it before the next round, so that many small wakes become one round. */
+  readonly gatherMs?: number;
   /** One round of work; true when there may be more at once. An error is logged and rested on. */
   readonly tick: () => Promise<boolean>;
   /** Waits for what ticks have set going. */
@@ -40,7 +42,11 @@ export function createLoop(options: LoopOptions): Loop {
         failures++;
         options.log.error({ err: error, loop: options.name }, 'a round of work failed');
       }
-      if (more || stopping || (woken && failures === 0)) continue;
+      if (stopping) continue;
+      if (more || (woken && failures === 0)) {
+        if (options.gatherMs) await new Promise((resolve) => setTimeout(resolve, options.gatherMs));
+        continue;
+      }
       await rest(
         Math.min(options.idleMs * 2 ** Math.min(failures, 10), Math.max(LONGEST_REST_MS, options.idleMs)),
       );

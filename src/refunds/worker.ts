@@ -11,13 +11,21 @@ import { claimDue, type LaneRoom, postponeLook, readLostHolds, readOverdue } fro
 import { submit } from './submit.ts';
 
 const IDLE_MS = 250;
+/** Answers come one by one; claiming for each freed place by itself would cost three statements a refund. */
+const GATHER_MS = 5;
 const AGEING_MS = 1_000;
 const SLICE = 200;
 
 /** The loop that moves refunds along. Any number of them may run on one database. */
 export function createRefundWorker(deps: EngineDeps): Loop {
   const rounds = createRefundRounds(deps, () => loop.wake());
-  const loop = createLoop({ name: 'refunds', log: deps.log, idleMs: IDLE_MS, ...rounds });
+  const loop = createLoop({
+    name: 'refunds',
+    log: deps.log,
+    idleMs: IDLE_MS,
+    gatherMs: GATHER_MS,
+    ...rounds,
+  });
   return loop;
 }
 
@@ -35,12 +43,15 @@ export interface RefundRounds {
 export function createRefundRounds(deps: EngineDeps, onFreed: () => void): RefundRounds {
   const inFlight = new Map<string, Record<Lane, number>>();
   const running = new Set<Promise<void>>();
+  /** Accounts whose calls have been failing: only of these a call that went well is worth noting. */
+  let troubled = new Set<string>();
   let agedAt = 0;
   let claims = 0;
 
   async function tick(): Promise<boolean> {
     await ageIfTime();
     const accounts = await readWorkingAccounts(deps.db, deps.clock);
+    troubled = new Set(accounts.filter((a) => a.failuresInARow > 0).map((a) => a.gatewayAccountId));
     const rooms = accounts.flatMap((account) => roomsOf(account));
     if (rooms.length === 0) return false;
     // Every fourth time, so that an outcome is learnt also while there is never a lack of single refunds.
@@ -96,26 +107,36 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
   async function look(refund: Refund): Promise<void> {
     const answer = await lookAt(deps, refund);
     if (answer === null) return;
-    await noteCall(deps.db, deps.clock, refund.gatewayAccountId, {
+    const why =
+      answer.kind === 'no_answer' ? answer.why : answer.kind === 'misconfigured' ? answer.errorMessage : null;
+    await note(refund, {
       answered: answer.kind !== 'no_answer',
       refusesUs: answer.kind === 'misconfigured',
-      why:
-        answer.kind === 'no_answer'
-          ? answer.why
-          : answer.kind === 'misconfigured'
-            ? answer.errorMessage
-            : null,
+      why,
     });
   }
 
   async function send(refund: Refund): Promise<void> {
     const kind = await submit(deps, refund);
     if (kind === null) return;
-    await noteCall(deps.db, deps.clock, refund.gatewayAccountId, {
+    await note(refund, {
       answered: kind !== 'unknown' && kind !== 'not_sent',
       refusesUs: kind === 'misconfigured',
       why: kind === 'news' ? null : kind,
     });
+  }
+
+  async function note({ gatewayAccountId }: Refund, call: Parameters<typeof noteCall>[3]): Promise<void> {
+    const wentWell = call.answered && !call.refusesUs;
+    if (wentWell && !troubled.has(gatewayAccountId)) return;
+    if (!wentWell) troubled.add(gatewayAccountId);
+    const restsMs = await noteCall(deps.db, deps.clock, gatewayAccountId, call);
+    if (restsMs > 0) {
+      deps.log.warn(
+        { gateway_account_id: gatewayAccountId, rests_ms: restsMs, why: call.why },
+        'the gateway account rests',
+      );
+    }
   }
 
   function track(refund: Refund, work: Promise<void>): void {
