@@ -127,11 +127,14 @@ function findWrong(ours: readonly Ours[], theirs: ReadonlyMap<string, Theirs[]>,
 
 // What has to become equal ------------------------------------------------------------------------------
 
-/** The gateway's status that fits each of our ends; null: no entry at all. */
+/**
+ * The gateway's status that fits each of our ends; null: no entry at all. One that was paid and taken back before
+ * anybody could ask is failed here: nobody was ever told of a success.
+ */
 const FITTING: Readonly<Record<string, readonly (string | null)[]>> = {
   succeeded: ['succeeded'],
   reversed: ['reversed'],
-  failed: ['failed', null],
+  failed: ['failed', 'reversed', null],
   cancelled: [null],
   manual_review: ['pending', null],
 };
