@@ -25,7 +25,8 @@ export interface MigrateOptions {
   readonly giveUpAfterMs?: number;
 }
 
-const LOCK_WAIT_MS = 1_000;
+// Shorter than PostgreSQL waits before it looks for deadlocks (a second): we let go before it ends somebody else.
+const LOCK_WAIT_MS = 500;
 const GIVE_UP_AFTER_MS = 10 * 60_000;
 const LONGEST_PAUSE_MS = 5_000;
 
@@ -34,7 +35,7 @@ const LONGEST_PAUSE_MS = 5_000;
  *
  * Each file runs in one transaction with its entry in `schema_migrations`, under a lock that ends with the
  * transaction: any number of processes may call this at once, and one killed half way leaves nothing half done.
- * A file that needs a table which a long transaction is using lets go after a second and tries again later, since
+ * A file that needs a table which a long transaction is using lets go after half a second and tries again later, since
  * everybody else would be queueing behind it. Throws an OperatorError when that goes on for ten minutes, an applied
  * file was changed, or the database is newer than the program.
  */
