@@ -66,14 +66,21 @@ const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60_000;
 
 /**
- * Tells how a call went. After five calls in a row without any answer the account rests: a second at first,
- * doubling to a minute. Credentials that are refused make it rest at once. Returns how long it rests now.
+ * Tells how a call went. After five calls in a row without any answer the account rests: a second at first, and
+ * twice as long each time that the call after a rest fails, up to a minute. Calls that were under way when a rest
+ * began tell nothing new, however many they are. Credentials that are refused make it rest a minute at once. Returns
+ * how long it rests from now, where this call is what made it rest.
  */
 export async function noteCall(
   db: Queryable,
   clock: Clock,
   gatewayAccountId: string,
-  call: { readonly answered: boolean; readonly refusesUs: boolean; readonly why: string | null },
+  call: {
+    readonly begunAt: Date;
+    readonly answered: boolean;
+    readonly refusesUs: boolean;
+    readonly why: string | null;
+  },
 ): Promise<number> {
   const now = clock.now();
   if (call.answered && !call.refusesUs) {
@@ -84,19 +91,27 @@ export async function noteCall(
     );
     return 0;
   }
-  const rows = await db.query<{ failures: number }>(
-    `update gateway_health set failures_in_a_row = failures_in_a_row + 1, last_error = $2, last_error_at = $3
-     where gateway_account_id = $1 returning failures_in_a_row as failures`,
-    [gatewayAccountId, call.why, now],
+  // A rest that ends later than any rest can was set by a clock that was wrong.
+  const rows = await db.query<{ openUntil: Date | null }>(
+    `update gateway_health set failures_in_a_row = failures_in_a_row + 1, last_error = $2, last_error_at = $3,
+       open_until = case
+         when $5::boolean then $6::timestamptz
+         when failures_in_a_row + 1 >= $7::integer
+           then least($6, $3::timestamptz + make_interval(secs => $8::float * power(2, least(failures_in_a_row + 1 - $7, 10))))
+         else open_until end
+     where gateway_account_id = $1 and ($5 or open_until is null or open_until <= $4::timestamptz or open_until > $6)
+     returning open_until as "openUntil"`,
+    [
+      gatewayAccountId,
+      call.why,
+      now,
+      call.begunAt,
+      call.refusesUs,
+      plusMs(now, LONGEST_PAUSE_MS),
+      FAILURES_THAT_OPEN,
+      FIRST_PAUSE_MS / 1_000,
+    ],
   );
-  const over = (rows[0]?.failures ?? 0) - FAILURES_THAT_OPEN;
-  if (over < 0 && !call.refusesUs) return 0;
-  const pauseMs = call.refusesUs
-    ? LONGEST_PAUSE_MS
-    : Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(over, 10));
-  await db.query('update gateway_health set open_until = $2 where gateway_account_id = $1', [
-    gatewayAccountId,
-    plusMs(now, pauseMs),
-  ]);
-  return pauseMs;
+  const restsUntil = rows[0]?.openUntil ?? now;
+  return Math.max(restsUntil.getTime() - now.getTime(), 0);
 }

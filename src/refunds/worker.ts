@@ -49,6 +49,7 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
   let claims = 0;
 
   async function tick(): Promise<boolean> {
+    if (deps.clockIsRight?.() === false) return false;
     await ageIfTime();
     const accounts = await readWorkingAccounts(deps.db, deps.clock);
     troubled = new Set(accounts.filter((a) => a.failuresInARow > 0).map((a) => a.gatewayAccountId));
@@ -105,11 +106,13 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
   }
 
   async function look(refund: Refund): Promise<void> {
+    const begunAt = deps.clock.now();
     const answer = await lookAt(deps, refund);
     if (answer === null) return;
     const why =
       answer.kind === 'no_answer' ? answer.why : answer.kind === 'misconfigured' ? answer.errorMessage : null;
     await note(refund, {
+      begunAt,
       answered: answer.kind !== 'no_answer',
       refusesUs: answer.kind === 'misconfigured',
       why,
@@ -117,9 +120,11 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
   }
 
   async function send(refund: Refund): Promise<void> {
+    const begunAt = deps.clock.now();
     const kind = await submit(deps, refund);
     if (kind === null) return;
     await note(refund, {
+      begunAt,
       answered: kind !== 'unknown' && kind !== 'not_sent',
       refusesUs: kind === 'misconfigured',
       why: kind === 'news' ? null : kind,

@@ -37,6 +37,33 @@ test('after five calls in a row without an answer the account rests; then one ca
   await until(async () => expect(await health()).toMatchObject({ failures: 0, open_until: null }));
 });
 
+test('calls under way when a rest begins do not make it longer; only a call that fails after it does', async () => {
+  s = await scene();
+  const answers: Held<CreateAnswer>[] = [];
+  s.model.create = () => {
+    const answer = new Held<CreateAnswer>();
+    answers.push(answer);
+    return answer.wait();
+  };
+  for (let n = 0; n < 20; n++) await s.refund(`at-once-${n}`);
+  s.worker();
+  await until(() => expect(answers).toHaveLength(20));
+  const restMs = async () => ((await health()).open_until?.getTime() ?? 0) - s.clock.now().getTime();
+  const ended = () =>
+    s.deps.db.query<{ count: number }>('select count(*) from attempts where finished_at is not null');
+  for (const answer of answers.slice(0, 15)) answer.give(unanswered);
+  await until(async () => expect((await ended())[0]!.count).toBe(15));
+  await until(async () => expect(await restMs()).toBe(1_000));
+  s.clock.pass(1_000);
+  for (const answer of answers.slice(15)) answer.give(unanswered);
+  await until(async () => expect((await ended())[0]!.count).toBe(20));
+
+  // The one call after the rest decides on the next.
+  s.model.create = () => unanswered;
+  await s.refund('after-the-rest');
+  await until(async () => expect(await restMs()).toBe(2_000));
+});
+
 test('refused credentials make the account rest at once, and no refund fails for them', async () => {
   s = await scene();
   s.model.create = () => ({ kind: 'misconfigured', errorMessage: 'no such key', evidence: {} });
