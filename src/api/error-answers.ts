@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
-import { sqlState } from '../lib/db.ts';
+import { TROUBLES, troubleOf } from '../lib/database-trouble.ts';
 import { ApiError, ContractError, type ErrorDetail } from './errors.ts';
 import { badRequest, serverError } from './juspay/errors.ts';
 
@@ -41,9 +41,13 @@ export function refusal(
 }
 
 function readError(error: unknown, request: FastifyRequest, inContract: boolean): ApiError | ContractError {
-  if (isUnavailable(error)) {
-    return refusal(inContract, 503, 'unavailable', 'The database cannot be reached. Try again in a moment.');
+  // Nobody hears this; it is told from a lost connection to the database, which is ours to look at.
+  const { code: reset } = error as NodeJS.ErrnoException;
+  if (reset === 'ECONNRESET' && request.raw.destroyed && !request.raw.complete) {
+    return refusal(inContract, 400, 'incomplete_body', 'The connection ended before the body did.');
   }
+  const trouble = troubleOf(error);
+  if (trouble) return refusal(inContract, 503, 'unavailable', TROUBLES[trouble]);
   const { code, statusCode } = error as Partial<FastifyError>;
   const known = code === undefined ? undefined : KNOWN[code];
   if (known) {
@@ -54,18 +58,6 @@ function readError(error: unknown, request: FastifyRequest, inContract: boolean)
     return refusal(inContract, statusCode, 'bad_request', (error as Error).message);
   }
   return refusal(inContract, 500, 'internal_error', 'Something went wrong on our side. It has been logged.');
-}
-
-const NO_CONNECTION = /ECONN|ENOTFOUND|EPIPE|timeout exceeded when trying to connect|Connection terminated/;
-/** Connection failures, no free connection, and a server that is starting or stopping. */
-const NO_SERVER = /^(08|57P0[1-3]|53300)/;
-
-function isUnavailable(error: unknown): boolean {
-  const state = sqlState(error);
-  if (state !== undefined) return NO_SERVER.test(state);
-  return (
-    error instanceof Error && NO_CONNECTION.test(`${(error as NodeJS.ErrnoException).code} ${error.message}`)
-  );
 }
 
 interface Known {

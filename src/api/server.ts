@@ -5,6 +5,7 @@ import swaggerUi from '@fastify/swagger-ui';
 import {
   type FastifyBaseLogger,
   type FastifyInstance,
+  type FastifyReply,
   type FastifyRequest,
   fastify,
   LogController,
@@ -14,7 +15,6 @@ import {
   jsonSchemaTransformObject,
   serializerCompiler,
 } from 'fastify-type-provider-zod';
-import { z } from 'zod';
 import { newId } from '../lib/ids.ts';
 import { readJson, unstorableAt } from '../lib/json.ts';
 import { type Authenticate, createAuthenticate } from './auth.ts';
@@ -22,6 +22,7 @@ import type { ApiDeps } from './deps.ts';
 import { answerError, refusal, speaksContract } from './error-answers.ts';
 import { ApiError } from './errors.ts';
 import { gatewayWebhookRoutes } from './gateway-webhooks.ts';
+import { serveHealth } from './health.ts';
 import { accessDenied } from './juspay/errors.ts';
 import { juspayRoutes } from './juspay/routes.ts';
 import { gatewayAccountRoutes } from './v1/gateway-accounts.ts';
@@ -39,7 +40,6 @@ const BODY_MS = 30_000;
 const SWALLOWED_BYTES = 32 * 1024 * 1024;
 const SWALLOWED_MS = 10_000;
 const IDLE_SOCKET_MS = 75_000;
-const HEALTH_MS = 2_000;
 
 /**
  * The HTTP server with every route, not yet listening. `close()` refuses new requests, lets those under way
@@ -57,8 +57,11 @@ export async function buildServer(deps: ApiDeps): Promise<FastifyInstance> {
     keepAliveTimeout: IDLE_SOCKET_MS,
     http: { maxHeaderSize: HEADER_BYTES, headersTimeout: HEADERS_MS },
     routerOptions: { maxParamLength: 512 },
+    // No hook runs for these: the address could not be read.
     frameworkErrors: (error, request, reply) => {
+      secureHeaders(request, reply);
       answerError(error, request, reply);
+      logRequest(request, reply);
     },
   });
   app.setErrorHandler(async (error, request, reply) => {
@@ -96,6 +99,8 @@ export async function buildServer(deps: ApiDeps): Promise<FastifyInstance> {
 function guardRequests(app: FastifyInstance): void {
   app.addHook('onRequest', async (request) => {
     const inContract = speaksContract(request.url);
+    // Whatever follows "#" would be lost on the way to the fields: perhaps the amount.
+    if (request.url.includes('#')) throw refusal(inContract, 400, 'bad_url', 'The address holds a "#".');
     if (/%00/.test(request.url)) throw refusal(inContract, 400, 'bad_url', 'The address holds a NUL byte.');
     const encoding = request.headers['content-encoding'];
     if (encoding !== undefined && encoding !== 'identity') {
@@ -190,35 +195,41 @@ function isPlain(part: unknown): boolean {
 
 /** One line for each request: what was asked and what came of it; no query, no headers, no bodies. */
 function logRequests(app: FastifyInstance): void {
-  app.addHook('onResponse', async (request, reply) => {
-    request.log.info(
-      {
-        method: request.method,
-        path: request.url.split('?', 1)[0],
-        status: reply.statusCode,
-        ms: Math.round(reply.elapsedTime),
-        merchant: request.caller?.merchantId,
-      },
-      'request',
-    );
-  });
+  app.addHook('onResponse', async (request, reply) => logRequest(request, reply));
+}
+
+function logRequest(request: FastifyRequest, reply: FastifyReply): void {
+  request.log.info(
+    {
+      method: request.method,
+      path: request.url.split('?', 1)[0],
+      status: reply.statusCode,
+      ms: Math.round(reply.elapsedTime),
+      merchant: request.caller?.merchantId,
+    },
+    'request',
+  );
 }
 
 function setSecurityHeaders(app: FastifyInstance): void {
   app.addHook('onSend', async (request, reply, payload) => {
-    reply.headers({
-      'x-request-id': request.id,
-      'x-content-type-options': 'nosniff',
-      'x-frame-options': 'DENY',
-      'referrer-policy': 'no-referrer',
-      'cross-origin-resource-policy': 'same-origin',
-    });
-    if (!reply.hasHeader('content-security-policy')) {
-      reply.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'");
-    }
-    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store');
+    secureHeaders(request, reply);
     return payload;
   });
+}
+
+function secureHeaders(request: FastifyRequest, reply: FastifyReply): void {
+  reply.headers({
+    'x-request-id': request.id,
+    'x-content-type-options': 'nosniff',
+    'x-frame-options': 'DENY',
+    'referrer-policy': 'no-referrer',
+    'cross-origin-resource-policy': 'same-origin',
+  });
+  if (!reply.hasHeader('content-security-policy')) {
+    reply.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'");
+  }
+  if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store');
 }
 
 /** 404 for addresses we do not serve; 405 with Allow, or an answer to OPTIONS, for those we do. */
@@ -318,39 +329,3 @@ async function serveDocs(app: FastifyInstance, deps: ApiDeps): Promise<void> {
 const WORDMARK =
   '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 170 40"><text x="0" y="29" font-size="30" ' +
   'font-family="Inter, system-ui, sans-serif" font-weight="600" fill="#fff">Refundry</text></svg>';
-
-const health = z.object({
-  status: z.enum(['ok', 'failing']),
-  database: z.enum(['reachable', 'unreachable']),
-});
-
-/** Whether this process can do its work now: 200 when the database answers, else 503. Needs no key. */
-function serveHealth(app: FastifyInstance, deps: ApiDeps): void {
-  app.get(
-    '/health',
-    {
-      schema: {
-        tags: ['Operation'],
-        summary: 'Whether this process can do its work',
-        security: [],
-        response: { 200: health, 503: health },
-      },
-    },
-    async (_request, reply) => {
-      const reachable = await answersInTime(deps.db.query('select 1'));
-      return reachable
-        ? { status: 'ok' as const, database: 'reachable' as const }
-        : reply.code(503).send({ status: 'failing', database: 'unreachable' });
-    },
-  );
-}
-
-async function answersInTime(work: Promise<unknown>): Promise<boolean> {
-  const { promise: late, resolve } = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => resolve(false), HEALTH_MS);
-  const done = work.then(
-    () => true,
-    () => false,
-  );
-  return Promise.race([done, late]).finally(() => clearTimeout(timer));
-}

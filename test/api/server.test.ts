@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { get } from 'node:http';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -242,6 +243,49 @@ test('the log has a line for each request, without queries, bodies or keys', asy
     ms: expect.any(Number),
   });
   expect(api.logged().join('')).not.toMatch(/hunter2|acme-key|YWNtZS1rZXk/);
+});
+
+test('a caller that hangs up in the middle of a body is no fault of ours, nor of the database', async () => {
+  const before = api.logged().length;
+  const key = Buffer.from('acme-key:').toString('base64');
+  const socket = connect(api.port, '127.0.0.1')
+    .on('error', () => {})
+    .resume();
+  socket.write(
+    `POST /v1/refunds HTTP/1.1\r\nHost: x\r\nAuthorization: Basic ${key}\r\nContent-Type: application/json\r\n` +
+      'Content-Length: 400\r\n\r\n{',
+  );
+  // Requests that come after it on other connections are answered: by then it is being read.
+  for (let n = 0; n < 5; n++) await call(api, '/v1/settings');
+  socket.end();
+  await once(socket, 'close');
+  for (let n = 0; n < 5; n++) await call(api, '/health');
+  const entries = () =>
+    api
+      .logged()
+      .slice(before)
+      .map((line) => JSON.parse(line) as { level: number; path?: string });
+  await expect.poll(() => entries().some(({ path }) => path === '/health')).toBe(true);
+  expect(entries().filter(({ level }) => level >= 50)).toEqual([]);
+});
+
+test('an address that cannot be read, or holds a fragment, is refused, with the headers of every answer', async () => {
+  const at = async (path: string) => {
+    const socket = connect(api.port, '127.0.0.1');
+    const key = Buffer.from('acme-key:').toString('base64');
+    socket.write(
+      `GET ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic ${key}\r\nConnection: close\r\n\r\n`,
+    );
+    let text = '';
+    for await (const chunk of socket) text += chunk;
+    return text;
+  };
+  for (const path of ['/v1/orders/%zz', `/v1/orders/${'x'.repeat(600)}`, '/v1/refunds#?limit=1']) {
+    const answer = await at(path);
+    expect(answer).toMatch(/^HTTP\/1\.1 4/);
+    expect(answer).toContain('x-content-type-options: nosniff');
+    expect(answer).toContain('x-request-id: ');
+  }
 });
 
 test('closing lets a request under way finish and closes idle connections', async () => {
