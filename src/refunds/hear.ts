@@ -49,9 +49,15 @@ async function takeNews(deps: EngineDeps, refund: Refund, news: RefundNews, caus
   });
   if (!contradicts) return;
   const look = await askGateway(deps, refund);
+  // A look-up may lag behind the gateway's own webhook: then it still says what the webhook contradicts.
+  const looked = look.answer.kind === 'news' && !isOlder(look.answer.news, news);
   await settle(deps, refund, cause, (now, at) =>
-    look.answer.kind === 'news' ? decideLook(now, look, at) : decideNews(now, news, at),
+    looked ? decideLook(now, look, at) : decideNews(now, news, at),
   );
+}
+
+function isOlder(one: RefundNews, other: RefundNews): boolean {
+  return one.at !== null && other.at !== null && one.at < other.at;
 }
 
 /** False when the gateway would have to be asked now, and could not be. */

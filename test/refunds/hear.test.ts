@@ -181,3 +181,16 @@ test('a second refund at the gateway under our id is raised, and does not stand 
   expect(refund).toMatchObject({ state: 'succeeded', gatewayRefundId: 'rf_1' });
   expect(refund.attention).toContain('rf_2');
 });
+
+test('a look-up that lags behind the webhook of a success taken back does not stand against it', async () => {
+  s = await scene();
+  const at = (minute: number) => new Date(s.clock.now().getTime() + minute * MINUTE);
+  const paid = news('succeeded', { at: at(0) });
+  s.model.create = () => paid;
+  const id = await s.refund('O1');
+  s.worker();
+  await s.becomes(id, 'succeeded');
+  s.model.look = () => paid;
+  await tell(id, news('reversed', { at: at(5) }));
+  expect(await s.read(id)).toMatchObject({ state: 'reversed' });
+});
