@@ -40,4 +40,11 @@ test('once the amount has been refunded again, the customer may have it twice: a
     kind: 'refund.contradicted',
     evidence: { said: 'succeeded' },
   });
+  // The bank's reference is news to the merchant all the same (invariant 7).
+  expect(
+    await s.deps.db.query('select event_seq from notifications where refund_id = $1 and event_name = $2', [
+      first,
+      'REFUND_ARN_CAPTURED',
+    ]),
+  ).toEqual([{ event_seq: refund.eventSeq }]);
 });
