@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { createReadStream, createWriteStream, existsSync, openSync, readFileSync } from 'node:fs';
+import { createReadStream, createWriteStream, existsSync, openSync } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -13,6 +13,7 @@ import type { Database, Queryable } from './lib/db.ts';
 import { migrateWithin, shippedMigrations } from './lib/migrate.ts';
 import { OperatorError } from './lib/operator-error.ts';
 import type { Vault } from './lib/vault.ts';
+import { programVersion } from './lib/version.ts';
 import { openVault } from './master-key.ts';
 import type { EngineDeps } from './refunds/engine.ts';
 import { markRestored } from './refunds/restored.ts';
@@ -375,9 +376,4 @@ function lineOf(value: object): Buffer {
 async function syncFolderOf(path: string): Promise<void> {
   const folder = await open(new URL('.', `file://${path}`).pathname);
   await folder.sync().finally(() => folder.close());
-}
-
-function programVersion(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }

@@ -3,7 +3,7 @@ import { Command, CommanderError, Option } from 'commander';
 import pretty from 'pino-pretty';
 import { createApiKey, listApiKeys, revokeApiKey } from './access/api-keys.ts';
 import { DEMO_MERCHANT, readDemoKey } from './access/demo-key.ts';
-import { createMerchant, readMerchant } from './access/merchants.ts';
+import { createMerchant, listMerchants, readMerchant } from './access/merchants.ts';
 import { AUDIT_TAMPERED, parseWitness, printAudit } from './audit/print.ts';
 import type { Witness } from './audit/verify.ts';
 import { restoreBackup, writeBackup } from './backup.ts';
@@ -18,6 +18,7 @@ import { createLogger } from './lib/log.ts';
 import { migrate, pendingMigrations } from './lib/migrate.ts';
 import { OperatorError } from './lib/operator-error.ts';
 import { listenOn } from './lib/port.ts';
+import { programVersion } from './lib/version.ts';
 import { type Refundry, reachGateways, startRefundry } from './main.ts';
 import { openVault } from './master-key.ts';
 import { readExampleOrder } from './orders/example.ts';
@@ -55,6 +56,7 @@ function statusOf(error: unknown): number {
 export function commandLine(): Command {
   const program = new Command('refundry')
     .description('A refund desk that you run yourself.')
+    .version(programVersion(), '--version', 'print the version')
     .configureHelp({ showGlobalOptions: false })
     .addHelpText(
       'after',
@@ -157,9 +159,8 @@ Exit status: 0 done; 1 not done, and a sentence says what to put right; 2 the co
 }
 
 function addMerchantCommands(program: Command): void {
-  program
-    .command('merchant')
-    .description('Merchants: the tenants of this Refundry.')
+  const merchants = program.command('merchant').description('Merchants: the tenants of this Refundry.');
+  merchants
     .command('create')
     .description('Make a merchant. Its id is what API calls name in x-merchantid.')
     .argument('<id>', '1 to 64 letters, digits, _ or -')
@@ -169,6 +170,11 @@ function addMerchantCommands(program: Command): void {
       example('refundry merchant create acme --name "Acme Ltd"', 'Exit status: 0 made; 1 taken or refused.'),
     )
     .action(makeMerchant);
+  merchants
+    .command('list')
+    .description('List the merchants, oldest first.')
+    .addHelpText('after', example('refundry merchant list', 'Exit status: 0.'))
+    .action(printMerchants);
 }
 
 function addKeyCommands(program: Command): void {
@@ -318,7 +324,7 @@ async function migrateOnly(): Promise<void> {
 
 async function backup(path: string): Promise<void> {
   const settings = readSettings(undefined, { needsMasterKey: false });
-  const opened = await openConfiguredDatabase(settings, { whenOwned: 'visit' });
+  const opened = await openConfiguredDatabase(settings, { whenOwned: 'visit', whenAbsent: 'refuse' });
   try {
     const { backedUpAt, tables } = await writeBackup(opened.db, systemClock, resolve(path));
     const rows = tables.reduce((sum, table) => sum + table.rows, 0);
@@ -391,6 +397,14 @@ async function makeMerchant(id: string, options: { name: string }): Promise<void
   });
 }
 
+async function printMerchants(): Promise<void> {
+  await withDatabase(async (db) => {
+    for (const { merchantId, name, createdAt } of await listMerchants(db)) {
+      process.stdout.write(`${merchantId}  ${name}  made ${createdAt.toISOString()}\n`);
+    }
+  });
+}
+
 async function makeKey(options: { merchant: string; name: string }): Promise<void> {
   await withDatabase(async (db) => {
     await requireMerchant(db, options.merchant);
@@ -455,7 +469,7 @@ async function withDatabase(
   options: { needsMasterKey: boolean } = { needsMasterKey: false },
 ): Promise<void> {
   const settings = readSettings(undefined, options);
-  const opened = await openConfiguredDatabase(settings, { whenOwned: 'visit' });
+  const opened = await openConfiguredDatabase(settings, { whenOwned: 'visit', whenAbsent: 'refuse' });
   try {
     if ((await pendingMigrations(opened.db)).length > 0) {
       throw new OperatorError(

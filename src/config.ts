@@ -23,6 +23,8 @@ export interface Settings {
   readonly allowPrivateWebhooks: boolean;
   /** Where the outside reaches us, without a slash at the end: links, gateway webhook addresses. */
   readonly publicUrl: string;
+  /** False where publicUrl follows from host and port, which seldom fits behind a proxy. */
+  readonly publicUrlIsSet: boolean;
   /** Whether the sandbox gateway is served, and whether its books may be read without a key. */
   readonly sandbox: 'off' | 'keyed' | 'open';
   /** Where SANDBOX accounts find it. */
@@ -192,7 +194,7 @@ export function readSettings(
   } as const;
   const addresses = { publicUrl: take('PUBLIC_URL'), sandboxUrl: take('SANDBOX_URL') };
   if (problems.length > 0) throw new OperatorError(problems.join('\n'));
-  return withAddresses(settings, addresses);
+  return withAddresses({ ...settings, publicUrlIsSet: addresses.publicUrl !== undefined }, addresses);
 }
 
 /** The same settings on the port that the system chose; addresses that follow from the port follow it. */

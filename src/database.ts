@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Settings } from './config.ts';
 import { type Database, openDatabase, sqlState } from './lib/db.ts';
@@ -20,6 +22,8 @@ export interface OpenedDatabase {
 export interface OpenOptions {
   /** Whether another process may own the embedded server: a server process refuses, a short command visits. */
   readonly whenOwned: 'refuse' | 'visit';
+  /** Whether an embedded database that is not there yet is made (the default), or the command has nothing to do. */
+  readonly whenAbsent?: 'make' | 'refuse';
   /** Told when the embedded server ended although nobody asked it to. */
   readonly onLost?: (why: string) => void;
   readonly onIdleError?: (error: Error) => void;
@@ -34,6 +38,12 @@ export async function openConfiguredDatabase(
   settings: Settings,
   options: OpenOptions,
 ): Promise<OpenedDatabase> {
+  if (options.whenAbsent === 'refuse' && !isThere(settings)) {
+    throw new OperatorError(
+      `There is no database in ${settings.dataDir} yet: "refundry serve" makes it. ` +
+        'If yours is elsewhere, DATA_DIR or DATABASE_URL says where.',
+    );
+  }
   const embedded =
     settings.databaseUrl === null
       ? await startEmbeddedPostgres({ dataDir: settings.dataDir, ...options })
@@ -59,6 +69,11 @@ export async function openConfiguredDatabase(
     throw error;
   }
   return { db, connectionString, place, close, abandon };
+}
+
+/** Whether there is a database to open; one's own is known only once it is asked. */
+export function isThere({ databaseUrl, dataDir }: Settings): boolean {
+  return databaseUrl !== null || existsSync(join(dataDir, 'postgres'));
 }
 
 async function checkVersion(db: Database, place: string): Promise<void> {

@@ -1,7 +1,6 @@
 import { existsSync, statfsSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Settings } from './config.ts';
-import { type OpenedDatabase, openConfiguredDatabase } from './database.ts';
+import { isThere, type OpenedDatabase, openConfiguredDatabase } from './database.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { pendingMigrations } from './lib/migrate.ts';
 import { OperatorError } from './lib/operator-error.ts';
@@ -25,6 +24,7 @@ export async function examine(settings: Settings, clock: Clock = systemClock): P
     { what: 'Node.js', verdict: 'good', says: `${process.version} on ${process.platform}-${process.arch}.` },
     examineSpace(settings),
     await examinePort(settings),
+    examinePublicUrl(settings),
     ...(await examineDatabase(settings, clock)),
   ];
 }
@@ -59,8 +59,17 @@ async function examinePort({ role, host, port, publicUrl }: Settings): Promise<F
     : { what, verdict: 'bad', says: `${port} on ${host} is taken by another program, or cannot be used.` };
 }
 
+function examinePublicUrl({ publicUrl, publicUrlIsSet, databaseUrl }: Settings): Finding {
+  const what = 'Public URL';
+  if (publicUrlIsSet || databaseUrl === null) {
+    return { what, verdict: 'good', says: `Gateways and people are given ${publicUrl}.` };
+  }
+  const says = `PUBLIC_URL is not set: gateways and people are given ${publicUrl}, which is known here alone.`;
+  return { what, verdict: 'warning', says };
+}
+
 async function examineDatabase(settings: Settings, clock: Clock): Promise<Finding[]> {
-  if (settings.databaseUrl === null && !existsSync(join(settings.dataDir, 'postgres'))) {
+  if (!isThere(settings)) {
     return [{ what: 'PostgreSQL', verdict: 'good', says: 'The embedded one is made by the first start.' }];
   }
   let opened: OpenedDatabase;
@@ -81,15 +90,19 @@ async function examineDatabase(settings: Settings, clock: Clock): Promise<Findin
 }
 
 async function examineServer({ db, place }: OpenedDatabase): Promise<Finding> {
-  const [row] = await db.query<{ version: string; fsync: string }>(
-    `select current_setting('server_version') as version, current_setting('fsync') as fsync`,
+  const what = 'PostgreSQL';
+  const [row] = await db.query<{ version: string; fsync: string; synchronous_commit: string }>(
+    `select current_setting('server_version') as version, current_setting('fsync') as fsync,
+       current_setting('synchronous_commit') as synchronous_commit`,
   );
-  return row!.fsync === 'on'
-    ? { what: 'PostgreSQL', verdict: 'good', says: `${row!.version} answers at ${place}.` }
+  // Invariant 4 (accepted means kept) holds only while a commit waits for the disk.
+  const off = (['fsync', 'synchronous_commit'] as const).filter((name) => row![name] === 'off');
+  return off.length === 0
+    ? { what, verdict: 'good', says: `${row!.version} answers at ${place}.` }
     : {
-        what: 'PostgreSQL',
+        what,
         verdict: 'bad',
-        says: `${row!.version} at ${place} runs with fsync off: a power loss can lose accepted refunds.`,
+        says: `${row!.version} at ${place} runs with ${off.join(' and ')} off: a crash can lose accepted refunds.`,
       };
 }
 

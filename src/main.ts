@@ -83,6 +83,9 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
     const { db } = opened;
     const migrated = await migrate(db, clock);
     const vault = await openVault(settings, db, clock);
+    if (settings.databaseUrl !== null && !settings.publicUrlIsSet) {
+      log.warn({ public_url: settings.publicUrl }, 'PUBLIC_URL is not set; gateways are given this address');
+    }
 
     const { gateways, gatewayHttp, close: closeHttp } = reachGateways(settings);
     started.push(closeHttp);

@@ -30,6 +30,7 @@ test('nothing set: the embedded demo on this machine alone', () => {
     logLevel: 'info',
     allowPrivateWebhooks: true,
     publicUrl: 'http://127.0.0.1:8080',
+    publicUrlIsSet: false,
     sandbox: 'open',
     sandboxUrl: 'http://127.0.0.1:8080/sandbox',
   });

@@ -48,6 +48,12 @@ export async function readMerchant(db: Queryable, merchantId: string): Promise<M
   return rows[0] ? merchantOf(rows[0]) : null;
 }
 
+/** Every merchant, the oldest first. */
+export async function listMerchants(db: Queryable): Promise<Merchant[]> {
+  const rows = await db.query<MerchantRow>('select * from merchants order by created_at, merchant_id');
+  return rows.map(merchantOf);
+}
+
 /** Sets the given settings and leaves the others; null when there is no such merchant. */
 export async function changeMerchantSettings(
   db: Queryable,

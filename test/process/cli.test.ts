@@ -1,9 +1,10 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { commandLine } from '../../src/cli.ts';
+import { blankDatabase } from '../support/database.ts';
 import { runProgram, type Started, startProgram } from '../support/program.ts';
 
 let folder: string;
@@ -55,6 +56,36 @@ test('merchants and keys are made, listed and ended beside the running server', 
   });
 });
 
+test('merchants are listed, the oldest first', async () => {
+  await refundry('merchant', 'create', 'listed', '--name', 'Listed Ltd');
+  const { status, stdout } = await refundry('merchant', 'list');
+  expect(status).toBe(0);
+  expect(stdout).toMatch(/^demo {2}Demo Store {2}made \S+\n(.+\n)*listed {2}Listed Ltd {2}made \S+\n$/);
+});
+
+test('the version is that of the package', async () => {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  expect(await refundry('--version')).toEqual({ status: 0, stdout: `${version}\n`, stderr: '' });
+});
+
+test.each([
+  ['merchant', 'list'],
+  ['merchant', 'create', 'acme'],
+  ['api-key', 'list', '--merchant', 'acme'],
+  ['audit', 'verify'],
+  ['backup', 'never-written.gz'],
+])('where there is no database, %s %s makes none', async (...command) => {
+  const nowhere = join(folder, 'nowhere');
+  expect(await runProgram(command, { DATA_DIR: nowhere })).toEqual({
+    status: 1,
+    stdout: '',
+    stderr:
+      `There is no database in ${nowhere} yet: "refundry serve" makes it. ` +
+      'If yours is elsewhere, DATA_DIR or DATABASE_URL says where.\n',
+  });
+  expect(existsSync(nowhere)).toBe(false);
+});
+
 test('the demo key is printed alone, for scripts', async () => {
   const { status, stdout } = await refundry('demo-key');
   expect(status).toBe(0);
@@ -65,7 +96,16 @@ test('the demo key is printed alone, for scripts', async () => {
 test('the doctor finds all of a running Refundry good', async () => {
   const { status, stdout } = await refundry('doctor');
   expect(stdout).not.toMatch(/^[✗!]/m);
-  for (const what of ['Node.js', 'Data folder', 'Port', 'PostgreSQL', 'Clock', 'Migrations', 'Master key']) {
+  for (const what of [
+    'Node.js',
+    'Data folder',
+    'Port',
+    'Public URL',
+    'PostgreSQL',
+    'Clock',
+    'Migrations',
+    'Master key',
+  ]) {
     expect(stdout).toMatch(new RegExp(`^✓ ${what} `, 'm'));
   }
   expect(status).toBe(0);
@@ -74,6 +114,24 @@ test('the doctor finds all of a running Refundry good', async () => {
 test('the doctor names what is bad and ends with 1', async () => {
   const wrongKey = await runProgram(['doctor'], { ...environment, MASTER_KEY: '0f'.repeat(32) });
   expect(wrongKey).toMatchObject({ status: 1, stdout: expect.stringMatching(/^✗ Master key/m) });
+});
+
+test('the doctor of an own database says when commits do not wait for the disk, and when PUBLIC_URL is missing', async () => {
+  const database = await blankDatabase();
+  const own = { ...environment, DATABASE_URL: database.connectionString, MASTER_KEY: '0f'.repeat(32) };
+  const name = new URL(database.connectionString).pathname.slice(1);
+  await database.db.query(`alter database ${name} set synchronous_commit = off`);
+  expect(await runProgram(['doctor'], own)).toMatchObject({
+    status: 1,
+    stdout: expect.stringMatching(
+      /^! Public URL .*PUBLIC_URL is not set.*^✗ PostgreSQL .* runs with [^:]*synchronous_commit off: .*$/ms,
+    ),
+  });
+  await database.db.query(`alter database ${name} reset synchronous_commit`);
+  const { stdout } = await runProgram(['doctor'], { ...own, PUBLIC_URL: 'https://refunds.shop.test' });
+  expect(stdout).toMatch(/^✓ Public URL .*https:\/\/refunds\.shop\.test/m);
+  expect(stdout).not.toContain('synchronous_commit');
+  await database.drop();
 });
 
 test('migrate says that there is nothing to do, and changes nothing', async () => {

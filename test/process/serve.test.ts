@@ -195,8 +195,12 @@ test('api and worker processes start at once on one blank database, and refuse a
       /^MASTER_KEY is not the key that this database's secrets were sealed with\..*\n$/,
     ),
   });
-  for (const program of [api, second, worker])
-    expect(await program.end('SIGTERM')).toMatchObject({ status: 0 });
+  for (const program of [api, second, worker]) {
+    expect(await program.end('SIGTERM')).toMatchObject({
+      status: 0,
+      stderr: expect.stringContaining('PUBLIC_URL is not set; gateways are given this address'),
+    });
+  }
   expect(existsSync(dataDir)).toBe(false);
   await database.drop();
 });
