@@ -19,6 +19,16 @@ export function exponentOf(currency: string): number | undefined {
   return exponents.get(currency);
 }
 
+/** ISO 4217's codes for what nobody pays with: nothing at all, tests, metals, bond units, units of account. */
+const NOT_MONEY = new Set('XXX XTS XAU XAG XPD XPT XBA XBB XBC XBD XDR XSU XUA'.split(' '));
+
+/** Why a text that `exponentOf` does not know is no currency here: a sentence without its full stop. */
+export function currencyProblem(currency: string): string {
+  return NOT_MONEY.has(currency)
+    ? `${currency} is no currency that can be refunded`
+    : 'The currency must be an ISO 4217 code such as INR';
+}
+
 export type ParsedAmount =
   | { readonly ok: true; readonly amountMinor: number }
   | { readonly ok: false; readonly reason: 'unreadable' | 'too_many_decimals' | 'too_large' };

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { holdsCardNumber } from '../lib/card-number.ts';
 import { urlProblem } from '../lib/http.ts';
 import { readJson, unstorableAt, WrittenNumber } from '../lib/json.ts';
-import { exponentOf, formatAmount, MAX_AMOUNT_MINOR, parseAmount } from '../lib/money.ts';
+import { currencyProblem, exponentOf, formatAmount, MAX_AMOUNT_MINOR, parseAmount } from '../lib/money.ts';
 import { ORDER_ID } from './store.ts';
 
 /**
@@ -192,7 +192,7 @@ function toldOf(input: unknown, now: Date): ToldTransaction {
   const amount = need(given, 'amount');
   const currency = need(given, 'currency');
   const exponent = exponentOf(currency);
-  if (exponent === undefined) throw invalid('currency', currency);
+  if (exponent === undefined) throw unknownCurrency(currency);
   return {
     orderId,
     amountMinor: readAmount('amount', amount, currency, exponent),
@@ -327,6 +327,10 @@ function invalid(field: string, value: unknown, accepted = FIELDS[field as Field
     value: shown(value),
     accepted,
   });
+}
+
+function unknownCurrency(currency: string): Refused {
+  return new Refused({ ...invalid('currency', currency).refusal, message: `${currencyProblem(currency)}.` });
 }
 
 function cardNumber(field: string): Refused {

@@ -108,6 +108,11 @@ describe('creating an order (section 5.1)', () => {
     ['amount', { order_id: 'F1', amount: '9'.repeat(20) }, /at most 9999999999999.99/],
     ['currency', { order_id: 'F1', amount: '1', currency: 'XYZ' }, /ISO 4217/],
     ['currency', { order_id: 'F1', amount: '1', currency: 'inr' }, /ISO 4217/],
+    [
+      'currency',
+      { order_id: 'F1', amount: '1', currency: 'XTS' },
+      /^XTS is no currency that can be refunded$/,
+    ],
     ['order_id', { order_id: 'two words', amount: '1' }, /visible ASCII/],
     ['order_id', { order_id: 'F'.repeat(129), amount: '1' }, /128/],
     ['udf3', { order_id: 'F1', amount: '1', udf3: '4111111111111111' }, /card number/],

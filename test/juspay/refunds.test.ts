@@ -649,6 +649,7 @@ describe('what does not say clearly which money to move is refused', () => {
     ['refund_type', 'FAST'],
     ['currency', 'USD'],
     ['currency', 'rupees'],
+    ['currency', 'XXX'],
     ['order_type', 'NON_JUSPAY'],
     ['webhook_url', 'ftp://shop.test'],
     ['metadata.split_settlement_details', '{"vendor":{}}'],

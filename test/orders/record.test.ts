@@ -320,6 +320,7 @@ describe('what cannot be read', () => {
     ['amount', '9'.repeat(1_000_000), 'INR'],
     ['currency', 'XXX1', 'XXX1'],
     ['currency', 'ZZZ', 'ZZZ'],
+    ['currency', 'XXX', 'XXX'],
     ['currency', 'inr', 'inr'],
     ['status', 'NEW', 'INR'],
     ['status', 'charged', 'INR'],
@@ -352,6 +353,13 @@ describe('what cannot be read', () => {
     });
     expect(JSON.stringify(outcome).length).toBeLessThan(1000);
     expect(await db.query('select 1 from orders where merchant_id = $1', [merchantId])).toEqual([]);
+  });
+
+  it.each(['XXX', 'XTS', 'XAU'])('says that nobody pays in %s', async (currency) => {
+    const { tell } = await newMerchant();
+    expect(await tell(charge({ currency }))).toMatchObject([
+      { refusal: { field: 'currency', message: `${currency} is no currency that can be refunded.` } },
+    ]);
   });
 
   it.each(['order_id', 'amount', 'currency', 'status', 'gateway', 'gateway_payment_id'])(

@@ -1,5 +1,5 @@
 import { urlProblem } from '../../lib/http.ts';
-import { exponentOf, formatAmount, MAX_AMOUNT_MINOR, parseAmount } from '../../lib/money.ts';
+import { currencyProblem, exponentOf, formatAmount, MAX_AMOUNT_MINOR, parseAmount } from '../../lib/money.ts';
 import type { CreateRefusal, NewOrder } from '../../orders/create.ts';
 import { ORDER_ID, type OrderWithTransactions } from '../../orders/store.ts';
 import type { OrderChanges } from '../../orders/update.ts';
@@ -14,7 +14,7 @@ export function newOrder(fields: Fields, merchantId: string): NewOrder {
   if (!ORDER_ID.test(orderId)) throw invalidField('order_id', 'Must be 1 to 128 visible ASCII characters');
   const currency = optionalText(fields, 'currency') ?? 'INR';
   const exponent = exponentOf(currency);
-  if (exponent === undefined) throw invalidField('currency', 'Must be an ISO 4217 code such as INR');
+  if (exponent === undefined) throw invalidField('currency', currencyProblem(currency));
   return {
     merchantId,
     orderId,

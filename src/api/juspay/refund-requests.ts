@@ -1,7 +1,7 @@
 import { settingsOf } from '../../access/merchants.ts';
 import type { RefundType } from '../../gateways/gateway.ts';
 import { urlProblem } from '../../lib/http.ts';
-import { exponentOf } from '../../lib/money.ts';
+import { currencyProblem, exponentOf } from '../../lib/money.ts';
 import type { RefundOutcome, RefundRequest } from '../../refunds/record.ts';
 import type { Caller } from '../deps.ts';
 import type { ContractError } from '../errors.ts';
@@ -156,8 +156,7 @@ function amountOf(fields: Fields, caller: Caller): string | 'full' {
 function currencyOf(fields: Fields): string | null {
   const currency = optionalText(fields, 'currency');
   if (currency === undefined) return null;
-  if (exponentOf(currency) === undefined)
-    throw invalidField('currency', 'Must be an ISO 4217 code such as INR');
+  if (exponentOf(currency) === undefined) throw invalidField('currency', currencyProblem(currency));
   return currency;
 }
 
