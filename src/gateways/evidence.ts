@@ -1,3 +1,4 @@
+import { passesLuhn } from '../lib/card-number.ts';
 import type { Evidence, Exchange } from './gateway.ts';
 
 /**
@@ -114,11 +115,5 @@ function storable(text: string): string {
 /** 13 to 19 digits that begin as card numbers do and pass Luhn's check. */
 function looksLikeCard(text: string): boolean {
   const digits = text.replace(/[ -]/g, '');
-  if (!/^[2-6]\d{12,18}$/.test(digits)) return false;
-  let sum = 0;
-  for (let place = 0; place < digits.length; place++) {
-    const digit = Number(digits.at(-1 - place)) * (place % 2 === 0 ? 1 : 2);
-    sum += digit > 9 ? digit - 9 : digit;
-  }
-  return sum % 10 === 0;
+  return /^[2-6]\d{12,18}$/.test(digits) && passesLuhn(digits);
 }

@@ -16,7 +16,8 @@ const DIGIT_RUN =
 // Diners, American Express, JCB, RuPay; Visa; Mastercard, Maestro; Discover, UnionPay, RuPay.
 const BRAND = /^(?:3[0-9]|4|5[0-8]|6|2(?:22[1-9]|2[3-9]|[3-6]|7[01]|720)|8[12])/;
 
-function passesLuhn(digits: string): boolean {
+/** Whether the last digit is the check digit of those before it. */
+export function passesLuhn(digits: string): boolean {
   let sum = 0;
   for (let place = 0; place < digits.length; place++) {
     const digit = Number(digits[digits.length - 1 - place]);
