@@ -1,3 +1,5 @@
+import { z } from 'zod';
+
 /** What went wrong with which part of the request, where that can be said. */
 export interface ErrorDetail {
   readonly field?: string | undefined;
@@ -26,6 +28,17 @@ export class ApiError extends Error {
     return { error: { code: this.code, message: this.message, ...present(this.detail) } };
   }
 }
+
+export const refusalObject = z.object({
+  code: z.string().describe('For programs; it does not change.'),
+  message: z.string().describe('For people.'),
+  field: z.string().optional(),
+  value: z.string().optional().describe('What was sent, unless it is long or may be secret.'),
+  accepted: z.string().optional(),
+});
+
+/** The body of an ApiError. */
+export const errorSchema = z.object({ error: refusalObject }).meta({ id: 'Error' });
 
 /** `error_info` of the contract (section 1.4), without the request's id, which the server adds. */
 export interface ErrorInfo {

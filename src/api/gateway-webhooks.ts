@@ -4,7 +4,7 @@ import { openGatewayAccess } from '../gateways/accounts.ts';
 import type { Gateway, GatewayAccountAccess, WebhookReading } from '../gateways/gateway.ts';
 import { settleFromWebhook } from '../refunds/hear.ts';
 import type { ApiDeps } from './deps.ts';
-import { ApiError } from './errors.ts';
+import { ApiError, errorSchema } from './errors.ts';
 
 const MAX_WEBHOOK_BYTES = 256 * 1024;
 const ACCOUNT_ID = /^ga_[0-9a-f]{32}$/;
@@ -28,7 +28,15 @@ export async function gatewayWebhookRoutes(app: FastifyInstance, deps: ApiDeps):
           description: 'Each gateway account has its own address; enter it at the gateway.',
           security: [],
           params: z.object({ account: z.string().max(64) }),
-          response: { 200: z.object({ received: z.literal(true) }) },
+          response: {
+            200: z
+              .object({ received: z.literal(true) })
+              .describe('Everything in it is applied and on the disk.'),
+            400: errorSchema,
+            404: errorSchema,
+            413: errorSchema,
+            503: errorSchema,
+          },
         },
       },
       async (request) => {

@@ -1,7 +1,5 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import swagger from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
 import {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -10,15 +8,12 @@ import {
   fastify,
   LogController,
 } from 'fastify';
-import {
-  jsonSchemaTransform,
-  jsonSchemaTransformObject,
-  serializerCompiler,
-} from 'fastify-type-provider-zod';
+import { serializerCompiler } from 'fastify-type-provider-zod';
 import { newId } from '../lib/ids.ts';
 import { readJson, unstorableAt } from '../lib/json.ts';
 import { type Authenticate, createAuthenticate } from './auth.ts';
 import type { ApiDeps } from './deps.ts';
+import { serveDocs } from './docs.ts';
 import { answerError, refusal, speaksContract } from './error-answers.ts';
 import { ApiError } from './errors.ts';
 import { gatewayWebhookRoutes } from './gateway-webhooks.ts';
@@ -286,46 +281,3 @@ function closeConnections(app: FastifyInstance): void {
     app.server.once('close', () => clearInterval(sweep));
   });
 }
-
-/** OpenAPI 3.1 from the routes' own schemas, as a page and as a file. The page asks nobody but us. */
-async function serveDocs(app: FastifyInstance, deps: ApiDeps): Promise<void> {
-  await app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'Refundry',
-        version: '0.1.0',
-        description:
-          'Refunds in, sent to the payment gateway, followed to the end. The routes without `/v1` are those that ' +
-          "Juspay's merchants already call, in the same words; `/v1` is our own.",
-      },
-      servers: [{ url: deps.settings.publicUrl }],
-      components: {
-        securitySchemes: {
-          apiKey: {
-            type: 'http',
-            scheme: 'basic',
-            description: 'The API key as the user name; no password.',
-          },
-        },
-      },
-      security: [{ apiKey: [] }],
-    },
-    transform: jsonSchemaTransform,
-    transformObject: jsonSchemaTransformObject,
-  });
-  await app.register(swaggerUi, {
-    routePrefix: '/docs',
-    staticCSP:
-      "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
-      "font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    theme: { title: 'Refundry API' },
-    logo: { type: 'image/svg+xml', content: Buffer.from(WORDMARK), href: '/docs' },
-  });
-  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
-  app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('/docs'));
-}
-
-const WORDMARK =
-  '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 170 40"><text x="0" y="29" font-size="30" ' +
-  'font-family="Inter, system-ui, sans-serif" font-weight="600" fill="#fff">Refundry</text></svg>';

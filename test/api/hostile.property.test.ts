@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { call, startApi, type TestApi } from '../support/api.ts';
 import { putOrder } from '../support/engine.ts';
+import { readOpenApi } from '../support/openapi.ts';
 
 /** Every route that the OpenAPI page lists, with requests that nobody thought of: never a 5xx, always a reason. */
 
@@ -10,7 +11,7 @@ let routes: { method: string; path: string; query: string[]; fields: string[] }[
 beforeAll(async () => {
   api = await startApi();
   await putOrder(api.db, { orderId: 'O1', amountMinor: 1_000_000_000 });
-  const { body: spec } = await call(api, '/openapi.json');
+  const spec = await readOpenApi(api);
   routes = Object.entries<Record<string, SpecRoute>>(spec.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, route]) => ({
       method: method.toUpperCase(),

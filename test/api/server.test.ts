@@ -5,6 +5,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openDatabase } from '../../src/lib/db.ts';
 import { call, startApi, type TestApi } from '../support/api.ts';
 import { putOrder } from '../support/engine.ts';
+import { readOpenApi } from '../support/openapi.ts';
+
+interface Operation {
+  readonly responses: Readonly<Record<string, { description: string; content?: object }>>;
+  readonly requestBody?: object;
+  readonly security?: readonly unknown[];
+}
 
 let api: TestApi;
 beforeAll(async () => {
@@ -67,10 +74,39 @@ describe('without a key', () => {
       'application/json',
       'multipart/form-data',
     ]);
-    const entry = body.paths['/orders/{order_id}'].get.responses['200'].content['application/json'].schema;
+    const whole = await readOpenApi(api);
+    const entry = whole.paths['/orders/{order_id}'].get.responses['200'].content['application/json'].schema;
     expect(entry.properties.refunds.items.properties.status.enum).toContain('MANUAL_REVIEW');
     expect(body.servers).toEqual([{ url: 'https://refunds.shop.test' }]);
     expect(body.paths['/health'].get.security).toEqual([]);
+  });
+
+  test('every route says what it answers, refusals included, in schemas that are there once', async () => {
+    const { body } = await call(api, '/openapi.json', { as });
+    const text = JSON.stringify(body);
+    const { schemas } = body.components;
+    for (const [, name] of text.matchAll(/"#\/components\/schemas\/([^"]+)"/g))
+      expect(schemas).toHaveProperty(name!);
+    for (const name of Object.keys(schemas)) expect(text).toContain(`"#/components/schemas/${name}"`);
+    expect(text).not.toContain('Default Response');
+    expect(text.length).toBeLessThan(150_000);
+    for (const [path, operations] of Object.entries<Record<string, Operation>>(body.paths)) {
+      for (const [method, { responses, requestBody, security }] of Object.entries(operations)) {
+        const where = `${method} ${path}`;
+        const isOwn = path.startsWith('/v1/');
+        for (const [status, { description, content }] of Object.entries(responses)) {
+          expect(description, where).toMatch(/[.;]/);
+          if (Number(status) < 400 || path === '/health') continue;
+          const error = isOwn || path.startsWith('/gateways') ? 'Error' : 'JuspayError';
+          expect(content, where).toEqual({
+            'application/json': { schema: { $ref: `#/components/schemas/${error}` } },
+          });
+        }
+        const expected = [...(requestBody ? ['400', '413', '415'] : []), '401', '503'];
+        if (!security) expect(Object.keys(responses), where).toEqual(expect.arrayContaining(expected));
+        if (isOwn && path.includes('{')) expect(Object.keys(responses), where).toContain('404');
+      }
+    }
   });
 });
 

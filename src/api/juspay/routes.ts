@@ -108,7 +108,7 @@ export async function juspayRoutes(app: FastifyInstance, deps: ApiDeps): Promise
 }
 
 const MAX_ID = 1024;
-const created = orderObjectSchema.or(oldCreatedSchema);
+const created = orderObjectSchema.or(oldCreatedSchema).describe('The order.');
 
 function described(summary: string, body: unknown, answer: unknown) {
   return {
@@ -117,7 +117,7 @@ function described(summary: string, body: unknown, answer: unknown) {
       summary,
       consumes: ['application/x-www-form-urlencoded', 'application/json', 'multipart/form-data'],
       ...(body !== undefined && { body }),
-      response: { 200: answer, 400: contractErrorSchema, 401: contractErrorSchema },
+      response: { 200: answer, 400: contractErrorSchema },
     },
   };
 }

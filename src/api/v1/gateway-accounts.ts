@@ -14,7 +14,7 @@ import {
 } from '../../gateways/accounts.ts';
 import type { Gateway } from '../../gateways/gateway.ts';
 import type { ApiDeps } from '../deps.ts';
-import { ApiError } from '../errors.ts';
+import { ApiError, errorSchema } from '../errors.ts';
 
 const limits = {
   max_concurrent: z.int().min(1).max(MAX_CONCURRENT_LIMIT).describe('Calls to it at the same time.'),
@@ -53,53 +53,57 @@ const changes = z.strictObject({
   max_per_second: limits.max_per_second.optional(),
 });
 
-const shownAccount = z.object({
-  gateway_account_id: z.string(),
-  gateway: z.string(),
-  name: z.string(),
-  base_url: z.string().nullable().describe('Null: the gateway’s own address, as GET /v1/gateways says.'),
-  credentials: z
-    .record(z.string(), z.string())
-    .describe('Secrets by their last four characters; the other fields as they are.'),
-  enabled: z.boolean(),
-  ...limits,
-  webhook_url: z.string().describe('The address to enter at the gateway for its webhooks.'),
-  health: z.object({
-    failures_in_a_row: z.int(),
-    paused_until: z.string().nullable().describe('Until then nothing is sent, because calls kept failing.'),
-    last_error: z.string().nullable(),
-    last_error_at: z.string().nullable(),
-  }),
-  created_at: z.string(),
-  updated_at: z.string(),
-});
-
-const shownGateway = z.object({
-  gateway: z.string(),
-  label: z.string(),
-  gateway_id: z.int().describe('The number that order objects carry.'),
-  base_url: z.string(),
-  credential_fields: z.array(
-    z.object({
-      name: z.string(),
-      label: z.string(),
-      secret: z.boolean(),
-      required: z.boolean(),
-      pattern: z.string().nullable(),
-      help: z.string(),
-    }),
-  ),
-  capabilities: z.object({
-    partial_refunds: z.boolean(),
-    instant_refunds: z.boolean(),
-    key_life_seconds: z
-      .number()
-      .nullable()
-      .describe('How long a send may be repeated under its key; null where it never may.'),
-    webhook_proof: z.enum(['signed', 'unsigned', 'none']),
+const shownAccount = z
+  .object({
+    gateway_account_id: z.string(),
+    gateway: z.string(),
+    name: z.string(),
+    base_url: z.string().nullable().describe('Null: the gateway’s own address, as GET /v1/gateways says.'),
+    credentials: z
+      .record(z.string(), z.string())
+      .describe('Secrets by their last four characters; the other fields as they are.'),
+    enabled: z.boolean(),
     ...limits,
-  }),
-});
+    webhook_url: z.string().describe('The address to enter at the gateway for its webhooks.'),
+    health: z.object({
+      failures_in_a_row: z.int(),
+      paused_until: z.string().nullable().describe('Until then nothing is sent, because calls kept failing.'),
+      last_error: z.string().nullable(),
+      last_error_at: z.string().nullable(),
+    }),
+    created_at: z.string(),
+    updated_at: z.string(),
+  })
+  .meta({ id: 'GatewayAccount', description: 'The account; its secrets by their last characters.' });
+
+const shownGateway = z
+  .object({
+    gateway: z.string(),
+    label: z.string(),
+    gateway_id: z.int().describe('The number that order objects carry.'),
+    base_url: z.string(),
+    credential_fields: z.array(
+      z.object({
+        name: z.string(),
+        label: z.string(),
+        secret: z.boolean(),
+        required: z.boolean(),
+        pattern: z.string().nullable(),
+        help: z.string(),
+      }),
+    ),
+    capabilities: z.object({
+      partial_refunds: z.boolean(),
+      instant_refunds: z.boolean(),
+      key_life_seconds: z
+        .number()
+        .nullable()
+        .describe('How long a send may be repeated under its key; null where it never may.'),
+      webhook_proof: z.enum(['signed', 'unsigned', 'none']),
+      ...limits,
+    }),
+  })
+  .meta({ id: 'Gateway', description: 'A gateway and what it can do.' });
 
 const account = z.object({ gateway_account_id: z.string().max(64) });
 const tags = ['Gateways'];
@@ -120,7 +124,7 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
       schema: {
         tags,
         summary: 'The gateways this Refundry speaks to',
-        response: { 200: z.object({ gateways: z.array(shownGateway) }) },
+        response: { 200: z.object({ gateways: z.array(shownGateway) }).describe('All gateways.') },
       },
     },
     async () => ({ gateways: [...deps.gateways.values()].map(gatewayView) }),
@@ -133,7 +137,7 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
         tags,
         summary: 'Add an account at a gateway',
         body: newAccount,
-        response: { 201: shownAccount },
+        response: { 201: shownAccount, 409: errorSchema },
       },
     },
     async (request, reply) => {
@@ -166,7 +170,7 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
       schema: {
         tags,
         summary: 'List the accounts at gateways',
-        response: { 200: z.object({ gateway_accounts: z.array(shownAccount) }) },
+        response: { 200: z.object({ gateway_accounts: z.array(shownAccount) }).describe('All accounts.') },
       },
     },
     async (request) => ({
@@ -177,7 +181,12 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
   app.get(
     '/v1/gateway-accounts/:gateway_account_id',
     {
-      schema: { tags, summary: 'Read one account', params: account, response: { 200: shownAccount } },
+      schema: {
+        tags,
+        summary: 'Read one account',
+        params: account,
+        response: { 200: shownAccount, 404: errorSchema },
+      },
     },
     async (request) => {
       const { merchantId } = request.caller;
@@ -195,7 +204,7 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
         summary: 'Rotate credentials, switch on or off, change limits',
         params: account,
         body: changes,
-        response: { 200: shownAccount },
+        response: { 200: shownAccount, 404: errorSchema, 409: errorSchema },
       },
     },
     async (request) => {

@@ -5,6 +5,7 @@ import { formatAmount } from '../../lib/money.ts';
 import type { Transaction } from '../../orders/order.ts';
 import { listOrders, ORDER_ID, type OrderWithTransactions, readOrder } from '../../orders/store.ts';
 import type { ApiDeps } from '../deps.ts';
+import { errorSchema } from '../errors.ts';
 import { nextCursor, pageFields, pageOf, positionOf } from './pages.ts';
 import { orderNotFound } from './refusals.ts';
 
@@ -20,7 +21,7 @@ export async function orderRoutes(app: FastifyInstance, deps: ApiDeps): Promise<
         summary: 'List orders, newest first',
         description: 'All filters given must hold.',
         querystring: query,
-        response: { 200: z.object({ orders: z.array(orderSchema), next_cursor: nextCursor }) },
+        response: { 200: orderPage },
       },
     },
     async (request) => {
@@ -48,7 +49,7 @@ export async function orderRoutes(app: FastifyInstance, deps: ApiDeps): Promise<
         tags: ['Orders'],
         summary: 'Read an order',
         params: z.object({ order_id: z.string().describe('Compared without case.') }),
-        response: { 200: orderSchema },
+        response: { 200: orderSchema, 404: errorSchema },
       },
     },
     async (request) => {
@@ -70,40 +71,48 @@ const query = z.strictObject({
 
 const amount = z.string().describe('In major units of the currency.');
 
-const transactionSchema = z.object({
-  txn_id: z.string(),
-  status: z.string(),
-  amount,
-  surcharge: amount,
-  offer_discount: amount,
-  effective_amount: amount.describe('What the customer paid: amount + surcharge − offer.'),
-  refunded_amount: amount.describe('What refunds have taken or hold.'),
-  gateway: z.string(),
-  gateway_account_id: z.string(),
-  gateway_payment_id: z.string(),
-  payment_method_type: z.string().nullable(),
-  payment_method: z.string().nullable(),
-  charged_at: z.iso.datetime().nullable(),
-  created_at: z.iso.datetime(),
-});
+const transactionSchema = z
+  .object({
+    txn_id: z.string(),
+    status: z.string(),
+    amount,
+    surcharge: amount,
+    offer_discount: amount,
+    effective_amount: amount.describe('What the customer paid: amount + surcharge − offer.'),
+    refunded_amount: amount.describe('What refunds have taken or hold.'),
+    gateway: z.string(),
+    gateway_account_id: z.string(),
+    gateway_payment_id: z.string(),
+    payment_method_type: z.string().nullable(),
+    payment_method: z.string().nullable(),
+    charged_at: z.iso.datetime().nullable(),
+    created_at: z.iso.datetime(),
+  })
+  .meta({ id: 'Transaction', description: 'One payment of an order, or a try.' });
 
-const orderSchema = z.object({
-  order_id: z.string(),
-  status: z.string(),
-  amount,
-  currency: z.string(),
-  charged_amount: amount.describe('What its CHARGED transactions brought.'),
-  refunded_amount: amount.describe('What refunds have taken or hold.'),
-  refundable_amount: amount.describe('What is left to refund.'),
-  customer_id: z.string().nullable(),
-  customer_email: z.string().nullable(),
-  customer_phone: z.string().nullable(),
-  details: z.record(z.string(), z.unknown()).describe('udf1 … udf10, description, addresses.'),
-  metadata: z.record(z.string(), z.unknown()),
-  created_at: z.iso.datetime(),
-  updated_at: z.iso.datetime(),
-  transactions: z.array(transactionSchema),
-});
+const orderSchema = z
+  .object({
+    order_id: z.string(),
+    status: z.string(),
+    amount,
+    currency: z.string(),
+    charged_amount: amount.describe('What its CHARGED transactions brought.'),
+    refunded_amount: amount.describe('What refunds have taken or hold.'),
+    refundable_amount: amount.describe('What is left to refund.'),
+    customer_id: z.string().nullable(),
+    customer_email: z.string().nullable(),
+    customer_phone: z.string().nullable(),
+    details: z.record(z.string(), z.unknown()).describe('udf1 … udf10, description, addresses.'),
+    metadata: z.record(z.string(), z.unknown()),
+    created_at: z.iso.datetime(),
+    updated_at: z.iso.datetime(),
+    transactions: z.array(transactionSchema),
+  })
+  .meta({ id: 'Order', description: 'The order with its transactions and what is left to refund.' });
+
+const orderPage = z
+  .object({ orders: z.array(orderSchema), next_cursor: nextCursor })
+  .describe('A page of orders.');
 
 function orderJson({ order, transactions }: OrderWithTransactions): z.infer<typeof orderSchema> {
   const decimal = (amountMinor: number) => formatAmount(amountMinor, order.exponent);

@@ -21,7 +21,7 @@ import {
   readRefundEvents,
 } from '../../refunds/store.ts';
 import type { ApiDeps } from '../deps.ts';
-import { ApiError } from '../errors.ts';
+import { ApiError, errorSchema } from '../errors.ts';
 import { nextCursor, pageFields, pageOf, positionOf } from './pages.ts';
 import {
   attemptObject,
@@ -125,6 +125,28 @@ const listQuery = z.strictObject({
   ...pageFields,
 });
 
+// What is answered -----------------------------------------------------------------------------------------
+
+const refundPage = z
+  .object({ refunds: z.array(refundObject), next_cursor: nextCursor })
+  .describe('A page of refunds.');
+
+const refundWithHistory = refundObject
+  .extend({ attempts: z.array(attemptObject), events: z.array(eventObject) })
+  .describe('The refund, every call to the gateway for it, and every change of it.');
+
+const refundLooked = refundObject
+  .extend({
+    gateway_answer: z
+      .enum(['news', 'absent', 'busy', 'misconfigured', 'no_answer'])
+      .describe('What the asking came to. Only news, or absence that is proved, changes the refund.'),
+  })
+  .describe('The refund as it is after the gateway was asked.');
+
+const orderEvents = z
+  .object({ order_id: z.string(), events: z.array(eventObject) })
+  .describe('Everything that happened, oldest first.');
+
 const named = z.object({ refund_id: z.string().max(64) });
 const tags = ['Refunds'];
 
@@ -143,7 +165,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
           'Answers once the refund is safely recorded; it is sent to the gateway right after. Sending the same ' +
           '`unique_request_id` again never makes a second refund.',
         body: newRefund,
-        response: { 201: refundObject },
+        response: { 201: refundObject, 404: errorSchema, 409: errorSchema },
       },
     },
     async (request, reply) => {
@@ -184,9 +206,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
         tags,
         summary: 'List refunds, newest first',
         querystring: listQuery,
-        response: {
-          200: z.object({ refunds: z.array(refundObject), next_cursor: nextCursor }),
-        },
+        response: { 200: refundPage },
       },
     },
     async (request) => {
@@ -207,9 +227,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
         tags,
         summary: 'Read a refund with everything that happened to it',
         params: named,
-        response: {
-          200: refundObject.extend({ attempts: z.array(attemptObject), events: z.array(eventObject) }),
-        },
+        response: { 200: refundWithHistory, 404: errorSchema },
       },
     },
     async (request) => {
@@ -228,13 +246,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
         summary: 'Ask the gateway about a refund now',
         description: 'Answers with the refund as it is after the gateway was asked.',
         params: named,
-        response: {
-          200: refundObject.extend({
-            gateway_answer: z
-              .enum(['news', 'absent', 'busy', 'misconfigured', 'no_answer'])
-              .describe('What the asking came to. Only news, or absence that is proved, changes the refund.'),
-          }),
-        },
+        response: { 200: refundLooked, 404: errorSchema, 409: errorSchema },
       },
     },
     async (request) => {
@@ -253,7 +265,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
         summary: 'Cancel a refund that has not been sent',
         params: named,
         body: cancellation,
-        response: { 200: refundObject },
+        response: { 200: refundObject, 404: errorSchema, 409: errorSchema },
       },
     },
     async (request) => {
@@ -277,7 +289,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
           'customer has the money, failed that nobody has been paid and the amount may be refunded again.',
         params: named,
         body: resolution,
-        response: { 200: refundObject },
+        response: { 200: refundObject, 404: errorSchema, 409: errorSchema },
       },
     },
     async (request) => {
@@ -301,7 +313,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
         tags: ['Orders'],
         summary: 'Everything that happened to an order and its refunds, oldest first',
         params: z.object({ order_id: z.string().max(512) }),
-        response: { 200: z.object({ order_id: z.string(), events: z.array(eventObject) }) },
+        response: { 200: orderEvents, 404: errorSchema },
       },
     },
     async (request) => {

@@ -12,7 +12,9 @@ const settings = z.strictObject({
       'When false, such a request is refused.',
   }),
 });
-const merchant = z.object({ merchant_id: z.string(), name: z.string(), settings });
+const merchant = z
+  .object({ merchant_id: z.string(), name: z.string(), settings })
+  .meta({ id: 'Merchant', description: 'Your merchant with its settings.' });
 
 /** What the calling merchant may decide for itself. Other processes follow within five seconds. */
 export async function settingsRoutes(app: FastifyInstance, deps: ApiDeps): Promise<void> {

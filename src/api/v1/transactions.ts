@@ -14,7 +14,7 @@ import {
 } from '../../orders/import.ts';
 import { TRANSACTION_STATUSES } from '../../orders/told.ts';
 import type { ApiDeps } from '../deps.ts';
-import { ApiError } from '../errors.ts';
+import { ApiError, errorSchema, refusalObject } from '../errors.ts';
 
 /** What has come is recorded when nothing more has come for this long. */
 const IDLE_MS = 10;
@@ -192,13 +192,7 @@ const answerLine = z.union([
     outcome: z
       .enum(['refused', 'stopped'])
       .describe('stopped: this line and all after it are to be sent again.'),
-    error: z.object({
-      code: z.string(),
-      message: z.string(),
-      field: z.string().optional(),
-      value: z.string().optional(),
-      accepted: z.string().optional(),
-    }),
+    error: refusalObject,
   }),
 ]);
 
@@ -222,5 +216,6 @@ const documented = {
         'application/x-ndjson': { schema: answerLine },
       },
     },
+    409: errorSchema,
   },
 };

@@ -36,7 +36,7 @@ import {
   readTries,
 } from '../../webhooks/store.ts';
 import type { ApiDeps } from '../deps.ts';
-import { ApiError } from '../errors.ts';
+import { ApiError, errorSchema } from '../errors.ts';
 import { createdRange, nextCursor, pageFields, pageOf, positionOf } from './pages.ts';
 
 const HOUR_MS = 3_600_000;
@@ -58,7 +58,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
         summary: 'Add an endpoint',
         description: 'The answer is the only one that shows the signing secret.',
         body: newEndpoint,
-        response: { 201: endpointWithSecret },
+        response: { 201: endpointWithSecret, 409: errorSchema },
       },
     },
     async (request, reply) => {
@@ -73,7 +73,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
       schema: {
         tags: ['Webhooks'],
         summary: 'List the endpoints, oldest first',
-        response: { 200: z.object({ endpoints: z.array(endpoint) }) },
+        response: { 200: z.object({ endpoints: z.array(endpoint) }).describe('All endpoints.') },
       },
     },
     async (request) => ({ endpoints: (await listEndpoints(deps, request.caller.merchantId)).map(shown) }),
@@ -86,7 +86,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
         tags: ['Webhooks'],
         summary: 'Read an endpoint',
         params: endpointParams,
-        response: { 200: endpoint },
+        response: { 200: endpoint, 404: errorSchema },
       },
     },
     async (request) => {
@@ -106,7 +106,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
           'headers have to be given again. Switched off, what waits for the endpoint is given up.',
         params: endpointParams,
         body: endpointChanges,
-        response: { 200: endpoint },
+        response: { 200: endpoint, 404: errorSchema },
       },
     },
     async (request) => {
@@ -125,7 +125,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
         summary: 'Remove an endpoint',
         description: 'What waits for it is given up; its deliveries stay in the log.',
         params: endpointParams,
-        response: { 204: z.null() },
+        response: { 204: z.null().describe('Removed.'), 404: errorSchema },
       },
     },
     async (request, reply) => {
@@ -154,7 +154,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
               .describe('How long the secret before stays valid; 0 ends it now.'),
           })
           .nullish(),
-        response: { 200: endpointWithSecret },
+        response: { 200: endpointWithSecret, 404: errorSchema },
       },
     },
     async (request) => {
@@ -173,7 +173,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
         tags: ['Webhooks'],
         summary: 'Send a test message now, and see what comes back',
         params: endpointParams,
-        response: { 200: testAnswer },
+        response: { 200: testAnswer, 404: errorSchema },
       },
     },
     async (request) => {
@@ -198,7 +198,11 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
           ...createdRange,
           only_failed: z.boolean().default(false),
         }),
-        response: { 202: z.object({ resent: z.int() }) },
+        response: {
+          202: z.object({ resent: z.int() }).describe('How many are sent again.'),
+          404: errorSchema,
+          409: errorSchema,
+        },
       },
     },
     async (request, reply) => {
@@ -229,7 +233,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
         summary: "List an endpoint's deliveries, newest event first",
         params: endpointParams,
         querystring: deliveryFilter.omit({ endpoint_id: true }),
-        response: { 200: deliveryPage },
+        response: { 200: deliveryPage, 404: errorSchema },
       },
     },
     async (request) => {
@@ -260,7 +264,10 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
         tags: ['Webhooks'],
         summary: 'Read a delivery with every try',
         params: deliveryParams,
-        response: { 200: delivery.extend({ tries: z.array(tryShown) }) },
+        response: {
+          200: delivery.extend({ tries: z.array(tryShown) }).describe('The delivery with every try.'),
+          404: errorSchema,
+        },
       },
     },
     async (request) => {
@@ -277,7 +284,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
         tags: ['Webhooks'],
         summary: 'Send a delivery again, now and with all its retries',
         params: deliveryParams,
-        response: { 202: delivery },
+        response: { 202: delivery, 404: errorSchema, 409: errorSchema },
       },
     },
     async (request, reply) => {
@@ -336,66 +343,74 @@ const deliveryFilter = z.strictObject({
 
 // What goes out -----------------------------------------------------------------------------------------
 
-const endpoint = z.object({
-  endpoint_id: z.string(),
-  url: z.string(),
-  username: z.string().nullable(),
-  password: z.string().nullable().describe(`${MASK} where there is one.`),
-  headers: z.record(z.string(), z.string()).describe(`Names, with ${MASK} for each value.`),
-  events: z.array(z.enum(WEBHOOK_EVENT_NAMES)),
-  signing_secret: z.string().describe('Its last four characters; whole only when it was just made.'),
-  previous_secret_valid_until: z.string().nullable(),
-  enabled: z.boolean(),
-  disabled_reason: z.string().nullable(),
-  failing_since: z.string().nullable().describe('The first failure since the last acknowledgement.'),
-  failures_in_a_row: z.int(),
-  last_success_at: z.string().nullable(),
-  last_failure_at: z.string().nullable(),
-  last_failure: z.string().nullable(),
-  created_at: z.string(),
-  updated_at: z.string(),
-});
+const endpoint = z
+  .object({
+    endpoint_id: z.string(),
+    url: z.string(),
+    username: z.string().nullable(),
+    password: z.string().nullable().describe(`${MASK} where there is one.`),
+    headers: z.record(z.string(), z.string()).describe(`Names, with ${MASK} for each value.`),
+    events: z.array(z.enum(WEBHOOK_EVENT_NAMES)),
+    signing_secret: z.string().describe('Its last four characters; whole only when it was just made.'),
+    previous_secret_valid_until: z.string().nullable(),
+    enabled: z.boolean(),
+    disabled_reason: z.string().nullable(),
+    failing_since: z.string().nullable().describe('The first failure since the last acknowledgement.'),
+    failures_in_a_row: z.int(),
+    last_success_at: z.string().nullable(),
+    last_failure_at: z.string().nullable(),
+    last_failure: z.string().nullable(),
+    created_at: z.string(),
+    updated_at: z.string(),
+  })
+  .meta({ id: 'WebhookEndpoint', description: 'The endpoint; its secrets masked.' });
 
-const endpointWithSecret = endpoint.extend({
-  signing_secret: z.string().describe('Keep it: it is not shown again.'),
-});
+const endpointWithSecret = endpoint
+  .extend({ signing_secret: z.string().describe('Keep it: it is not shown again.') })
+  .meta({ id: 'WebhookEndpointWithSecret', description: 'The endpoint with its new signing secret.' });
 
-const delivery = z.object({
-  delivery_id: z.string(),
-  event_id: z.string().describe('The `id` of the envelope and `webhook-id` of the request.'),
-  event: z.string(),
-  order_id: z.string(),
-  refund_id: z.string().nullable(),
-  endpoint_id: z.string().nullable().describe('Null where it goes to the webhook_url of the order.'),
-  order_webhook_url: z.string().nullable(),
-  state: z.enum(DELIVERY_STATES),
-  try_count: z.int(),
-  next_try_at: z.string().nullable(),
-  last_outcome: z.string().nullable(),
-  last_outcome_says: z.string().nullable(),
-  last_status: z.int().nullable(),
-  delivered_at: z.string().nullable(),
-  created_at: z.string().describe('When the event happened.'),
-});
+const delivery = z
+  .object({
+    delivery_id: z.string(),
+    event_id: z.string().describe('The `id` of the envelope and `webhook-id` of the request.'),
+    event: z.string(),
+    order_id: z.string(),
+    refund_id: z.string().nullable(),
+    endpoint_id: z.string().nullable().describe('Null where it goes to the webhook_url of the order.'),
+    order_webhook_url: z.string().nullable(),
+    state: z.enum(DELIVERY_STATES),
+    try_count: z.int(),
+    next_try_at: z.string().nullable(),
+    last_outcome: z.string().nullable(),
+    last_outcome_says: z.string().nullable(),
+    last_status: z.int().nullable(),
+    delivered_at: z.string().nullable(),
+    created_at: z.string().describe('When the event happened.'),
+  })
+  .meta({ id: 'WebhookDelivery', description: 'One event on its way to one endpoint.' });
 
-const deliveryPage = z.object({ deliveries: z.array(delivery), next_cursor: nextCursor });
+const deliveryPage = z
+  .object({ deliveries: z.array(delivery), next_cursor: nextCursor })
+  .meta({ id: 'WebhookDeliveryPage', description: 'A page of deliveries.' });
 
-const tryShown = z.object({
-  at: z.string(),
-  duration_ms: z.int(),
-  url: z.string(),
-  acknowledged: z.boolean(),
-  outcome: z.enum(Object.keys(TRY_OUTCOMES) as TryOutcome[]),
-  outcome_says: z.string(),
-  detail: z.string().nullable(),
-  status: z.int().nullable(),
-  response_excerpt: z.string().nullable(),
-  sequence: z.int(),
-  request_bytes: z.int(),
-  request_sha256: z.string(),
-});
+const tryShown = z
+  .object({
+    at: z.string(),
+    duration_ms: z.int(),
+    url: z.string(),
+    acknowledged: z.boolean(),
+    outcome: z.enum(Object.keys(TRY_OUTCOMES) as TryOutcome[]),
+    outcome_says: z.string(),
+    detail: z.string().nullable(),
+    status: z.int().nullable(),
+    response_excerpt: z.string().nullable(),
+    sequence: z.int(),
+    request_bytes: z.int(),
+    request_sha256: z.string(),
+  })
+  .meta({ id: 'WebhookTry', description: 'One request to an endpoint and what came back.' });
 
-const testAnswer = tryShown.extend({ event_id: z.string() });
+const testAnswer = tryShown.extend({ event_id: z.string() }).describe('What came back.');
 
 function shown(found: WebhookEndpoint): z.output<typeof endpoint> {
   return {
