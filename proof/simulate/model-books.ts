@@ -1,0 +1,250 @@
+import type { Exchange, GatewayHttp } from '../../src/gateways/gateway.ts';
+import type { Chance } from './chance.ts';
+import type { Faults } from './faults.ts';
+import { JSON_HEADERS, type ModelProfile, type WireRefund, type WireRequest } from './model-gateway.ts';
+import { neverMore, type Owner, type Timeline } from './timeline.ts';
+
+export type PaidStatus = 'accepted' | 'no_balance' | 'paid' | 'failed' | 'returned';
+
+/** A refund in the gateway's own books. */
+export interface BookedRefund {
+  readonly id: string;
+  /** Our refund id; null for one made behind our back. */
+  readonly reference: string | null;
+  readonly payment: string;
+  readonly amountMinor: number;
+  readonly madeAtMs: number;
+  /** From when look-ups find it. */
+  readonly visibleFromMs: number;
+  readonly history: { readonly status: PaidStatus; readonly atMs: number }[];
+}
+
+export interface BookListener {
+  /** A request to make a refund has arrived. */
+  asked(reference: string, key: string | null, body: string): void;
+  made(refund: BookedRefund): void;
+  /** Its status is another now, the first one included. `quick`: the webhook about it runs ahead of the answer. */
+  moved(refund: BookedRefund, quick: boolean): void;
+}
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+
+/**
+ * A gateway in memory, with its own books and its own true time. Within its contract: a key is remembered for its
+ * whole life, and a refund is found before the look-ups that prove absence have come to an end.
+ */
+export class ModelBooks {
+  readonly refunds: BookedRefund[] = [];
+  readonly #byReference = new Map<string, BookedRefund>();
+  readonly #keys = new Map<string, { readonly untilMs: number; readonly answer: Exchange }>();
+  readonly #paidMinor: ReadonlyMap<string, number>;
+  readonly #noFundsUntilMs = new Map<string, number>();
+  readonly #profile: ModelProfile;
+  readonly #timeline: Timeline;
+  readonly #faults: Faults;
+  readonly #chance: Chance;
+  readonly #listener: BookListener;
+  /** A forward jump of our clock would break the spacing that the proof of absence rests on. */
+  readonly #mayLag: boolean;
+
+  constructor(
+    profile: ModelProfile,
+    parts: {
+      timeline: Timeline;
+      faults: Faults;
+      chance: Chance;
+      listener: BookListener;
+      paidMinor: ReadonlyMap<string, number>;
+      mayLag: boolean;
+    },
+  ) {
+    this.#profile = profile;
+    this.#timeline = parts.timeline;
+    this.#faults = parts.faults;
+    this.#chance = parts.chance;
+    this.#listener = parts.listener;
+    this.#paidMinor = parts.paidMinor;
+    this.#mayLag = parts.mayLag;
+  }
+
+  get timesItsNews(): boolean {
+    return this.#profile.timesItsNews;
+  }
+
+  statusOf(refund: BookedRefund): PaidStatus {
+    return refund.history.at(-1)!.status;
+  }
+
+  shown(refund: BookedRefund, entry = refund.history.at(-1)!): WireRefund {
+    return {
+      id: refund.id,
+      reference: refund.reference,
+      payment: refund.payment,
+      amount: refund.amountMinor,
+      status: entry.status,
+      at: this.#profile.timesItsNews ? new Date(entry.atMs).toISOString() : null,
+      arn: entry.status === 'paid' ? `arn-${refund.id}` : null,
+    };
+  }
+
+  /** The way from one of our processes to this gateway and back. */
+  httpOf(owner: Owner): GatewayHttp {
+    return async (request) => {
+      const timeoutMs = request.timeoutMs ?? 30_000;
+      const sentMs = this.#timeline.nowMs;
+      const faults = this.#faults;
+      const turn = await this.#timeline.turn(owner);
+      if (this.#timeline.nowMs > sentMs + timeoutMs) return noAnswer('timed out');
+      if (faults.strikes('connection refused')) return { kind: 'not_sent', why: 'connection refused' };
+      if (request.body !== null && this.#mayLag && faults.strikes('arrived after the time-out')) {
+        this.#timeline.at(sentMs + timeoutMs + this.#withinProof(0.4), () => {
+          this.#create(request.headers, request.body!);
+        });
+        await this.#timeline.turn(owner, sentMs + timeoutMs);
+        return noAnswer('timed out');
+      }
+      if (faults.strikes('lost before the gateway did it')) return noAnswer('connection reset');
+      const answer =
+        request.body === null ? this.#look(request.url) : this.#create(request.headers, request.body);
+      if (turn === 'last') return neverMore();
+      if (faults.strikes('lost after the gateway did it')) return noAnswer('connection reset');
+      if (faults.strikes('slow answer')) {
+        const tookMs = this.#chance.whole(0, 2 * timeoutMs);
+        await this.#timeline.turn(owner, sentMs + Math.min(tookMs, timeoutMs));
+        return tookMs > timeoutMs ? noAnswer('timed out') : answer;
+      }
+      await this.#timeline.turn(owner);
+      return answer;
+    };
+  }
+
+  /** Somebody refunds at the gateway itself. */
+  refundBehindOurBack(payment: string, amountMinor: number): void {
+    this.#book(null, payment, amountMinor, 'paid');
+  }
+
+  #create(headers: Readonly<Record<string, string>>, body: string): Exchange {
+    const asked = JSON.parse(body) as WireRequest;
+    const key = headers['idempotency-key'] ?? null;
+    this.#listener.asked(asked.reference, key, body);
+    if (this.#faults.strikes('401')) return problem(401, 'bad_credentials');
+    if (this.#faults.strikes('429')) return problem(429, 'too_many_requests');
+    const known = key === null ? undefined : this.#keys.get(key);
+    if (known && known.untilMs > this.#timeline.nowMs) return known.answer;
+    const remember = (answer: Exchange) => {
+      const life = this.#profile.capabilities.keyLifeMs;
+      if (key !== null && life !== null)
+        this.#keys.set(key, { untilMs: this.#timeline.nowMs + life, answer });
+      return answer;
+    };
+
+    if (this.#faults.strikes('5xx before doing it, stored under the key'))
+      return remember(problem(500, 'internal'));
+    const refusal = this.#refusalOf(asked);
+    if (refusal) return refusal;
+    const refund = this.#book(asked.reference, asked.payment, asked.amount);
+    if (this.#faults.strikes('5xx after doing it, stored under the key'))
+      return remember(problem(500, 'internal'));
+    const answer = remember(ok(this.shown(refund)));
+    return this.#faults.strikes('unreadable answer')
+      ? { kind: 'response', status: 200, headers: { 'content-type': 'text/html' }, body: '<html>' }
+      : answer;
+  }
+
+  #refusalOf(asked: WireRequest): Exchange | null {
+    const fundsMs = this.#noFundsUntilMs.get(asked.reference);
+    if (fundsMs !== undefined && fundsMs > this.#timeline.nowMs) return problem(402, 'no_funds');
+    if (fundsMs === undefined && this.#faults.strikes('no balance')) {
+      this.#noFundsUntilMs.set(asked.reference, this.#timeline.nowMs + this.#chance.whole(0, 12 * HOUR));
+      return problem(402, 'no_funds');
+    }
+    if (this.#profile.guardsPayment) {
+      const given = this.refunds
+        .filter(
+          (refund) =>
+            refund.payment === asked.payment && !['failed', 'returned'].includes(this.statusOf(refund)),
+        )
+        .reduce((sum, refund) => sum + refund.amountMinor, 0);
+      if (given + asked.amount > (this.#paidMinor.get(asked.payment) ?? 0))
+        return problem(400, 'already_refunded');
+    }
+    // A request that is repeated would have been refused before.
+    if (!this.#byReference.has(asked.reference) && this.#faults.strikes('refused at once'))
+      return problem(422, 'refused');
+    return null;
+  }
+
+  #book(reference: string | null, payment: string, amountMinor: number, only?: PaidStatus): BookedRefund {
+    const nowMs = this.#timeline.nowMs;
+    const refund: BookedRefund = {
+      id: `re_${this.refunds.length + 1}_${this.#profile.name}`,
+      reference,
+      payment,
+      amountMinor,
+      madeAtMs: nowMs,
+      visibleFromMs:
+        this.#mayLag && this.#faults.strikes('look-up that lags') ? nowMs + this.#withinProof(0.5) : nowMs,
+      history: [],
+    };
+    this.refunds.push(refund);
+    this.#listener.made(refund);
+    if (reference !== null) this.#byReference.set(reference, refund);
+    const [first, ...later] = only ? [only] : this.#fate();
+    const move = (status: PaidStatus) => {
+      const lastMs = refund.history.at(-1)?.atMs ?? 0;
+      refund.history.push({ status, atMs: Math.max(this.#timeline.nowMs, lastMs + 1) });
+      this.#listener.moved(refund, this.#faults.strikes('webhook before the answer'));
+    };
+    move(first!);
+    let atMs = nowMs;
+    for (const status of later) {
+      atMs += this.#chance.pick([this.#chance.whole(1, 5_000), MINUTE, this.#chance.whole(0, 6 * HOUR)]);
+      this.#timeline.at(atMs, () => move(status));
+    }
+    return refund;
+  }
+
+  #fate(): PaidStatus[] {
+    const accepted: PaidStatus[] = this.#chance.hit(0.5) ? [] : ['accepted'];
+    if (this.#faults.strikes('pending for ever')) return ['accepted'];
+    if (this.#faults.strikes('success taken back'))
+      return [...accepted, 'paid', this.#chance.pick(['failed', 'returned'] as const)];
+    if (this.#faults.strikes('success after a failure')) return [...accepted, 'failed', 'paid'];
+    if (this.#faults.strikes('failed after being accepted')) return ['accepted', 'failed'];
+    if (this.#faults.strikes('no balance')) return ['no_balance', 'accepted', 'paid'];
+    return [...accepted, 'paid'];
+  }
+
+  #look(url: string): Exchange {
+    if (this.#faults.strikes('401')) return problem(401, 'bad_credentials');
+    if (this.#faults.strikes('429')) return problem(429, 'too_many_requests');
+    if (this.#faults.strikes('look-up that fails')) return problem(503, 'unavailable');
+    const refund = this.#byReference.get(url.slice(url.lastIndexOf('/') + 1));
+    if (!refund || refund.visibleFromMs > this.#timeline.nowMs) return problem(404, 'no_such_refund');
+    const entry =
+      refund.history.length > 1 && this.#faults.strikes('look-up that lags')
+        ? refund.history.at(-2)!
+        : refund.history.at(-1)!;
+    return ok(this.shown(refund, entry));
+  }
+
+  /** A wait that leaves the proof of absence its last word: at most this share of it. */
+  #withinProof(share: number): number {
+    const proof = this.#profile.capabilities.absenceProof;
+    const wholeMs = proof ? proof.answers * proof.spacingMs : 10 * MINUTE;
+    return Math.floor(wholeMs * share * this.#chance.next());
+  }
+}
+
+function ok(refund: WireRefund): Exchange {
+  return { kind: 'response', status: 200, headers: JSON_HEADERS, body: JSON.stringify(refund) };
+}
+
+function problem(status: number, code: string): Exchange {
+  return { kind: 'response', status, headers: JSON_HEADERS, body: JSON.stringify({ error: { code } }) };
+}
+
+function noAnswer(why: string): Exchange {
+  return { kind: 'no_answer', why };
+}

@@ -1,0 +1,201 @@
+import { type News, readCreateAnswer, readLookAnswer } from '../../src/gateways/answers.ts';
+import type {
+  Capabilities,
+  Gateway,
+  IncomingWebhook,
+  PreparedRequest,
+  RefundFacts,
+  RefundNews,
+  WebhookReading,
+} from '../../src/gateways/gateway.ts';
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+
+/** One kind of gateway, by what refund APIs differ in. A new one joins by a row in `MODEL_GATEWAYS`. */
+export interface ModelProfile {
+  readonly name: string;
+  readonly capabilities: Capabilities;
+  /** Whether it says when something became so. */
+  readonly timesItsNews: boolean;
+  readonly hasLookUps: boolean;
+  /** Whether it refuses what would give back more than was paid. One that does not shows money sent twice. */
+  readonly guardsPayment: boolean;
+}
+
+const COMMON = {
+  partialRefunds: true,
+  instantRefunds: false,
+  absenceProof: { answers: 2, spacingMs: MINUTE },
+  pollDelaysMs: [MINUTE, 30 * MINUTE, 2 * HOUR, 8 * HOUR],
+  lookDelaysMs: [30_000, 2 * MINUTE, 10 * MINUTE, HOUR],
+  resendDelaysMs: [10_000, MINUTE, 10 * MINUTE, HOUR],
+  maxSends: 4,
+  webhookProof: 'signed',
+  answerWithinMs: 30_000,
+  maxConcurrent: 60,
+  maxPerSecond: 1_000,
+} as const;
+
+export const MODEL_GATEWAYS: readonly ModelProfile[] = [
+  {
+    name: 'KEYED',
+    capabilities: { ...COMMON, keyLifeMs: 24 * HOUR },
+    timesItsNews: true,
+    hasLookUps: true,
+    guardsPayment: false,
+  },
+  {
+    name: 'GUARDED',
+    capabilities: { ...COMMON, keyLifeMs: 24 * HOUR, absenceProof: { answers: 3, spacingMs: 2 * MINUTE } },
+    timesItsNews: false,
+    hasLookUps: true,
+    guardsPayment: true,
+  },
+  {
+    name: 'FORGETFUL',
+    capabilities: { ...COMMON, keyLifeMs: HOUR },
+    timesItsNews: true,
+    hasLookUps: true,
+    guardsPayment: false,
+  },
+  {
+    name: 'KEYLESS',
+    capabilities: { ...COMMON, keyLifeMs: null, webhookProof: 'unsigned' },
+    timesItsNews: false,
+    hasLookUps: true,
+    guardsPayment: false,
+  },
+  {
+    name: 'UNPROVABLE',
+    capabilities: { ...COMMON, keyLifeMs: null, absenceProof: null },
+    timesItsNews: true,
+    hasLookUps: true,
+    guardsPayment: false,
+  },
+  {
+    name: 'SILENT',
+    capabilities: { ...COMMON, keyLifeMs: 24 * HOUR, absenceProof: null },
+    timesItsNews: true,
+    hasLookUps: false,
+    guardsPayment: false,
+  },
+];
+
+export function profileOf(name: string): ModelProfile {
+  return MODEL_GATEWAYS.find((profile) => profile.name === name)!;
+}
+
+/** A refund as the model gateway shows it. */
+export interface WireRefund {
+  readonly id: string;
+  readonly reference: string | null;
+  readonly payment: string;
+  readonly amount: number;
+  readonly status: string;
+  readonly at: string | null;
+  readonly arn: string | null;
+}
+
+export interface WireRequest {
+  readonly reference: string;
+  readonly payment: string;
+  readonly amount: number;
+}
+
+export const JSON_HEADERS = { 'content-type': 'application/json' };
+export const SIGNATURE = 'signed with the shared secret';
+
+/** The connector of a model gateway: plain JSON, told apart by its profile. */
+export function modelConnector(profile: ModelProfile): Gateway {
+  return {
+    name: profile.name,
+    label: profile.name,
+    gatewayId: 1,
+    defaultBaseUrl: 'http://gateway.test',
+    credentialFields: [],
+    capabilities: profile.capabilities,
+    prepareRefund: (facts) => ({
+      method: 'POST',
+      path: '/refunds',
+      headers: profile.capabilities.keyLifeMs === null ? {} : { 'idempotency-key': facts.idempotencyKey },
+      body: JSON.stringify({
+        reference: facts.refundId,
+        payment: facts.gatewayPaymentId,
+        amount: facts.amountMinor,
+      } satisfies WireRequest),
+    }),
+    async createRefund(prepared: PreparedRequest, facts, access, http) {
+      const exchange = await http({
+        method: prepared.method,
+        url: access.baseUrl + prepared.path,
+        headers: prepared.headers,
+        body: prepared.body,
+      });
+      return readCreateAnswer(exchange, access, reading(facts));
+    },
+    async fetchRefund(facts, access, http) {
+      if (!profile.hasLookUps) return { kind: 'no_answer', why: 'it has no look-ups', evidence: {} };
+      const exchange = await http({
+        method: 'GET',
+        url: `${access.baseUrl}/refunds/${facts.refundId}`,
+        headers: {},
+        body: null,
+      });
+      return readLookAnswer(exchange, access, reading(facts));
+    },
+    findRefunds: async () => ({ kind: 'no_answer', why: 'the model does not list', evidence: {} }),
+    readWebhook: (webhook) => readWebhook(profile, webhook),
+  };
+}
+
+function reading(facts: Pick<RefundFacts, 'refundId'>) {
+  return {
+    refund: (json: unknown) => {
+      const refund = json as WireRefund;
+      return refund.reference === facts.refundId ? newsOf(refund) : 'another refund than was asked about';
+    },
+    error: (json: unknown) => {
+      const { code } = (json as { error?: { code?: string } }).error ?? {};
+      if (code === undefined) return null;
+      if (code === 'no_such_refund') return { code, message: code, means: 'absent' as const };
+      return { code, message: code, ...(code === 'no_funds' ? { means: 'no_funds' as const } : {}) };
+    },
+  };
+}
+
+function readWebhook(profile: ModelProfile, webhook: IncomingWebhook): WebhookReading {
+  const proof = profile.capabilities.webhookProof;
+  if (proof === 'signed' && webhook.headers['signature'] !== SIGNATURE)
+    return { kind: 'rejected', why: 'the signature is wrong' };
+  const refund = JSON.parse(webhook.rawBody.toString()) as WireRefund;
+  const event = {
+    eventId: `${refund.id} ${refund.status}`,
+    refundId: refund.reference,
+    gatewayRefundId: refund.id,
+    gatewayPaymentId: refund.payment,
+    news: { ...newsOf(refund), evidence: { body: refund } } satisfies RefundNews,
+  };
+  return { kind: proof === 'signed' ? 'authentic' : 'unproven', events: [event] };
+}
+
+const STATUS: Readonly<Record<string, News['status']>> = {
+  accepted: 'pending',
+  no_balance: 'waiting_for_funds',
+  paid: 'succeeded',
+  failed: 'failed',
+  returned: 'reversed',
+};
+
+function newsOf(refund: WireRefund): News {
+  return {
+    status: STATUS[refund.status] ?? 'pending',
+    gatewayRefundId: refund.id,
+    gatewayReference: null,
+    rawStatus: refund.status,
+    errorCode: refund.status === 'failed' ? 'bank_declined' : null,
+    errorMessage: refund.status === 'failed' ? 'The bank declined it.' : null,
+    arn: refund.arn,
+    at: refund.at === null ? null : new Date(refund.at),
+  };
+}

@@ -1,0 +1,578 @@
+import type { GatewayAccountAccess } from '../../src/gateways/gateway.ts';
+import { type GatewayRegistry, registryOf } from '../../src/gateways/registry.ts';
+import type { Database } from '../../src/lib/db.ts';
+import { newId } from '../../src/lib/ids.ts';
+import { formatAmount } from '../../src/lib/money.ts';
+import { cancelRefund } from '../../src/refunds/cancel.ts';
+import { settleFromWebhook } from '../../src/refunds/hear.ts';
+import { lookNow } from '../../src/refunds/look.ts';
+import { resolveRefund } from '../../src/refunds/resolve.ts';
+import { Auditor, Broken } from './auditor.ts';
+import { Chance } from './chance.ts';
+import { type AskedRefund, DOORS } from './doors.ts';
+import { FAULT_KINDS, Faults } from './faults.ts';
+import { type BookedRefund, ModelBooks } from './model-books.ts';
+import { MODEL_GATEWAYS, modelConnector, profileOf, SIGNATURE, type WireRefund } from './model-gateway.ts';
+import { Process, type World } from './process.ts';
+import { type Owner, Timeline, type Turn } from './timeline.ts';
+
+/** All there is to know of a world: equal ones live the same life. */
+export interface WorldSpec {
+  readonly seed: number;
+  /** How many refunds are asked for. */
+  readonly refunds: number;
+  /** The only faults that there may be; null leaves it to the seed. */
+  readonly faults: ReadonlySet<string> | null;
+}
+
+export interface WorldFigures {
+  readonly lives: number;
+  readonly steps: number;
+  readonly sends: number;
+  readonly payouts: number;
+  readonly checked: number;
+  readonly faults: ReadonlyMap<string, number>;
+}
+
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const START_MS = Date.UTC(2026, 0, 5);
+const CURRENCIES = [
+  { currency: 'INR', exponent: 2 },
+  { currency: 'JPY', exponent: 0 },
+  { currency: 'KWD', exponent: 3 },
+] as const;
+const API = { by: 'api', key: 'simulated', request_id: 'simulated' } as const;
+const WEBHOOK_RETRIES_MS = [5 * SECOND, MINUTE, 10 * MINUTE, HOUR, 4 * HOUR, 12 * HOUR];
+
+interface Order {
+  readonly merchantId: string;
+  readonly orderId: string;
+  readonly accountId: string;
+  readonly gateway: string;
+  readonly payment: string;
+  readonly amountMinor: number;
+  readonly currency: string;
+  readonly exponent: number;
+}
+
+interface Account {
+  readonly accountId: string;
+  readonly merchantId: string;
+  readonly gateway: string;
+}
+
+/** Lives one world from its first order to the end of its last refund. Throws `Broken`. */
+export async function liveWorld(db: Database, spec: WorldSpec): Promise<WorldFigures> {
+  const simulation = new Simulation(db, spec);
+  await simulation.prepare();
+  await simulation.live();
+  return simulation.figures();
+}
+
+class Simulation implements World {
+  readonly db: Database;
+  readonly timeline: Timeline;
+  readonly faults: Faults;
+  readonly gateways: GatewayRegistry;
+  readonly manualReviewAfterMs: number;
+  clockOffsetMs = 0;
+  readonly #spec: WorldSpec;
+  readonly #chance: Chance;
+  readonly #merchantIds: readonly string[];
+  readonly #accounts: readonly Account[];
+  readonly #orders: readonly Order[];
+  readonly #books = new Map<string, ModelBooks>();
+  readonly #auditor: Auditor;
+  readonly #workers: Process[] = [];
+  readonly #doors: Process[] = [];
+  readonly #switchedOff = new Set<string>();
+  readonly #clockMode: 'forward' | 'back' | 'both';
+  readonly #faultsEndMs: number;
+  #asked = 0;
+  #futileMs = SECOND;
+  #mayWork = true;
+  #over = false;
+
+  constructor(db: Database, spec: WorldSpec) {
+    const root = new Chance(spec.seed);
+    const chance = root.fork();
+    this.#spec = spec;
+    this.#chance = chance;
+    this.db = db;
+    this.timeline = new Timeline(START_MS, root.fork());
+    this.faults = new Faults(root.fork(), faultsOfWorld(spec));
+    this.gateways = registryOf(MODEL_GATEWAYS.map(modelConnector));
+    this.manualReviewAfterMs = chance.pick([2 * HOUR, 24 * HOUR, 72 * HOUR]);
+    this.#clockMode = chance.pick(['forward', 'back', 'both']);
+    this.#faultsEndMs = START_MS + chance.pick([3, 12, 36]) * HOUR;
+    // Worlds share a database one after the other; the name keeps them apart.
+    const name = newId().replaceAll('-', '');
+    this.#merchantIds = ['a', 'b'].map((letter) => `sim-${name}-${letter}`);
+    this.#accounts = this.#merchantIds.flatMap((merchantId) =>
+      [0, 1].map((n) => ({
+        merchantId,
+        accountId: `${merchantId}-${n}`,
+        gateway: chance.pick(MODEL_GATEWAYS).name,
+      })),
+    );
+    this.#orders = Array.from({ length: Math.max(1, Math.ceil(spec.refunds / 3)) }, (_, n) => {
+      const account = chance.pick(this.#accounts);
+      return {
+        ...account,
+        ...chance.pick(CURRENCIES),
+        orderId: `order-${String(n).padStart(4, '0')}`,
+        payment: `pay-${n}`,
+        amountMinor: chance.whole(1, 100_000),
+      };
+    });
+    this.#auditor = new Auditor(db, this.#merchantIds, this.#books);
+    for (const account of this.#accounts) this.#books.set(account.accountId, this.#openBooks(account));
+  }
+
+  figures(): WorldFigures {
+    const { lives, sends, payouts, checked } = this.#auditor;
+    return { lives, sends, payouts, checked, steps: this.timeline.steps, faults: this.faults.counts };
+  }
+
+  // The world as it stands before the first refund ---------------------------------------------------------
+
+  async prepare(): Promise<void> {
+    const at = new Date(START_MS);
+    await this.db.query(
+      `insert into merchants (merchant_id, name, created_at) select id, id, $2 from unnest($1::text[]) id`,
+      [this.#merchantIds, at],
+    );
+    await this.db.query(
+      `insert into gateway_accounts (gateway_account_id, merchant_id, gateway, name, sealed_credentials,
+         shown_credentials, max_concurrent, max_per_second, created_at, updated_at)
+       select a.id, a.merchant_id, a.gateway, a.id, '', '{}', 60, 1000, $4, $4
+       from unnest($1::text[], $2::text[], $3::text[]) a(id, merchant_id, gateway)`,
+      [
+        this.#accounts.map((a) => a.accountId),
+        this.#accounts.map((a) => a.merchantId),
+        this.#accounts.map((a) => a.gateway),
+        at,
+      ],
+    );
+    await this.db.query(
+      `insert into gateway_health (gateway_account_id, allowance, allowance_at)
+       select id, 1000, $2 from unnest($1::text[]) id`,
+      [this.#accounts.map((a) => a.accountId), at],
+    );
+    const column = (of: (order: Order) => unknown) => this.#orders.map(of);
+    await this.db.query(
+      `insert into orders (merchant_id, order_id, order_uuid, status, amount_minor, currency, exponent, created_at,
+         updated_at)
+       select m, o, gen_random_uuid(), 'CHARGED', amount, currency, exponent, $6, $6
+       from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::smallint[]) x(m, o, amount, currency, exponent)`,
+      [
+        column((o) => o.merchantId),
+        column((o) => o.orderId),
+        column((o) => o.amountMinor),
+        column((o) => o.currency),
+        column((o) => o.exponent),
+        at,
+      ],
+    );
+    await this.db.query(
+      `insert into transactions (merchant_id, order_id, txn_id, txn_uuid, status, amount_minor, gateway,
+         gateway_account_id, gateway_payment_id, payment_method_type, charged_at, created_at, updated_at)
+       select m, o, m || o, gen_random_uuid(), 'CHARGED', amount, gateway, account, payment, 'CARD', $7, $7, $7
+       from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[])
+         x(m, o, amount, gateway, account, payment)`,
+      [
+        column((o) => o.merchantId),
+        column((o) => o.orderId),
+        column((o) => o.amountMinor),
+        column((o) => o.gateway),
+        column((o) => o.accountId),
+        column((o) => o.payment),
+        at,
+      ],
+    );
+    for (let n = 0; n < 2; n++) {
+      this.#workers.push(this.#newProcess());
+      this.#doors.push(this.#newProcess());
+    }
+    this.#planRequests();
+    this.timeline.at(START_MS + HOUR, () => this.#troubleNow());
+    this.timeline.at(START_MS + 2 * HOUR, () => this.#peopleAtWork());
+    this.timeline.at(this.#faultsEndMs, () => {
+      this.faults.end();
+      this.#switchedOff.clear();
+    });
+  }
+
+  #openBooks(account: Account): ModelBooks {
+    return new ModelBooks(profileOf(account.gateway), {
+      timeline: this.timeline,
+      faults: this.faults,
+      chance: this.#chance.fork(),
+      paidMinor: new Map(
+        this.#orders.filter((o) => o.accountId === account.accountId).map((o) => [o.payment, o.amountMinor]),
+      ),
+      mayLag: !this.faults.has('clock jumped') || this.#clockMode === 'back',
+      listener: {
+        asked: (reference, key, body) => this.#auditor.asked(reference, key, body),
+        made: (refund) => this.#auditor.made(refund),
+        moved: (refund, quick) => this.#sendWebhooks(account, refund, quick),
+      },
+    });
+  }
+
+  #newProcess(): Process {
+    return new Process(this, this.#chance.fork());
+  }
+
+  // Its life ---------------------------------------------------------------------------------------------------
+
+  async live(): Promise<void> {
+    const lastMs = this.#faultsEndMs + this.manualReviewAfterMs + 72 * HOUR;
+    const stepsPerCheck = Math.max(150, this.#spec.refunds * 4);
+    for (;;) {
+      this.timeline.begin();
+      await this.timeline.settled();
+      if (this.#mayWork && (this.timeline.idle || this.#chance.hit(0.03))) this.#beginRounds();
+      if (this.timeline.idle) {
+        if (!this.#mayWork && !(await this.#passTime())) break;
+        await this.timeline.settled();
+        if (this.timeline.nowMs > lastMs) throw new Broken('invariant 5: the world does not come to its end');
+        continue;
+      }
+      await this.timeline.step((owner) => this.#fateOf(owner));
+      if (this.timeline.steps % stepsPerCheck === 0) await this.#auditor.check(this.#now());
+      if (this.#auditor.broken) throw this.#auditor.broken;
+    }
+    await this.#auditor.checkEnd(this.#now(), this.faults.none);
+    if (this.#auditor.broken) throw this.#auditor.broken;
+    await this.db.query('update gateway_accounts set enabled = false where merchant_id = any($1)', [
+      this.#merchantIds,
+    ]);
+  }
+
+  wake(): void {
+    this.#mayWork = true;
+  }
+
+  #beginRounds(): void {
+    this.#mayWork = false;
+    const first = this.#chance.pick(this.#workers);
+    for (const worker of this.#workers) {
+      if (worker !== first && this.#chance.hit(0.6)) continue;
+      worker.beginRound((more) => {
+        if (more) this.#mayWork = true;
+      });
+    }
+  }
+
+  /** Goes to when something can happen next, often somewhat past it. False when nothing is to come. */
+  async #passTime(): Promise<boolean> {
+    const [row] = await this.db.query<{ look: Date | null; review: Date | null; open: number }>(
+      `select min(next_look_at) filter (where state <> 'manual_review' or not $2) as look,
+              min(review_at) filter (where state in ('queued', 'unknown', 'waiting_for_funds', 'submitted')) as review,
+              count(*) filter (where next_look_at is not null and state <> 'manual_review')::int as open
+       from refunds where merchant_id = any($1)`,
+      [this.#merchantIds, this.#over],
+    );
+    const planned = this.timeline.nextMs();
+    if (planned === null && row!.open === 0) return false;
+    const ours = Math.min(
+      ...[row!.look, row!.review].map((at) =>
+        at === null ? Number.POSITIVE_INFINITY : at.getTime() - this.clockOffsetMs,
+      ),
+    );
+    // What is due and cannot be worked on (an account that rests, say) is tried again at growing distances.
+    this.#futileMs = ours > this.timeline.nowMs ? SECOND : Math.min(2 * this.#futileMs, HOUR);
+    const nextMs = Math.min(
+      planned ?? Number.POSITIVE_INFINITY,
+      ours > this.timeline.nowMs ? ours : this.timeline.nowMs + this.#futileMs,
+    );
+    this.timeline.nowMs =
+      Math.max(nextMs, this.timeline.nowMs) +
+      this.#chance.pick([0, 3 * SECOND, 45 * SECOND, 5 * MINUTE, 15 * MINUTE]);
+    this.#mayWork = true;
+    return true;
+  }
+
+  #now(): Date {
+    return new Date(this.timeline.nowMs + this.clockOffsetMs);
+  }
+
+  // Our machines ------------------------------------------------------------------------------------------------
+
+  httpOf(owner: Owner) {
+    const ways = new Map([...this.#books].map(([accountId, books]) => [accountId, books.httpOf(owner)]));
+    return (request: Parameters<ReturnType<ModelBooks['httpOf']>>[0]) =>
+      ways.get(new URL(request.url).hostname)!(request);
+  }
+
+  openAccess(accountId: string): GatewayAccountAccess | null {
+    return this.#switchedOff.has(accountId)
+      ? null
+      : { accountId, baseUrl: `http://${accountId}`, credentials: {} };
+  }
+
+  #fateOf(owner: Owner): Turn | 'die' | 'stall' {
+    if (this.faults.strikes('process stalled')) {
+      owner.stalledUntilMs =
+        this.timeline.nowMs + this.#chance.pick([5 * SECOND, 50 * SECOND, 3 * MINUTE, HOUR]);
+      return 'stall';
+    }
+    const before = this.faults.strikes('process killed before a step');
+    if (!before && !this.faults.strikes('process killed after a step')) return 'go';
+    this.timeline.at(this.timeline.nowMs + this.#chance.whole(0, 2 * MINUTE), () => {
+      for (const group of [this.#workers, this.#doors]) {
+        const place = group.indexOf(owner as Process);
+        if (place >= 0) group[place] = this.#newProcess();
+      }
+      this.#mayWork = true;
+    });
+    return before ? 'die' : 'last';
+  }
+
+  #troubleNow(): void {
+    if (this.timeline.nowMs >= this.#faultsEndMs) return;
+    if (this.faults.strikes('clock jumped')) {
+      const jumpMs = this.#chance.whole(0, 4 * MINUTE);
+      if (this.#clockMode === 'forward') this.clockOffsetMs += jumpMs * 30;
+      else if (this.#clockMode === 'back')
+        this.clockOffsetMs = Math.max(this.clockOffsetMs - jumpMs, -8 * MINUTE);
+      else this.clockOffsetMs = this.#chance.pick([jumpMs, -jumpMs]);
+    }
+    for (const { accountId } of this.#accounts) {
+      if (!this.faults.strikes('account switched off')) continue;
+      this.#switchedOff.add(accountId);
+      this.timeline.at(this.timeline.nowMs + this.#chance.whole(0, 3 * HOUR), () =>
+        this.#switchedOff.delete(accountId),
+      );
+    }
+    for (const order of this.#orders) {
+      if (this.#chance.hit(0.02) && this.faults.strikes('refund made behind our back'))
+        this.#books
+          .get(order.accountId)!
+          .refundBehindOurBack(order.payment, this.#chance.whole(1, order.amountMinor));
+    }
+    this.#forgeWebhook();
+    this.timeline.at(this.timeline.nowMs + this.#chance.whole(MINUTE, HOUR), () => this.#troubleNow());
+  }
+
+  // Merchants ---------------------------------------------------------------------------------------------------
+
+  #planRequests(): void {
+    let left = this.#spec.refunds;
+    while (left > 0) {
+      const list = Array.from({ length: Math.min(left, this.#chance.whole(1, 12)) }, () =>
+        this.#newRequest(),
+      );
+      left -= list.length;
+      if (this.faults.strikes('asked again under the same id')) list.push(this.#chance.pick(list));
+      const atMs = START_MS + this.#chance.whole(0, 20) * 3 * MINUTE;
+      this.timeline.at(atMs, () => this.#ask(list, 0));
+    }
+  }
+
+  #newRequest(order: Order = this.#chance.pick(this.#orders), amountMinor?: number): AskedRefund {
+    const part = amountMinor ?? this.#chance.whole(1, Math.max(1, Math.ceil(order.amountMinor / 2)));
+    return {
+      merchantId: order.merchantId,
+      orderId: order.orderId,
+      uniqueRequestId: `request-${String(++this.#asked).padStart(5, '0')}`,
+      amount:
+        amountMinor === undefined && this.#chance.hit(0.2) ? 'full' : formatAmount(part, order.exponent),
+    };
+  }
+
+  /** A merchant asks again under the same ids until it has been answered. */
+  #ask(list: readonly AskedRefund[], time: number): void {
+    let answered = false;
+    const again = () => {
+      if (!answered && time < 20) this.#ask(list, time + 1);
+    };
+    DOORS[this.#asked % DOORS.length]!.ask(this.#door().deps, list).then(
+      (outcomes) => {
+        answered = true;
+        outcomes.forEach((outcome, n) => {
+          const asked = list[n]!;
+          if (!outcome.ok) return;
+          const { refundId, merchantId, orderId, amountMinor } = outcome.refund;
+          this.#auditor.accepted({ ...asked, refundId, merchantId, orderId, amountMinor });
+          this.#followUp(refundId, asked);
+        });
+        if (this.faults.strikes('asked again under the same id'))
+          this.timeline.at(this.timeline.nowMs + this.#chance.whole(0, HOUR), () => this.#ask(list, 20));
+      },
+      () => this.timeline.at(this.timeline.nowMs + SECOND, again),
+    );
+    this.timeline.at(this.timeline.nowMs + MINUTE, again);
+  }
+
+  #followUp(refundId: string, asked: AskedRefund): void {
+    const soon = () => this.timeline.nowMs + this.#chance.pick([0, 0, SECOND, MINUTE, HOUR]);
+    const other = this.#merchantIds.find((id) => id !== asked.merchantId)!;
+    if (this.faults.strikes('cancelled by a person'))
+      this.timeline.at(soon(), () => this.#cancel(asked.merchantId, refundId));
+    if (this.faults.strikes('asked out of turn by a person'))
+      this.timeline.at(soon(), () => {
+        lookNow(this.#door().deps, asked.merchantId, refundId, API).catch(() => undefined);
+      });
+    if (this.faults.strikes('acted on by another merchant'))
+      this.timeline.at(soon(), () => this.#trespass(other, refundId));
+    if (this.faults.strikes('asked again under a new id'))
+      this.timeline.at(this.timeline.nowMs + this.#chance.whole(0, 24 * HOUR), () =>
+        this.#askAnew(refundId, asked),
+      );
+  }
+
+  #cancel(merchantId: string, refundId: string): void {
+    cancelRefund(this.#door().deps, merchantId, refundId, { reason: null, cause: API }).catch(
+      () => undefined,
+    );
+  }
+
+  #trespass(merchantId: string, refundId: string): void {
+    const { deps } = this.#door();
+    const resolution = {
+      outcome: 'succeeded',
+      evidence: '-',
+      arn: null,
+      gatewayRefundId: null,
+      cause: API,
+    } as const;
+    const tries = [
+      cancelRefund(deps, merchantId, refundId, { reason: null, cause: API }),
+      resolveRefund(deps, merchantId, refundId, resolution),
+      lookNow(deps, merchantId, refundId, API),
+    ];
+    for (const attempt of tries)
+      attempt.then(
+        (outcome) => this.#auditor.trespassed(refundId, !outcome.ok && outcome.refusal === 'not_found'),
+        () => undefined,
+      );
+  }
+
+  /** Merchants give back under a new id what has failed. */
+  #askAnew(refundId: string, asked: AskedRefund): void {
+    const order = this.#orders.find((o) => o.orderId === asked.orderId)!;
+    const work = async () => {
+      const [row] = await this.db.query<{ state: string; amount_minor: number }>(
+        'select state, amount_minor from refunds where merchant_id = $1 and refund_id = $2',
+        [asked.merchantId, refundId],
+      );
+      if (row?.state === 'failed' || row?.state === 'reversed' || row?.state === 'cancelled')
+        this.#ask([this.#newRequest(order, row.amount_minor)], 0);
+    };
+    void this.timeline.io(work);
+  }
+
+  #door(): Process {
+    return this.#chance.pick(this.#doors);
+  }
+
+  // People ------------------------------------------------------------------------------------------------------
+
+  #peopleAtWork(): void {
+    const work = async () => {
+      const rows = await this.db.query<{
+        merchant_id: string;
+        refund_id: string;
+        gateway_account_id: string;
+      }>(
+        `select merchant_id, refund_id, gateway_account_id from refunds
+         where merchant_id = any($1) and state = 'manual_review' order by order_id, unique_request_id`,
+        [this.#merchantIds],
+      );
+      for (const row of rows) this.#resolve(row.merchant_id, row.refund_id, row.gateway_account_id);
+    };
+    void this.timeline.io(work);
+    if (this.timeline.nowMs < this.#faultsEndMs + 30 * HOUR)
+      this.timeline.at(this.timeline.nowMs + 8 * HOUR, () => this.#peopleAtWork());
+    else this.#over = true;
+  }
+
+  /** By what the gateway's own dashboard says; sometimes wrongly. */
+  #resolve(merchantId: string, refundId: string, accountId: string): void {
+    if (!this.faults.strikes('resolved by a person')) return;
+    const status = this.#books
+      .get(accountId)!
+      .refunds.find(({ reference }) => reference === refundId)
+      ?.history.at(-1)?.status;
+    if (status === 'accepted' || status === 'no_balance') return;
+    const paid = (status === 'paid') !== this.faults.strikes('resolved wrongly by a person');
+    const outcome = paid ? 'succeeded' : 'failed';
+    const resolution = {
+      outcome,
+      evidence: 'seen at the gateway',
+      arn: null,
+      gatewayRefundId: null,
+      cause: API,
+    } as const;
+    // Whether it was done is not always told: from here on it is theirs.
+    this.#auditor.resolved(refundId);
+    resolveRefund(this.#door().deps, merchantId, refundId, resolution).catch(() => undefined);
+  }
+
+  // Webhooks ----------------------------------------------------------------------------------------------------
+
+  #sendWebhooks(account: Account, refund: BookedRefund, quick: boolean): void {
+    if (this.faults.strikes('webhook lost')) return;
+    const place = refund.history.length - 1;
+    const wire = this.#books.get(account.accountId)!.shown(refund);
+    const deliver = () =>
+      this.#deliver(account, wire, SIGNATURE, 0, () => this.#auditor.heard(refund, place));
+    if (quick) deliver();
+    else {
+      const late = this.faults.strikes('webhook late and out of order');
+      const wait = this.#chance.pick(late ? [10 * MINUTE, 2 * HOUR, 20 * HOUR] : [0, SECOND, MINUTE]);
+      this.timeline.at(this.timeline.nowMs + wait, deliver);
+    }
+    if (this.faults.strikes('webhook doubled'))
+      this.timeline.at(this.timeline.nowMs + this.#chance.pick([0, SECOND, HOUR]), deliver);
+  }
+
+  #forgeWebhook(): void {
+    const account = this.#chance.pick(this.#accounts);
+    const known = this.#books.get(account.accountId)!.refunds;
+    if (known.length === 0 || !this.faults.strikes('webhook forged')) return;
+    const wire = this.#books.get(account.accountId)!.shown(this.#chance.pick(known));
+    const status = this.#chance.pick(['paid', 'failed', 'returned']);
+    this.#deliver(account, { ...wire, status }, 'forged', WEBHOOK_RETRIES_MS.length, () => undefined);
+  }
+
+  /** Delivers as gateways do: again and again until it is taken. */
+  #deliver(account: Account, wire: WireRefund, signature: string, time: number, taken: () => void): void {
+    let done = false;
+    const again = () => {
+      if (!done && time < WEBHOOK_RETRIES_MS.length) this.#deliver(account, wire, signature, time + 1, taken);
+      done = true;
+    };
+    const { deps } = this.#door();
+    const reading = deps.gateways.get(account.gateway)!.readWebhook(
+      {
+        headers: { signature },
+        rawBody: Buffer.from(JSON.stringify(wire)),
+        receivedAt: deps.clock.now(),
+      },
+      { accountId: account.accountId, baseUrl: '', credentials: {} },
+    );
+    if (reading.kind === 'rejected') return;
+    const to = { merchantId: account.merchantId, gatewayAccountId: account.accountId };
+    settleFromWebhook(deps, to, reading).then(
+      () => {
+        done = true;
+        if (reading.kind === 'authentic') taken();
+      },
+      () => this.timeline.at(this.timeline.nowMs + WEBHOOK_RETRIES_MS[Math.min(time, 5)]!, again),
+    );
+    if (time < WEBHOOK_RETRIES_MS.length) this.timeline.at(this.timeline.nowMs + HOUR, again);
+  }
+}
+
+/** Some worlds have all faults, some none, most a handful: a fault shows more clearly where few others hide it. */
+export function faultsOfWorld({ seed, faults }: WorldSpec): ReadonlySet<string> {
+  if (faults) return faults;
+  const chance = new Chance(seed ^ 0x5eed);
+  const share = chance.pick([0, 0.15, 0.15, 0.3, 0.3, 0.6, 1]);
+  return new Set(FAULT_KINDS.filter(() => chance.hit(share)).map(({ name }) => name));
+}
