@@ -1,6 +1,7 @@
 import type { Clock } from '../lib/clock.ts';
 import { plusMs } from '../lib/clock.ts';
 import type { Queryable } from '../lib/db.ts';
+import type { CreateAnswer, FindAnswer, LookAnswer } from './gateway.ts';
 
 /** An account that work may go to, with its limits and how it is doing. */
 export interface WorkingAccount {
@@ -65,6 +66,24 @@ const FAILURES_THAT_OPEN = 5;
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60_000;
 
+/** How one call to an account's gateway went, whatever it said of the refund. */
+export interface CallReport {
+  readonly answered: boolean;
+  /** Our credentials or settings are refused. */
+  readonly refusesUs: boolean;
+  /** In words, where it did not go well. */
+  readonly why: string | null;
+}
+
+/** The report of any answer that a connector gives. */
+export function reportOf(answer: CreateAnswer | LookAnswer | FindAnswer): CallReport {
+  return {
+    answered: answer.kind !== 'unknown' && answer.kind !== 'not_sent' && answer.kind !== 'no_answer',
+    refusesUs: answer.kind === 'misconfigured',
+    why: 'why' in answer ? answer.why : answer.kind === 'misconfigured' ? answer.errorMessage : null,
+  };
+}
+
 /**
  * Tells how a call went. After five calls in a row without any answer the account rests: a second at first, and
  * twice as long each time that the call after a rest fails, up to a minute. Calls that were under way when a rest
@@ -75,12 +94,7 @@ export async function noteCall(
   db: Queryable,
   clock: Clock,
   gatewayAccountId: string,
-  call: {
-    readonly begunAt: Date;
-    readonly answered: boolean;
-    readonly refusesUs: boolean;
-    readonly why: string | null;
-  },
+  call: CallReport & { readonly begunAt: Date },
 ): Promise<number> {
   const now = clock.now();
   if (call.answered && !call.refusesUs) {

@@ -1,4 +1,5 @@
 import type { CreateAnswer, GatewayAccountAccess, PreparedRequest } from '../gateways/gateway.ts';
+import { type CallReport, reportOf } from '../gateways/health.ts';
 import { plusMs } from '../lib/clock.ts';
 import {
   answerWithinMs,
@@ -21,9 +22,9 @@ const UNASKED_RETRY_MS = 15_000;
 
 /**
  * Sends a claimed refund: first the intent, with key and bytes, is written, then the gateway is asked. Ends when the
- * answer is recorded, with its kind for the account's breaker; null where the gateway was not to be asked.
+ * answer is recorded, with how the call went for the account's breaker; null where the gateway was not to be asked.
  */
-export async function submit(deps: EngineDeps, claimed: Refund): Promise<CreateAnswer['kind'] | null> {
+export async function submit(deps: EngineDeps, claimed: Refund): Promise<CallReport | null> {
   const access = await deps.openAccess(claimed.gatewayAccountId);
   if (!access) {
     await postponeLook(deps.db, claimed, plusMs(deps.clock.now(), ACCOUNT_OFF_RETRY_MS), claimed.looks);
@@ -59,7 +60,7 @@ async function holdIfItMayRepeat(
   deps: EngineDeps,
   claimed: Refund,
   access: GatewayAccountAccess,
-): Promise<CreateAnswer['kind'] | null | 'may be sent'> {
+): Promise<CallReport | null | 'may be sent'> {
   const { restored } = deps;
   if (!restored || claimed.sends > 0 || deps.clock.now() > restored.watchUntil) return 'may be sent';
   const answer = await findStrangers(deps, restored, claimed, access);
@@ -71,7 +72,11 @@ async function holdIfItMayRepeat(
     return null;
   }
   await postponeLook(deps.db, claimed, plusMs(deps.clock.now(), UNASKED_RETRY_MS), claimed.looks);
-  return answer.kind === 'no_answer' ? 'not_sent' : answer.kind;
+  return {
+    answered: answer.kind !== 'no_answer',
+    refusesUs: answer.kind === 'misconfigured',
+    why: answer.why,
+  };
 }
 
 async function send(
@@ -79,9 +84,10 @@ async function send(
   refund: Refund,
   request: PreparedRequest,
   access: GatewayAccountAccess,
-): Promise<CreateAnswer['kind']> {
+): Promise<CallReport> {
   const gateway = gatewayOf(deps, refund);
-  const lastMoment = refund.nextLookAt!.getTime() - answerWithinMs(gateway.capabilities);
+  // A connector may need two calls.
+  const lastMoment = refund.nextLookAt!.getTime() - 2 * answerWithinMs(gateway.capabilities);
   // The hold may end before the answer comes, and another worker would look while this one still sends.
   const tooLate = deps.clock.now().getTime() > lastMoment;
   const answer: CreateAnswer = tooLate
@@ -100,7 +106,7 @@ async function send(
     (now, at) => decideAnswer(now, answer, refund.sends, at),
     { attemptEnd: { attempt_no: refund.sends, outcome: outcomeWord(answer), answer: evidenceOf(answer) } },
   );
-  return answer.kind;
+  return reportOf(answer);
 }
 
 function outcomeWord(answer: CreateAnswer): string {

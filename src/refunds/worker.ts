@@ -1,4 +1,11 @@
-import { noteCall, readWorkingAccounts, takeAllowance, type WorkingAccount } from '../gateways/health.ts';
+import {
+  type CallReport,
+  noteCall,
+  readWorkingAccounts,
+  reportOf,
+  takeAllowance,
+  type WorkingAccount,
+} from '../gateways/health.ts';
 import { plusMs } from '../lib/clock.ts';
 import type { Loop } from '../lib/loop.ts';
 import { createLoop } from '../lib/loop.ts';
@@ -108,30 +115,19 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
   async function look(refund: Refund): Promise<void> {
     const begunAt = deps.clock.now();
     const answer = await lookAt(deps, refund);
-    if (answer === null) return;
-    const why =
-      answer.kind === 'no_answer' ? answer.why : answer.kind === 'misconfigured' ? answer.errorMessage : null;
-    await note(refund, {
-      begunAt,
-      answered: answer.kind !== 'no_answer',
-      refusesUs: answer.kind === 'misconfigured',
-      why,
-    });
+    if (answer !== null) await note(refund, { begunAt, ...reportOf(answer) });
   }
 
   async function send(refund: Refund): Promise<void> {
     const begunAt = deps.clock.now();
-    const kind = await submit(deps, refund);
-    if (kind === null) return;
-    await note(refund, {
-      begunAt,
-      answered: kind !== 'unknown' && kind !== 'not_sent',
-      refusesUs: kind === 'misconfigured',
-      why: kind === 'news' ? null : kind,
-    });
+    const report = await submit(deps, refund);
+    if (report !== null) await note(refund, { begunAt, ...report });
   }
 
-  async function note({ gatewayAccountId }: Refund, call: Parameters<typeof noteCall>[3]): Promise<void> {
+  async function note(
+    { gatewayAccountId }: Refund,
+    call: CallReport & { readonly begunAt: Date },
+  ): Promise<void> {
     const wentWell = call.answered && !call.refusesUs;
     if (wentWell && !troubled.has(gatewayAccountId)) return;
     if (!wentWell) troubled.add(gatewayAccountId);
