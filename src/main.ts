@@ -4,6 +4,7 @@ import type { ApiDeps } from './api/deps.ts';
 import { createRenderOrder } from './api/juspay/render-order.ts';
 import { buildServer } from './api/server.ts';
 import { createSealer } from './audit/checkpoint.ts';
+import { createClockWatch, requireRightClock } from './clock-watch.ts';
 import { type Settings, withPort } from './config.ts';
 import { openConfiguredDatabase } from './database.ts';
 import { loadDemo } from './demo.ts';
@@ -82,6 +83,7 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
     started.push(opened.close);
     const { db } = opened;
     const migrated = await migrate(db, clock);
+    await requireRightClock(db, clock);
     const vault = await openVault(settings, db, clock);
     if (settings.databaseUrl !== null && !settings.publicUrlIsSet) {
       log.warn({ public_url: settings.publicUrl }, 'PUBLIC_URL is not set; gateways are given this address');
@@ -90,6 +92,7 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
     const { gateways, gatewayHttp, close: closeHttp } = reachGateways(settings);
     started.push(closeHttp);
 
+    const clockWatch = createClockWatch(db, clock, log);
     const loops: Loop[] = [];
     const wake = () => {
       for (const loop of loops) loop.wake();
@@ -109,6 +112,7 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
       webhookUrlOf: (id) => `${settings.publicUrl}/gateways/${id}/webhooks`,
       manualReviewAfterMs: settings.manualReviewAfterMs,
       restored: await readRestored(db, clock.now()),
+      clockIsRight: clockWatch.isRight,
       wake,
     };
     if (settings.role !== 'api') {
@@ -116,6 +120,7 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
       started.push(sender.close);
       const renderOrder = createRenderOrder(db, { publicUrl: settings.publicUrl, gateways });
       loops.push(
+        clockWatch.loop,
         createRefundWorker(engine),
         createDeliverer({ db, clock, random: Math.random, log, vault, sender, renderOrder }),
         createSealer({ db, clock, vault, log }),

@@ -31,6 +31,8 @@ types.setTypeParser(pg.types.builtins.INT8, (text) => {
   return value;
 });
 
+const READ_ONLY = '25006';
+
 export function openDatabase(options: DatabaseOptions): Database {
   const pool = new pg.Pool({
     connectionString: options.connectionString,
@@ -39,6 +41,8 @@ export function openDatabase(options: DatabaseOptions): Database {
     statement_timeout: options.statementTimeoutMs ?? 60_000,
     connectionTimeoutMillis: 15_000,
     idleTimeoutMillis: 60_000,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
     // Statements here take milliseconds; compiling one takes longer than running it.
     options: '-c timezone=UTC -c jit=off',
     types,
@@ -67,6 +71,8 @@ export function openDatabase(options: DatabaseOptions): Database {
         await client.query('rollback').catch((rollbackError: Error) => {
           broken = rollbackError;
         });
+        // A server that takes no changes any more has been replaced by another: this connection leads to the old one.
+        if (sqlState(error) === READ_ONLY) broken = error as Error;
         throw error;
       } finally {
         client.release(broken);

@@ -34,6 +34,8 @@ export interface EngineDeps {
   readonly manualReviewAfterMs: number;
   /** Set where these books were restored from a backup not long ago. */
   readonly restored?: Restored | null;
+  /** False while the worker has to rest because this process's clock is wrong. */
+  readonly clockIsRight?: () => boolean;
   /** Tells this process's worker that there may be work. */
   readonly wake: () => void;
 }

@@ -1,0 +1,67 @@
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import { clockApartMs, TOLERATED_APART_MS } from '../lib/database-clock.ts';
+import { type DatabaseTrouble, TROUBLES, troubleOf } from '../lib/database-trouble.ts';
+import type { Queryable } from '../lib/db.ts';
+import type { ApiDeps } from './deps.ts';
+
+const ANSWER_WITHIN_MS = 2_000;
+const REMEMBERED_MS = 15_000;
+
+const health = z.object({
+  status: z.enum(['ok', 'failing']),
+  database: z.enum(['reachable', ...(Object.keys(TROUBLES) as DatabaseTrouble[])]),
+  clock: z.literal('wrong').optional(),
+});
+
+/**
+ * Whether this process can do its work now: 200, or 503 with what is wrong in a word. Needs no key. A full disk shows
+ * only when something is written, so a request that met one is remembered for some seconds.
+ */
+export function serveHealth(app: FastifyInstance, deps: ApiDeps): void {
+  let fullAtMs = Number.NEGATIVE_INFINITY;
+  app.addHook('onError', async (_request, _reply, error) => {
+    if (troubleOf(error) === 'full') fullAtMs = performance.now();
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    if (request.method === 'POST' && reply.statusCode < 300) fullAtMs = Number.NEGATIVE_INFINITY;
+  });
+  app.get(
+    '/health',
+    {
+      schema: {
+        tags: ['Operation'],
+        summary: 'Whether this process can do its work',
+        security: [],
+        response: { 200: health, 503: health },
+      },
+    },
+    async (_request, reply) => {
+      const { database, apartMs } = await askDatabase(deps);
+      const clockIsWrong = apartMs > TOLERATED_APART_MS;
+      const seen =
+        database === 'reachable' && performance.now() - fullAtMs < REMEMBERED_MS ? 'full' : database;
+      if (seen === 'reachable' && !clockIsWrong) return { status: 'ok' as const, database: seen };
+      return reply
+        .code(503)
+        .send({ status: 'failing', database: seen, ...(clockIsWrong && { clock: 'wrong' as const }) });
+    },
+  );
+}
+
+type Seen = { readonly database: 'reachable' | DatabaseTrouble; readonly apartMs: number };
+
+async function askDatabase({ db, clock }: ApiDeps): Promise<Seen> {
+  const { promise: late, resolve } = Promise.withResolvers<Seen>();
+  const timer = setTimeout(() => resolve({ database: 'slow', apartMs: 0 }), ANSWER_WITHIN_MS);
+  const asked = Promise.all([clockApartMs(db, clock), tryToWrite(db)]).then(
+    ([apartMs]): Seen => ({ database: 'reachable', apartMs }),
+    (error: unknown): Seen => ({ database: troubleOf(error) ?? 'unreachable', apartMs: 0 }),
+  );
+  return Promise.race([asked, late]).finally(() => clearTimeout(timer));
+}
+
+/** Changes no row, and fails where none could be changed. */
+async function tryToWrite(db: Queryable): Promise<void> {
+  await db.query('update master_key_proof set created_at = created_at where false');
+}
