@@ -485,6 +485,19 @@ export function conformsTo(name: string, makeDialect: () => Dialect | Promise<Di
         expect(await fetch(facts)).toMatchObject({ kind: 'no_answer' });
       });
 
+      it('a refund that names ours where it cannot be read proves no absence', async () => {
+        const text = JSON.stringify(dialect.refund(someWord('succeeded'), known));
+        const mangled = JSON.parse(text.replaceAll(`"${facts.refundId}"`, `["${facts.refundId}"]`)) as Json;
+        peer.answer = (asked) => dialect.listed([mangled], asked);
+        expect(await fetch(facts)).toMatchObject({ kind: 'no_answer' });
+      });
+
+      it('a second refund at the gateway, made for the same refund of ours, is no news of the first', async () => {
+        const second = { ...known, gatewayRefundId: `${dialect.gatewayRefundId.slice(0, -1)}9` };
+        peer.answer = always(dialect.fetched(dialect.refund(someWord('succeeded'), second)));
+        expect(await fetch(known)).toMatchObject({ kind: 'no_answer' });
+      });
+
       it('an answer about another refund is no news of ours', async () => {
         for (const other of others()) {
           peer.answer = always(dialect.fetched(dialect.refund(someWord('succeeded'), other)));

@@ -149,7 +149,7 @@ async function fetchByOurId(
   const ours: RefundNews[] = [];
   for (const entry of listed.entries) {
     const found = readRefund(entry);
-    if (found === null) return unreadable(listed.entries, access);
+    if (found?.refundId == null) return unreadable(listed.entries, access);
     if (found.refundId !== facts.refundId) continue;
     const mismatch = mismatchOf(found, facts);
     if (mismatch !== null) {
@@ -267,7 +267,8 @@ function readRefund(json: unknown): ReadRefund | null {
 
 /** Why a refund is not the one that was asked for, or null. */
 function mismatchOf(found: ReadRefund, facts: RefundFacts): string | null {
-  if (found.refundId !== facts.refundId || found.payment !== facts.gatewayPaymentId) {
+  const otherId = facts.gatewayRefundId !== null && found.news.gatewayRefundId !== facts.gatewayRefundId;
+  if (otherId || found.refundId !== facts.refundId || found.payment !== facts.gatewayPaymentId) {
     return `the answer is about refund ${found.news.gatewayRefundId}, which is not ours`;
   }
   if (found.amountMinor !== facts.amountMinor || found.currency !== facts.currency) {
