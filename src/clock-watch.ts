@@ -25,12 +25,17 @@ export async function requireRightClock(db: Queryable, clock: Clock): Promise<vo
 }
 
 /** Compares the clocks every few seconds, so that the worker rests while they are too far apart. */
-export function createClockWatch(db: Queryable, clock: Clock, log: Logger): ClockWatch {
+export function createClockWatch(
+  db: Queryable,
+  clock: Clock,
+  log: Logger,
+  everyMs = COMPARE_EVERY_MS,
+): ClockWatch {
   let right = true;
   const loop = createLoop({
     name: 'clock',
     log,
-    idleMs: COMPARE_EVERY_MS,
+    idleMs: everyMs,
     async tick() {
       const apartMs = await clockApartMs(db, clock);
       const now = apartMs <= TOLERATED_APART_MS;
