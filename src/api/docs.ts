@@ -50,8 +50,8 @@ export async function serveDocs(app: FastifyInstance, deps: ApiDeps): Promise<vo
     staticCSP:
       "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
       "font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    uiConfig: { defaultModelsExpandDepth: -1, docExpansion: 'list' },
-    theme: { title: 'Refundry API' },
+    uiConfig: { deepLinking: true, defaultModelsExpandDepth: -1, docExpansion: 'list' },
+    theme: { title: 'Refundry API', css: [{ filename: 'refundry.css', content: ONE_DOCUMENT }] },
     logo: { type: 'image/svg+xml', content: Buffer.from(WORDMARK), href: '/docs' },
   });
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
@@ -68,6 +68,10 @@ const TAGS = [
   { name: 'Juspay-compatible', description: "The routes that Juspay's merchants already call." },
   { name: 'Operation', description: 'For those who run Refundry.' },
 ];
+
+/** The page shows this server's document; no field asks for the address of another. */
+const ONE_DOCUMENT =
+  '.swagger-ui .topbar .download-url-wrapper .download-url-input, .swagger-ui .topbar .download-url-button { display: none }';
 
 const WORDMARK =
   '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 170 40"><text x="0" y="29" font-size="30" ' +

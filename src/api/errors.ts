@@ -38,7 +38,21 @@ export const refusalObject = z.object({
 });
 
 /** The body of an ApiError. */
-export const errorSchema = z.object({ error: refusalObject }).meta({ id: 'Error' });
+export const errorSchema = z.object({ error: refusalObject }).meta({
+  id: 'Error',
+  examples: [
+    {
+      error: {
+        code: 'amount_exceeds_rest',
+        message:
+          'Only 800.00 INR of the order is left to refund, refunds under way counted; nothing was refunded.',
+        field: 'amount',
+        value: '800.01',
+        accepted: 'at most 800.00',
+      },
+    },
+  ],
+});
 
 /** `error_info` of the contract (section 1.4), without the request's id, which the server adds. */
 export interface ErrorInfo {

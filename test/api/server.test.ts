@@ -7,6 +7,12 @@ import { call, startApi, type TestApi } from '../support/api.ts';
 import { putOrder } from '../support/engine.ts';
 import { readOpenApi } from '../support/openapi.ts';
 
+interface Body {
+  readonly content: Readonly<
+    Record<string, { example?: unknown; schema: { examples?: readonly unknown[] } } | undefined>
+  >;
+}
+
 interface Operation {
   readonly responses: Readonly<Record<string, { description: string; content?: object }>>;
   readonly requestBody?: object;
@@ -108,6 +114,27 @@ describe('without a key', () => {
       }
     }
   });
+});
+
+test('the examples of the OpenAPI page are requests that can be read', async () => {
+  const spec = await readOpenApi(api);
+  const shown: [string, string, unknown][] = Object.entries<Record<string, { requestBody?: Body }>>(
+    spec.paths,
+  ).flatMap(([path, operations]) =>
+    Object.entries(operations).flatMap(([method, { requestBody }]): [string, string, unknown][] => {
+      const json = requestBody?.content['application/json'];
+      const example = json?.example ?? json?.schema.examples?.[0];
+      return example === undefined ? [] : [[method.toUpperCase(), path, example]];
+    }),
+  );
+  expect(shown.length).toBeGreaterThan(12);
+  for (const [method, path, json] of shown) {
+    const at = path.replace(/\{[^}]+\}/g, '01890a5d-ac96-774b-bcce-b302099a8057');
+    const { status, body } = await call(api, at, { method, json });
+    expect(status, `${method} ${path}`).toBeLessThan(500);
+    const why = JSON.stringify([body.error?.code, body.error_info?.fields ?? '']);
+    expect(why, `${method} ${path}`).not.toMatch(/_field"|Missing field|Must be/);
+  }
 });
 
 describe('addresses and methods', () => {

@@ -207,7 +207,18 @@ export const contractErrorSchema = z
       })
       .optional(),
   })
-  .meta({ id: 'JuspayError', description: 'Why it was refused.' });
+  .meta({
+    id: 'JuspayError',
+    description: 'Why it was refused.',
+    examples: [
+      {
+        status_id: -1,
+        status: 'ERROR',
+        error_code: 'duplicate.call',
+        error_message: 'A refund call was already completed with this unique_request_id for the order.',
+      },
+    ],
+  });
 
 const text = z.string().optional();
 const metadata = z.record(z.string(), z.unknown()).optional();
@@ -227,13 +238,17 @@ const refundFields = {
 };
 
 /** Bodies as documented; what is really read is in fields.ts, since three encodings and many clients send them. */
-export const refundBodySchema = z.object(refundFields).meta({ id: 'JuspayNewRefund' });
-export const refundByOrderBodySchema = z
-  .object({ order_id: z.string(), ...refundFields })
-  .meta({ id: 'JuspayNewRefundByOrder' });
-export const refundByAnyBodySchema = z
-  .object({ order_id: text, txn_id: text, ...refundFields })
-  .meta({ id: 'JuspayNewRefundByAny' });
+export const refundBodySchema = z
+  .object(refundFields)
+  .meta({ id: 'JuspayNewRefund', examples: [{ unique_request_id: 'A-1001-r1', amount: '499.00' }] });
+export const refundByOrderBodySchema = z.object({ order_id: z.string(), ...refundFields }).meta({
+  id: 'JuspayNewRefundByOrder',
+  examples: [{ order_id: 'A-1001', unique_request_id: 'A-1001-r1', amount: '499.00' }],
+});
+export const refundByAnyBodySchema = z.object({ order_id: text, txn_id: text, ...refundFields }).meta({
+  id: 'JuspayNewRefundByAny',
+  examples: [{ order_id: 'A-1001', unique_request_id: 'A-1001-r1', amount: '499.00' }],
+});
 const orderFields = {
   customer_id: text,
   customer_email: text,
@@ -251,6 +266,8 @@ export const createBodySchema = z
     currency: text.meta({ description: 'ISO 4217; INR when absent' }),
     ...orderFields,
   })
-  .meta({ id: 'JuspayNewOrder' });
-export const updateBodySchema = z.object({ amount: text, ...orderFields }).meta({ id: 'JuspayOrderChanges' });
+  .meta({ id: 'JuspayNewOrder', examples: [{ order_id: 'A-1001', amount: '1299.00', currency: 'INR' }] });
+export const updateBodySchema = z
+  .object({ amount: text, ...orderFields })
+  .meta({ id: 'JuspayOrderChanges', examples: [{ udf1: 'north' }] });
 export const statusBodySchema = z.object({ order_id: z.string() });

@@ -26,32 +26,38 @@ const accountName = z
   .max(100)
   .describe('Tells several accounts of one gateway apart; unique among them.');
 
-const newAccount = z.strictObject({
-  gateway: z.string().max(64).describe('The gateway word, as in GET /v1/gateways.'),
-  name: accountName
-    .optional()
-    .describe('`default` when absent. Of several accounts, the one so named takes what names no account.'),
-  base_url: z.string().max(2048).optional().describe('The gateway’s own address when absent.'),
-  credentials: z
-    .record(z.string().max(100), z.string())
-    .describe('By field name, as GET /v1/gateways lists them. Encrypted when stored, never shown again.'),
-  max_concurrent: limits.max_concurrent.optional(),
-  max_per_second: limits.max_per_second.optional(),
-});
+const newAccount = z
+  .strictObject({
+    gateway: z.string().max(64).describe('The gateway word, as in GET /v1/gateways.'),
+    name: accountName
+      .optional()
+      .describe('`default` when absent. Of several accounts, the one so named takes what names no account.'),
+    base_url: z.string().max(2048).optional().describe('The gateway’s own address when absent.'),
+    credentials: z
+      .record(z.string().max(100), z.string())
+      .describe('By field name, as GET /v1/gateways lists them. Encrypted when stored, never shown again.'),
+    max_concurrent: limits.max_concurrent.optional(),
+    max_per_second: limits.max_per_second.optional(),
+  })
+  .meta({
+    examples: [{ gateway: 'STRIPE', credentials: { secret_key: 'sk_test_…', webhook_secret: 'whsec_…' } }],
+  });
 
-const changes = z.strictObject({
-  name: accountName.optional(),
-  enabled: z
-    .boolean()
-    .optional()
-    .describe('While false, nothing is sent to the gateway; what its webhooks say is still taken in.'),
-  credentials: z
-    .record(z.string().max(100), z.string().nullable())
-    .optional()
-    .describe('Fields to replace, or with null to remove; the others stay.'),
-  max_concurrent: limits.max_concurrent.optional(),
-  max_per_second: limits.max_per_second.optional(),
-});
+const changes = z
+  .strictObject({
+    name: accountName.optional(),
+    enabled: z
+      .boolean()
+      .optional()
+      .describe('While false, nothing is sent to the gateway; what its webhooks say is still taken in.'),
+    credentials: z
+      .record(z.string().max(100), z.string().nullable())
+      .optional()
+      .describe('Fields to replace, or with null to remove; the others stay.'),
+    max_concurrent: limits.max_concurrent.optional(),
+    max_per_second: limits.max_per_second.optional(),
+  })
+  .meta({ examples: [{ enabled: false }] });
 
 const shownAccount = z
   .object({

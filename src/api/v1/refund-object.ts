@@ -13,7 +13,7 @@ export const PUBLIC_STATUSES = [
 ] as const satisfies readonly PublicStatus[];
 const STATE_WORDS = STATE_NAMES as [RefundState, ...RefundState[]];
 
-const time = z.string().describe('ISO 8601, UTC.');
+const time = z.string().meta({ description: 'ISO 8601, UTC.', examples: ['2026-03-31T09:30:00.000Z'] });
 
 export const refundObject = z
   .object({
@@ -21,8 +21,10 @@ export const refundObject = z
     order_id: z.string(),
     txn_id: z.string(),
     unique_request_id: z.string(),
-    amount: z.string().describe('In major units, with all decimals of the currency.'),
-    currency: z.string(),
+    amount: z
+      .string()
+      .meta({ description: 'In major units, with all decimals of the currency.', examples: ['499.00'] }),
+    currency: z.string().meta({ examples: ['INR'] }),
     status: z.enum(PUBLIC_STATUSES),
     state: z.enum(STATE_WORDS).describe('Where exactly it is; several states share one status.'),
     meaning: z.string().describe('What the state means for the money.'),

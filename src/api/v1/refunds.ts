@@ -58,57 +58,82 @@ const freeText = (least: number, most: number) =>
 
 const orderId = z.string().regex(ORDER_ID, '1 to 128 visible ASCII characters');
 
-const newRefund = z.strictObject({
-  order_id: orderId.optional(),
-  txn_id: z.string().min(1).max(256).optional().describe('Names the transaction, or the order by it.'),
-  unique_request_id: z
-    .string()
-    .regex(/^[A-Za-z0-9_.:-]{1,255}$/, '1 to 255 letters, digits, _ . : or -')
-    .describe('Your key: at most one refund of the order has it.'),
-  amount: z
-    .string(AMOUNT_WORDS)
-    .max(100, AMOUNT_WORDS)
-    .describe('Decimal text in major units, such as "12.50", or "full": all that is left.'),
-  currency: z
-    .string()
-    .regex(/^[A-Z]{3}$/, 'an ISO 4217 code, such as INR')
-    .optional()
-    .describe("Refused unless it is the order's."),
-  refund_type: refundObject.shape.refund_type.default('STANDARD'),
-  reason: freeText(1, 500).optional(),
-  note: freeText(1, 2000).optional(),
-  metadata: z
-    .record(z.string(), z.unknown())
-    .refine(
-      (metadata) => JSON.stringify(metadata).length <= MAX_METADATA_LENGTH,
-      `a JSON object of at most ${MAX_METADATA_LENGTH} characters`,
-    )
-    .refine((metadata) => !holdsCardNumber(JSON.stringify(metadata)), 'a JSON object without a card number')
-    .optional(),
-  expected_remaining: z
-    .string()
-    .regex(/^\d{1,15}(\.\d{1,4})?$/, 'decimal text in major units, such as "12.50"')
-    .optional()
-    .describe('What you believe is left to refund. If it is not, nothing is made: somebody was faster.'),
-});
+const newRefund = z
+  .strictObject({
+    order_id: orderId.optional(),
+    txn_id: z.string().min(1).max(256).optional().describe('Names the transaction, or the order by it.'),
+    unique_request_id: z
+      .string()
+      .regex(/^[A-Za-z0-9_.:-]{1,255}$/, '1 to 255 letters, digits, _ . : or -')
+      .describe('Your key: at most one refund of the order has it.'),
+    amount: z
+      .string(AMOUNT_WORDS)
+      .max(100, AMOUNT_WORDS)
+      .describe('Decimal text in major units, such as "12.50", or "full": all that is left.'),
+    currency: z
+      .string()
+      .regex(/^[A-Z]{3}$/, 'an ISO 4217 code, such as INR')
+      .optional()
+      .describe("Refused unless it is the order's."),
+    refund_type: refundObject.shape.refund_type.default('STANDARD'),
+    reason: freeText(1, 500).optional(),
+    note: freeText(1, 2000).optional(),
+    metadata: z
+      .record(z.string(), z.unknown())
+      .refine(
+        (metadata) => JSON.stringify(metadata).length <= MAX_METADATA_LENGTH,
+        `a JSON object of at most ${MAX_METADATA_LENGTH} characters`,
+      )
+      .refine((metadata) => !holdsCardNumber(JSON.stringify(metadata)), 'a JSON object without a card number')
+      .optional(),
+    expected_remaining: z
+      .string()
+      .regex(/^\d{1,15}(\.\d{1,4})?$/, 'decimal text in major units, such as "12.50"')
+      .optional()
+      .describe('What you believe is left to refund. If it is not, nothing is made: somebody was faster.'),
+  })
+  .meta({
+    examples: [
+      {
+        order_id: 'A-1001',
+        unique_request_id: 'A-1001-r1',
+        amount: '499.00',
+        expected_remaining: '1299.00',
+        reason: 'Size too small',
+      },
+    ],
+  });
 
-const resolution = z.strictObject({
-  outcome: z.enum(['succeeded', 'failed']),
-  evidence: freeText(10, 4000).describe(
-    'What shows it, for who reads it in years: where you looked, what it said, who told you.',
-  ),
-  arn: z
-    .string()
-    .regex(/^[A-Za-z0-9]{6,40}$/, '6 to 40 letters and digits')
-    .optional()
-    .describe("The bank's reference."),
-  gateway_refund_id: z
-    .string()
-    .regex(/^[\x21-\x7e]{1,255}$/, '1 to 255 visible ASCII characters')
-    .optional(),
-});
+const resolution = z
+  .strictObject({
+    outcome: z.enum(['succeeded', 'failed']),
+    evidence: freeText(10, 4000).describe(
+      'What shows it, for who reads it in years: where you looked, what it said, who told you.',
+    ),
+    arn: z
+      .string()
+      .regex(/^[A-Za-z0-9]{6,40}$/, '6 to 40 letters and digits')
+      .optional()
+      .describe("The bank's reference."),
+    gateway_refund_id: z
+      .string()
+      .regex(/^[\x21-\x7e]{1,255}$/, '1 to 255 visible ASCII characters')
+      .optional(),
+  })
+  .meta({
+    examples: [
+      {
+        outcome: 'succeeded',
+        evidence: 'The bank confirms the credit in its letter of 2 March, kept under case 4711.',
+        arn: '74332745678901234567890',
+      },
+    ],
+  });
 
-const cancellation = z.strictObject({ reason: freeText(1, 500).optional() }).nullish();
+const cancellation = z
+  .strictObject({ reason: freeText(1, 500).optional() })
+  .nullish()
+  .meta({ examples: [{ reason: 'Wrong order' }] });
 
 const wordList = z.string().regex(/^[A-Za-z_]+(,[A-Za-z_]+)*$/, 'words separated by commas');
 

@@ -151,33 +151,51 @@ function causeOf(request: FastifyRequest): Cause {
 
 const amount = z.string().regex(/^\d+(\.\d+)?$/);
 
-const told = z.object({
-  order_id: z.string().min(1).max(128),
-  amount: amount.describe('In major units, with no more decimals than the currency has.'),
-  currency: z.string().length(3).describe('ISO 4217.'),
-  status: z.enum(TRANSACTION_STATUSES).describe('Only a CHARGED transaction can be refunded.'),
-  gateway: z.string().describe('The gateway’s word, as GET /v1/gateways lists it.'),
-  gateway_account: z
-    .string()
-    .optional()
-    .describe(
-      "The account's id or name; without it the only enabled one of the gateway, or the one named `default`.",
+const told = z
+  .object({
+    order_id: z.string().min(1).max(128),
+    amount: amount.describe('In major units, with no more decimals than the currency has.'),
+    currency: z.string().length(3).describe('ISO 4217.'),
+    status: z.enum(TRANSACTION_STATUSES).describe('Only a CHARGED transaction can be refunded.'),
+    gateway: z.string().describe('The gateway’s word, as GET /v1/gateways lists it.'),
+    gateway_account: z
+      .string()
+      .optional()
+      .describe(
+        "The account's id or name; without it the only enabled one of the gateway, or the one named `default`.",
+      ),
+    gateway_payment_id: z.string().min(1).max(255),
+    payment_method_type: z.string().optional().describe('CARD, UPI, NB, WALLET …'),
+    payment_method: z.string().optional().describe('VISA, GOOGLEPAY, NB_HDFC …'),
+    surcharge: amount.optional().describe('Paid on top of the amount.'),
+    offer_discount: amount.optional().describe('Not paid thanks to an offer.'),
+    charged_at: z.iso.datetime({ offset: true }).optional(),
+    customer_id: z.string().optional(),
+    customer_email: z.string().optional(),
+    customer_phone: z.string().optional(),
+    ...Object.fromEntries(
+      Array.from({ length: 10 }, (_, index) => [`udf${index + 1}`, z.string().optional()]),
     ),
-  gateway_payment_id: z.string().min(1).max(255),
-  payment_method_type: z.string().optional().describe('CARD, UPI, NB, WALLET …'),
-  payment_method: z.string().optional().describe('VISA, GOOGLEPAY, NB_HDFC …'),
-  surcharge: amount.optional().describe('Paid on top of the amount.'),
-  offer_discount: amount.optional().describe('Not paid thanks to an offer.'),
-  charged_at: z.iso.datetime({ offset: true }).optional(),
-  customer_id: z.string().optional(),
-  customer_email: z.string().optional(),
-  customer_phone: z.string().optional(),
-  ...Object.fromEntries(Array.from({ length: 10 }, (_, index) => [`udf${index + 1}`, z.string().optional()])),
-  metadata: z
-    .record(z.string(), z.unknown())
-    .optional()
-    .describe("`webhook_url` in it is where this order's webhooks go."),
-});
+    metadata: z
+      .record(z.string(), z.unknown())
+      .optional()
+      .describe("`webhook_url` in it is where this order's webhooks go."),
+  })
+  .meta({
+    examples: [
+      {
+        order_id: 'A-1001',
+        amount: '1299.00',
+        currency: 'INR',
+        status: 'CHARGED',
+        gateway: 'SANDBOX',
+        gateway_payment_id: 'sbx_slow_A-1001',
+        payment_method_type: 'CARD',
+        payment_method: 'VISA',
+        customer_email: 'asha@example.com',
+      },
+    ],
+  });
 
 const recorded = z.object({
   outcome: z.enum(['recorded', 'unchanged']).describe('unchanged: all of it was known before.'),

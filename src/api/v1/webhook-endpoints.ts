@@ -194,9 +194,8 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
           'All events of the range that the endpoint has chosen, also those from before it was added. With ' +
           '`only_failed`, those that it has acknowledged are left out.',
         params: endpointParams,
-        body: z.strictObject({
-          ...createdRange,
-          only_failed: z.boolean().default(false),
+        body: z.strictObject({ ...createdRange, only_failed: z.boolean().default(false) }).meta({
+          examples: [{ created_from: '2026-03-01T00:00:00Z', created_before: '2026-03-02T00:00:00Z' }],
         }),
         response: {
           202: z.object({ resent: z.int() }).describe('How many are sent again.'),
@@ -315,22 +314,30 @@ const events = z
     ).join(' ')}`,
   );
 
-const newEndpoint = z.strictObject({
-  url,
-  username: username.nullish(),
-  password: password.nullish(),
-  headers: headers.nullish(),
-  events: events.nullish(),
-});
+const newEndpoint = z
+  .strictObject({
+    url,
+    username: username.nullish(),
+    password: password.nullish(),
+    headers: headers.nullish(),
+    events: events.nullish(),
+  })
+  .meta({
+    examples: [
+      { url: 'https://shop.example.com/refund-news', username: 'refundry', password: 'a long secret' },
+    ],
+  });
 
-const endpointChanges = z.strictObject({
-  url: url.optional(),
-  username: username.nullish(),
-  password: password.nullish(),
-  headers: z.record(z.string().max(64), z.string().max(1024).nullable()).nullish(),
-  events: events.nullish(),
-  enabled: z.boolean().optional(),
-});
+const endpointChanges = z
+  .strictObject({
+    url: url.optional(),
+    username: username.nullish(),
+    password: password.nullish(),
+    headers: z.record(z.string().max(64), z.string().max(1024).nullable()).nullish(),
+    events: events.nullish(),
+    enabled: z.boolean().optional(),
+  })
+  .meta({ examples: [{ enabled: true }] });
 
 const deliveryFilter = z.strictObject({
   endpoint_id: z.uuid().optional(),
