@@ -55,7 +55,7 @@ function inContract({ status, body }: Answer): Told {
   if (!isRefusal(status)) return { kind: 'unanswered' };
   return body.error_code === 'duplicate.call' && /unique_request_id/.test(body.error_message)
     ? { kind: 'known' }
-    : { kind: 'refused', why: `${status} ${body.error_code}: ${body.error_message}` };
+    : { kind: 'refused', why: `${status} ${JSON.stringify(body)}` };
 }
 
 function inOurs({ status, body }: Answer): Told {
@@ -63,7 +63,7 @@ function inOurs({ status, body }: Answer): Told {
   if (!isRefusal(status)) return { kind: 'unanswered' };
   return body.error.code === 'duplicate_request_id'
     ? { kind: 'known' }
-    : { kind: 'refused', why: `${status} ${body.error.code}: ${body.error.message}` };
+    : { kind: 'refused', why: `${status} ${JSON.stringify(body)}` };
 }
 
 function isRefusal(status: number): boolean {
