@@ -8,7 +8,7 @@ import { AUDIT_TAMPERED, parseWitness, printAudit } from './audit/print.ts';
 import type { Witness } from './audit/verify.ts';
 import { restoreBackup, writeBackup } from './backup.ts';
 import { describeSettings, readSettings, type Settings } from './config.ts';
-import { openConfiguredDatabase } from './database.ts';
+import { type OpenedDatabase, openConfiguredDatabase } from './database.ts';
 import { examine } from './doctor.ts';
 import { BEHAVIOURS } from './gateways/sandbox/behaviours.ts';
 import { startSandbox } from './gateways/sandbox/server.ts';
@@ -23,7 +23,8 @@ import { type Refundry, reachGateways, startRefundry } from './main.ts';
 import { openVault } from './master-key.ts';
 import { readExampleOrder } from './orders/example.ts';
 import { importFile } from './orders/import-file.ts';
-import { printCheck, restoredPage } from './restore-report.ts';
+import { markRestored } from './refunds/restored.ts';
+import { markedPage, printCheck, restoredPage } from './restore-report.ts';
 import { startPage } from './start-page.ts';
 
 const DONE = 0;
@@ -128,6 +129,10 @@ Exit status: 0 done; 1 not done, and a sentence says what to put right; 2 the co
     .command('restore')
     .description('Fill an empty database from a backup; or, with --check, find what was refunded since it.')
     .argument('[file]', 'as "backup" wrote it')
+    .option(
+      '--as-of <time>',
+      'the database was restored to this time by other means: mark what may have been sent',
+    )
     .option('--check', 'ask the gateways for refunds that are not in the restored books; changes nothing')
     .addHelpText(
       'after',
@@ -337,30 +342,52 @@ async function backup(path: string): Promise<void> {
   }
 }
 
-async function restore(path: string | undefined, options: { check?: boolean }): Promise<void> {
-  if ((path === undefined) === !options.check) {
-    process.stderr.write('error: give a file to restore from, or --check\n');
-    throw new CommanderError(WRONG_COMMAND_LINE, 'refundry.restore', 'neither or both of file and --check');
+async function restore(path: string | undefined, options: { check?: boolean; asOf?: string }): Promise<void> {
+  if ([path !== undefined, options.check, options.asOf !== undefined].filter(Boolean).length !== 1) {
+    process.stderr.write('error: give one of: a file to restore from, --as-of, --check\n');
+    throw new CommanderError(WRONG_COMMAND_LINE, 'refundry.restore', 'not one of file, --as-of and --check');
   }
   const settings = readSettings(undefined);
-  const opened = await openConfiguredDatabase(settings, { whenOwned: 'visit' });
+  const opened = await openConfiguredDatabase(settings, {
+    whenOwned: 'visit',
+    whenAbsent: path === undefined ? 'refuse' : 'make',
+  });
   const reach = reachGateways(settings);
+  const { manualReviewAfterMs } = settings;
+  const deps = { clock: systemClock, random: Math.random, gateways: reach.gateways, manualReviewAfterMs };
   try {
     if (path !== undefined) {
-      const { manualReviewAfterMs } = settings;
-      const deps = { clock: systemClock, random: Math.random, gateways: reach.gateways, manualReviewAfterMs };
       const report = await restoreBackup(opened.db, settings, deps, resolve(path));
       process.stdout.write(restoredPage(report));
       process.exitCode = await printAudit(opened.db, report.vault, {}, process.stdout);
-    } else {
-      const vault = await openVault(settings, opened.db, systemClock);
-      const found = await printCheck(opened.db, vault, reach, process.stdout);
-      if (found > 0) process.exitCode = SOME_REFUSED;
+      return;
     }
+    await requireUpToDate(opened);
+    if (options.asOf !== undefined) {
+      const asOf = readPastTime(options.asOf);
+      const marked = await opened.db.transaction((tx) => markRestored(tx, deps, asOf));
+      process.stdout.write(markedPage(marked, asOf));
+      return;
+    }
+    const vault = await openVault(settings, opened.db, systemClock);
+    const found = await printCheck(opened.db, vault, reach, process.stdout);
+    if (found > 0) process.exitCode = SOME_REFUSED;
   } finally {
     await reach.close();
     await opened.close();
   }
+}
+
+function readPastTime(text: string): Date {
+  const at = new Date(
+    /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(text) ? text : Number.NaN,
+  );
+  if (Number.isNaN(at.getTime()) || at > systemClock.now()) {
+    throw new OperatorError(
+      `--as-of "${text}" is not a time in the past. Give one such as 2026-03-01T04:00:00Z.`,
+    );
+  }
+  return at;
 }
 
 async function doctor(): Promise<void> {
@@ -471,15 +498,16 @@ async function withDatabase(
   const settings = readSettings(undefined, options);
   const opened = await openConfiguredDatabase(settings, { whenOwned: 'visit', whenAbsent: 'refuse' });
   try {
-    if ((await pendingMigrations(opened.db)).length > 0) {
-      throw new OperatorError(
-        `The database at ${opened.place} is not up to date. Run "refundry migrate" first.`,
-      );
-    }
+    await requireUpToDate(opened);
     await work(opened.db, settings);
   } finally {
     await opened.close();
   }
+}
+
+async function requireUpToDate({ db, place }: OpenedDatabase): Promise<void> {
+  if ((await pendingMigrations(db)).length === 0) return;
+  throw new OperatorError(`The database at ${place} is not up to date. Run "refundry migrate" first.`);
 }
 
 async function requireMerchant(db: Database, merchantId: string): Promise<void> {

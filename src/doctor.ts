@@ -2,6 +2,7 @@ import { existsSync, statfsSync } from 'node:fs';
 import type { Settings } from './config.ts';
 import { isThere, type OpenedDatabase, openConfiguredDatabase } from './database.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
+import { clockApartMs, TOLERATED_APART_MS } from './lib/database-clock.ts';
 import { pendingMigrations } from './lib/migrate.ts';
 import { OperatorError } from './lib/operator-error.ts';
 import { freePort } from './lib/port.ts';
@@ -14,7 +15,7 @@ export interface Finding {
   readonly says: string;
 }
 
-const CLOCK_TOLERANCE_MS = 5_000;
+const NOTICED_APART_MS = 5_000;
 const LITTLE_SPACE_BYTES = 1_000_000_000;
 const NO_SPACE_BYTES = 100_000_000;
 
@@ -107,12 +108,12 @@ async function examineServer({ db, place }: OpenedDatabase): Promise<Finding> {
 }
 
 async function examineClock({ db }: OpenedDatabase, clock: Clock): Promise<Finding> {
-  const before = clock.now().getTime();
-  const [row] = await db.query<{ at: Date }>('select clock_timestamp() as at');
-  const after = clock.now().getTime();
-  const apartMs = Math.abs(row!.at.getTime() - (before + after) / 2);
-  const says = `This machine's clock and the database's are ${(apartMs / 1000).toFixed(1)} s apart.`;
-  return { what: 'Clock', verdict: apartMs > CLOCK_TOLERANCE_MS ? 'warning' : 'good', says };
+  const apartMs = await clockApartMs(db, clock);
+  return {
+    what: 'Clock',
+    verdict: apartMs > TOLERATED_APART_MS ? 'bad' : apartMs > NOTICED_APART_MS ? 'warning' : 'good',
+    says: `This machine's clock and the database's are ${(apartMs / 1000).toFixed(1)} s apart.`,
+  };
 }
 
 async function examineMigrations({ db }: OpenedDatabase): Promise<Finding> {

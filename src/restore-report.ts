@@ -12,10 +12,14 @@ import { type CheckedPayment, checkRestored, readRestored } from './refunds/rest
 /** What a restore did, and what the person who did it has to do now. */
 export function restoredPage({ tables, backedUpAt, marked }: RestoreReport): string {
   const rows = tables.reduce((sum, table) => sum + table.rows, 0);
-  return `Restored ${rows} rows of ${tables.length} tables, as of ${backedUpAt.toISOString()}.
-${marked} refunds were under way: their gateways are asked before anything is sent.
-Refunds made since then are not in these books. Before a payment's next refund is sent, its gateway is asked for them;
-"refundry restore --check" lists them all now.
+  return `Restored ${rows} rows of ${tables.length} tables.\n${markedPage(marked, backedUpAt)}`;
+}
+
+/** What has been done about refunds that may have been sent since `asOf`. */
+export function markedPage(marked: number, asOf: Date): string {
+  return `These are the books as of ${asOf.toISOString()}. ${marked} refunds were under way then: their gateways are asked
+before anything is sent. Refunds made since are not in these books. Before a payment's next refund is sent, its gateway
+is asked for them; "refundry restore --check" lists them all now.
 `;
 }
 

@@ -308,6 +308,27 @@ test('a backup under traffic is of one moment: its books balance, and each order
   expect(verified).toMatchObject({ status: 0 });
 }, 60_000);
 
+test('a database that was restored by other means is marked as of that time', async () => {
+  const { client, accountId } = await startWithAccount();
+  await chargedAtSandbox(client, 'o1', '100.00', 'sbx_ok');
+  await switchAccount(program!.url!, accountId, false);
+  await client.form('/orders/o1/refunds', { unique_request_id: 'r1', amount: '60.00' });
+  await program!.stop();
+  const asOf = new Date(Date.now() - 1000).toISOString();
+  const marked = await runProgram(['restore', '--as-of', asOf], environment(original));
+  expect(marked).toMatchObject({ status: 0, stderr: '' });
+  expect(marked.stdout).toContain('1 refunds were under way');
+  const found = await original.db.query('select state, key_used_at from refunds');
+  expect(found).toEqual([{ state: 'unknown', key_used_at: new Date(asOf) }]);
+  for (const wrong of ['yesterday', '2026-02-30', '2999-01-01T00:00:00Z']) {
+    const refused = await runProgram(['restore', '--as-of', wrong], environment(original));
+    expect(refused).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('is not a time in the past'),
+    });
+  }
+});
+
 test('the command line says what it wants', async () => {
   expect(await runProgram(['restore'], environment(empty))).toMatchObject({ status: 2 });
   const missing = await runProgram(['restore', join(folder, 'none.gz')], environment(empty));
