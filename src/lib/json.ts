@@ -42,24 +42,55 @@ export function readJson(text: string, numbers: 'numeric' | 'written' = 'numeric
   try {
     value = JSON.parse(text, reviver);
   } catch (error) {
-    return { ok: false, why: error instanceof Error ? error.message.slice(0, 200) : 'it cannot be read' };
+    return { ok: false, why: withoutSource(error) };
   }
   if (poisoned) return { ok: false, why: 'the name "__proto__" is not allowed' };
   if (kept !== written.names) return { ok: false, why: 'a name is given twice in one object' };
   return { ok: true, value };
 }
 
-/** Counts the names that were written and how deep brackets go; right for every text that is JSON. */
+/** What is wrong, without the piece of the text that JavaScript quotes: it may be a password. */
+function withoutSource(error: unknown): string {
+  const said = /^(?:Unexpected token '.{1,2}'|[^"]* at position \d+|Unexpected end of JSON input)/s;
+  return said.exec((error as Error).message)?.[0] ?? 'it is not JSON';
+}
+
+/**
+ * Counts the names that were written and how deep brackets go; right for every text that is JSON. Looks at each
+ * character once, whatever the text: a regular expression would start anew at every quote of one that never ends.
+ */
 function namesAndDepth(text: string): { names: number; depth: number } {
   let names = 0;
   let depth = 0;
   let deepest = 0;
-  for (const [token, colon] of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?|[[{]|[\]}]/gs)) {
-    if (token === '[' || token === '{') deepest = Math.max(deepest, ++depth);
-    else if (token === ']' || token === '}') depth--;
-    else if (colon !== undefined) names++;
+  for (let at = 0; at < text.length; at++) {
+    switch (text[at]) {
+      case '"':
+        at = endOfString(text, at);
+        if (isFollowedByColon(text, at)) names++;
+        break;
+      case '[':
+      case '{':
+        deepest = Math.max(deepest, ++depth);
+        break;
+      case ']':
+      case '}':
+        depth--;
+    }
   }
   return { names, depth: deepest };
+}
+
+function endOfString(text: string, start: number): number {
+  let at = start + 1;
+  while (at < text.length && text[at] !== '"') at += text[at] === '\\' ? 2 : 1;
+  return at;
+}
+
+function isFollowedByColon(text: string, at: number): boolean {
+  const colon = /\s*:/y;
+  colon.lastIndex = at + 1;
+  return colon.test(text);
 }
 
 /**

@@ -36,6 +36,23 @@ describe('reading JSON from strangers', () => {
     );
   });
 
+  test('why a text is refused never quotes it', () => {
+    for (const text of [
+      '{"password":hunter2}',
+      'hunter2',
+      '{"password":"x" hunter2}',
+      '{"a":1}hunter2',
+      '"hunter2',
+    ])
+      expect(readJson(text)).toMatchObject({ ok: false, why: expect.not.stringContaining('unter2') });
+  });
+
+  test('a megabyte of quotes that never end is refused as fast as it is read', () => {
+    // A reading that starts anew at each of them would take half an hour, and the test would time out.
+    for (const text of [`"${'\\"'.repeat(500_000)}`, `"a"${' '.repeat(1_000_000)}x`, '{"a" '.repeat(200_000)])
+      expect(readJson(text)).toMatchObject({ ok: false });
+  });
+
   test('a name twice is refused wherever it stands and however it is spelt', () => {
     fc.assert(
       fc.property(safeJson, safeJson, fc.string(), (one, other, name) => {
