@@ -173,13 +173,13 @@ function unstated(
   if (news.status === 'pending' || news.status === 'waiting_for_funds') return null;
   const names = namesOf(dialect);
   const saying = objects(parsed(body)).some((one) => {
-    if (dialect.words[String(one[names.word])] !== news.status || one[names.id] !== news.gatewayRefundId)
+    if (dialect.words[textOf(one[names.word])] !== news.status || one[names.id] !== news.gatewayRefundId)
       return false;
     if (facts === null) return true;
     const expected = dialect.refund('x', facts);
     const sameMoney =
       one[names.amount] === expected[names.amount] &&
-      String(one[names.currency]).toUpperCase() === String(expected[names.currency]).toUpperCase();
+      textOf(one[names.currency]).toUpperCase() === textOf(expected[names.currency]).toUpperCase();
     return sameMoney && (facts.gatewayRefundId === null || one[names.id] === facts.gatewayRefundId);
   });
   return saying
@@ -489,6 +489,10 @@ function parsed(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
 }
 
 function objects(value: unknown): Json[] {
