@@ -110,6 +110,12 @@ function answersOf(url: string, schema: FastifySchema): Record<string, unknown> 
   );
 }
 
+/** That an integer is one that JavaScript can hold says nothing to a reader, and makes examples of it. */
+function withoutLimits(key: string, value: unknown): unknown {
+  const isLimit = key === 'minimum' || key === 'maximum';
+  return isLimit && Math.abs(value as number) === Number.MAX_SAFE_INTEGER ? undefined : value;
+}
+
 type Document = ReturnType<typeof jsonSchemaTransformObject>;
 
 const REFERENCE = /"#\/components\/schemas\/(\w+)"/g;
@@ -138,6 +144,6 @@ function tidied(document: Document): Document {
     return used.has(short) ? name : short;
   };
   const kept = Object.fromEntries([...used].sort().map((name) => [plain(name), schemas.get(name)]));
-  const whole = JSON.stringify({ ...document, components: { ...components, schemas: kept } });
+  const whole = JSON.stringify({ ...document, components: { ...components, schemas: kept } }, withoutLimits);
   return JSON.parse(whole.replaceAll(REFERENCE, (_, name) => `"#/components/schemas/${plain(name)}"`));
 }

@@ -94,7 +94,7 @@ describe('without a key', () => {
     for (const [, name] of text.matchAll(/"#\/components\/schemas\/([^"]+)"/g))
       expect(schemas).toHaveProperty(name!);
     for (const name of Object.keys(schemas)) expect(text).toContain(`"#/components/schemas/${name}"`);
-    expect(text).not.toContain('Default Response');
+    expect(text).not.toMatch(/Default Response|9007199254740991/);
     expect(text.length).toBeLessThan(150_000);
     for (const [path, operations] of Object.entries<Record<string, Operation>>(body.paths)) {
       for (const [method, { responses, requestBody, security }] of Object.entries(operations)) {
