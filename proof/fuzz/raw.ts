@@ -66,6 +66,54 @@ export async function fuzzRaw(run: {
   return { 'connections that do not keep to HTTP': next, 'answers on them': answered };
 }
 
+/** Longer than the server's patience with headers (15 s, looked at every 30 s) and with bodies (30 s). */
+const SLOW_DEADLINE_MS = 90_000;
+
+/**
+ * Callers who send a byte a second and would hold a connection for ever: each is cut off. Resolves with how many
+ * seconds the most patient cut took.
+ */
+export async function refuseTrickles(world: World, seed: number): Promise<Figures> {
+  const key = keyOf(world.merchants[0]);
+  const length = 'Content-Length: 100000\r\n\r\n';
+  const starts = [
+    'GET /health HTTP/1.1\r\nHost: x\r\nX-Slow: ',
+    `POST /orders HTTP/1.1\r\nHost: x\r\n${key}${FORM}${length}order_id=`,
+    `POST /orders HTTP/1.1\r\nHost: x\r\n${FORM}${length}order_id=`,
+    `POST /v1/refunds HTTP/1.1\r\nHost: x\r\n${key}Content-Type: application/json\r\n${length}{"reason":"`,
+    `POST /gateways/ga_${'0'.repeat(32)}/webhooks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${length}{`,
+  ];
+  const tookMs = await Promise.all(starts.map((start) => trickle(world.url, start)));
+  const never = tookMs.indexOf(null);
+  if (never !== -1) {
+    throw new BrokenInvariant(
+      `a connection that sends a byte a second is still open after ${SLOW_DEADLINE_MS} ms: ${starts[never]!.split('\r', 1)[0]}`,
+      `npm run proof -- fuzz --requests 10000 --seed ${seed}`,
+    );
+  }
+  return {
+    'the slowest callers were cut off after': `${Math.round(Math.max(...tookMs.map(Number)) / 1000)} s`,
+  };
+}
+
+/** How long the server put up with it; null when it still does. */
+async function trickle(url: string, start: string): Promise<number | null> {
+  const { hostname, port } = new URL(url);
+  const startedAt = performance.now();
+  const socket = connect({ host: hostname, port: Number(port) });
+  const cut = new Promise<number>((resolve) => {
+    socket.on('error', () => {}).once('close', () => resolve(performance.now() - startedAt));
+  });
+  socket.resume().write(latin1(start));
+  const drip = setInterval(() => socket.write('x'), 1_000);
+  try {
+    return await Promise.race([cut, sleep(SLOW_DEADLINE_MS, null, { ref: false })]);
+  } finally {
+    clearInterval(drip);
+    socket.destroy();
+  }
+}
+
 async function refuseSmuggled(world: World, seed: number): Promise<void> {
   const rows = await world.db.query<{ order_id: string }>(
     `select order_id from orders where starts_with(order_id, '${SMUGGLED}')`,

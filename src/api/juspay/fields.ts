@@ -53,14 +53,14 @@ function textOf(body: Buffer): string {
 }
 
 function formEntries(form: string): Entry[] {
-  return form
-    .split('&')
-    .filter((pair) => pair !== '')
-    .map((pair) => {
-      const split = pair.indexOf('=');
-      const name = split === -1 ? pair : pair.slice(0, split);
-      return [decoded(name), split === -1 ? '' : decoded(pair.slice(split + 1))];
-    });
+  const pairs = form.split('&').filter((pair) => pair !== '');
+  // Before half a million of them are decoded.
+  if (pairs.length > MAX_FIELDS) throw badRequest(400, TOO_MANY_FIELDS);
+  return pairs.map((pair) => {
+    const split = pair.indexOf('=');
+    const name = split === -1 ? pair : pair.slice(0, split);
+    return [decoded(name), split === -1 ? '' : decoded(pair.slice(split + 1))];
+  });
 }
 
 function decoded(text: string): string {
