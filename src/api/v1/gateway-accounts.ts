@@ -40,7 +40,7 @@ const newAccount = z
     max_per_second: limits.max_per_second.optional(),
   })
   .meta({
-    examples: [{ gateway: 'STRIPE', credentials: { secret_key: 'sk_test_…', webhook_secret: 'whsec_…' } }],
+    examples: [{ gateway: 'SANDBOX', credentials: { secret_key: 'sbx_sk_any_letters_and_digits' } }],
   });
 
 const changes = z
