@@ -26,7 +26,7 @@ export const soak: Proof = {
       loadMs: run.options['minutes']! * 60_000,
       sampleMs: 5_000,
       faultsEveryMs: 20_000,
-      manualReviewAfter: '2m',
+      manualReviewAfter: '1m',
       inHurry: false,
     }),
 };
@@ -48,8 +48,8 @@ const MEASURES = {
   'memory of the server': { unit: 'MB', mayGrow: memoryMayGrow, most: 500 },
   'memory of the worker': { unit: 'MB', mayGrow: memoryMayGrow, most: 500 },
   'connections to PostgreSQL': { unit: '', mayGrow: () => POOL_SIZE, most: 2 * POOL_SIZE },
-  'oldest refund that is due': { unit: 's', mayGrow: () => 2, most: 90 },
-  'oldest webhook that is due': { unit: 's', mayGrow: () => 2, most: 90 },
+  'oldest refund that is due': { unit: 's', mayGrow: () => 5, most: 90 },
+  'oldest webhook that is due': { unit: 's', mayGrow: () => 5, most: 90 },
 } as const satisfies Record<string, { unit: string; mayGrow: (minutes: number) => number; most: number }>;
 type Measure = keyof typeof MEASURES;
 const MEASURE_NAMES = Object.keys(MEASURES) as Measure[];
@@ -62,6 +62,8 @@ function memoryMayGrow(minutes: number): number {
   return minutes < 1 ? 80 : 24 + 0.2 * minutes;
 }
 
+/** What also a small machine has done before the next come: waiting work would say nothing of us else. */
+const ORDERS_IN_TWO_SECONDS = 4;
 /** A process that has just started grows by what it compiles and keeps for good. */
 const WARM_UP = 0.25;
 
@@ -85,7 +87,7 @@ export async function soakFor(run: ProofRun, pace: SoakPace): Promise<Figures> {
     background.catch(() => undefined);
     const trading: Promise<void>[] = [];
     for (let n = 0; Date.now() - begunAt < pace.loadMs && !signal.aborted; n++) {
-      const plan = { name: `s${n}`, orders: 8, spreadMs: 2_000 };
+      const plan = { name: `s${n}`, orders: ORDERS_IN_TWO_SECONDS, spreadMs: 2_000 };
       trading.push(trade({ client: world.client, books }, chanceOf(seed, n), plan));
       if (trading.length > 10) await trading.shift();
       await sleep(2_000);

@@ -14,7 +14,7 @@ test('mixed load with faults: memory, connections and the age of waiting work st
     { loadMs: 5_000, sampleMs: 200, faultsEveryMs: 1_000, manualReviewAfter: '3s', inHurry: true },
   );
   expect(figures).toMatchObject({ 'refunds lost': 0, 'payouts made twice': 0 });
-  expect(figures['refunds accepted']).toBeGreaterThan(25);
+  expect(figures['refunds accepted']).toBeGreaterThan(15);
 }, 180_000);
 
 test('a single peak is no growth, a slow climb is', () => {
