@@ -128,8 +128,16 @@ function unknownAccount(told: ToldTransaction, accounts: readonly GatewayAccount
           : `${told.gateway} has no account of this id or name.`,
     field: names.length === 0 ? 'gateway' : 'gateway_account',
     value: names.length === 0 ? told.gateway : shown(told.gatewayAccount ?? ''),
-    accepted: (names.length === 0 ? accounts.map(({ gateway }) => gateway) : names).join(', ') || 'none yet',
+    accepted: listed(names.length === 0 ? [...new Set(accounts.map(({ gateway }) => gateway))] : names),
   };
+}
+
+const MOST_LISTED = 20;
+
+/** Each line of a stream may be refused with this: it has to stay short. */
+function listed(words: readonly string[]): string {
+  const more = words.length > MOST_LISTED ? [`and ${words.length - MOST_LISTED} more`] : [];
+  return [...words.slice(0, MOST_LISTED), ...more].join(', ') || 'none yet';
 }
 
 type ItemRow = ReturnType<typeof rowOf>;
