@@ -99,7 +99,7 @@ export class ModelBooks {
       if (faults.strikes('connection refused')) return { kind: 'not_sent', why: 'connection refused' };
       if (request.body !== null && this.#mayLag && faults.strikes('arrived after the time-out')) {
         this.#timeline.at(sentMs + timeoutMs + this.#withinProof(0.4), () => {
-          this.#create(request.headers, request.body!);
+          this.#create(request.headers, request.body!, 0.5);
         });
         await this.#timeline.turn(owner, sentMs + timeoutMs);
         return noAnswer('timed out');
@@ -121,10 +121,11 @@ export class ModelBooks {
 
   /** Somebody refunds at the gateway itself. */
   refundBehindOurBack(payment: string, amountMinor: number): void {
-    this.#book(null, payment, amountMinor, 'paid');
+    this.#book(null, payment, amountMinor, 0, 'paid');
   }
 
-  #create(headers: Readonly<Record<string, string>>, body: string): Exchange {
+  /** `lagShare`: how much of the time that absence takes to be proved is left for look-ups to lag. */
+  #create(headers: Readonly<Record<string, string>>, body: string, lagShare = 0.95): Exchange {
     const asked = JSON.parse(body) as WireRequest;
     const key = headers['idempotency-key'] ?? null;
     this.#listener.asked(asked.reference, key, body);
@@ -143,7 +144,7 @@ export class ModelBooks {
       return remember(problem(500, 'internal'));
     const refusal = this.#refusalOf(asked);
     if (refusal) return refusal;
-    const refund = this.#book(asked.reference, asked.payment, asked.amount);
+    const refund = this.#book(asked.reference, asked.payment, asked.amount, lagShare);
     if (this.#faults.strikes('5xx after doing it, stored under the key'))
       return remember(problem(500, 'internal'));
     const answer = remember(ok(this.shown(refund)));
@@ -175,7 +176,13 @@ export class ModelBooks {
     return null;
   }
 
-  #book(reference: string | null, payment: string, amountMinor: number, only?: PaidStatus): BookedRefund {
+  #book(
+    reference: string | null,
+    payment: string,
+    amountMinor: number,
+    lagShare: number,
+    only?: PaidStatus,
+  ): BookedRefund {
     const nowMs = this.#timeline.nowMs;
     const refund: BookedRefund = {
       id: `re_${this.refunds.length + 1}_${this.#profile.name}`,
@@ -184,7 +191,9 @@ export class ModelBooks {
       amountMinor,
       madeAtMs: nowMs,
       visibleFromMs:
-        this.#mayLag && this.#faults.strikes('look-up that lags') ? nowMs + this.#withinProof(0.5) : nowMs,
+        this.#mayLag && this.#faults.strikes('look-up that lags')
+          ? nowMs + this.#withinProof(lagShare)
+          : nowMs,
       history: [],
     };
     this.refunds.push(refund);
@@ -233,7 +242,7 @@ export class ModelBooks {
   #withinProof(share: number): number {
     const proof = this.#profile.capabilities.absenceProof;
     const wholeMs = proof ? proof.answers * proof.spacingMs : 10 * MINUTE;
-    return Math.floor(wholeMs * share * this.#chance.next());
+    return Math.floor(wholeMs * share * (this.#chance.hit(0.5) ? 1 : this.#chance.next()));
   }
 }
 

@@ -291,7 +291,7 @@ class Simulation implements World {
     );
     this.timeline.nowMs =
       Math.max(nextMs, this.timeline.nowMs) +
-      this.#chance.pick([0, 3 * SECOND, 45 * SECOND, 5 * MINUTE, 15 * MINUTE]);
+      this.#chance.pick([0, 0, 3 * SECOND, 45 * SECOND, 5 * MINUTE, 15 * MINUTE]);
     this.#mayWork = true;
     return true;
   }
