@@ -47,7 +47,8 @@ export function openDatabase(options: DatabaseOptions): Database {
     options: '-c timezone=UTC -c jit=off',
     types,
   });
-  pool.on('error', (error) => options.onIdleError?.(error));
+  // The pool does not wait until its connections are gone: one that a stopping server ends is no news any more.
+  pool.on('error', (error) => pool.ending || options.onIdleError?.(error));
   // A connection lost while it is in use, but between two statements, tells nobody else: without a listener that
   // would end the process. The next statement fails with it, and the transaction's caller learns it there.
   pool.on('connect', (client) => client.on('error', () => undefined));
