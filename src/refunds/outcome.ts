@@ -447,7 +447,7 @@ function entering(to: RefundState, refund: Refund, news: RefundNews, at: Circums
       return {
         looks: 0,
         lane: LANES.followUp,
-        next_look_at: plusMs(at.now, REVIEW_LOOK_MS),
+        next_look_at: nextReviewLook(at),
         attention: 'The gateway says, after a failure, that the customer was paid.',
       };
     default:
@@ -651,7 +651,7 @@ function toReview(refund: Refund, why: string, evidence: Evidence | null, at: Ci
       looks: 0,
       attention: why,
       error_message: refund.errorMessage ?? why,
-      next_look_at: plusMs(at.now, REVIEW_LOOK_MS),
+      next_look_at: nextReviewLook(at),
     },
     evidence: { why, ...evidence },
     notify: ['REFUND_MANUAL_REVIEW_NEEDED'],
@@ -667,12 +667,17 @@ function sendLane(refund: Refund): Lane {
   return refund.batchId === null ? LANES.single : LANES.batch;
 }
 
-/** The limit for an outcome runs from the first send. */
+/** The limit for an outcome runs from the first send's answer, or from when it was clear that none came. */
 function firstSent(refund: Refund, at: Circumstances): RefundColumns {
   if (refund.sentAt) return {};
   // What is in its first send was written last when that began.
   const sentAt = refund.state === 'sending' ? refund.updatedAt : at.now;
-  return { sent_at: sentAt, review_at: plusMs(sentAt, at.manualReviewAfterMs) };
+  return { sent_at: sentAt, review_at: plusMs(at.now, at.manualReviewAfterMs) };
+}
+
+/** Daily, and sooner only where people are called sooner than that. */
+function nextReviewLook(at: Circumstances): Date {
+  return plusMs(at.now, Math.min(REVIEW_LOOK_MS, at.manualReviewAfterMs));
 }
 
 function keyLives(refund: Refund, at: Circumstances): boolean {
@@ -685,7 +690,7 @@ function keyLives(refund: Refund, at: Circumstances): boolean {
 }
 
 function nextLook(refund: Refund, at: Circumstances): Date {
-  if (refund.state === 'manual_review') return plusMs(at.now, REVIEW_LOOK_MS);
+  if (refund.state === 'manual_review') return nextReviewLook(at);
   if (refund.state === 'unknown') return spacedLook(refund, at);
   return plusMs(at.now, delay(at.capabilities.pollDelaysMs, refund.looks + 1, at.jitter));
 }

@@ -86,8 +86,7 @@ async function send(
   access: GatewayAccountAccess,
 ): Promise<CallReport> {
   const gateway = gatewayOf(deps, refund);
-  // A connector may need two calls.
-  const lastMoment = refund.nextLookAt!.getTime() - 2 * answerWithinMs(gateway.capabilities);
+  const lastMoment = refund.nextLookAt!.getTime() - answerWithinMs(gateway.capabilities);
   // The hold may end before the answer comes, and another worker would look while this one still sends.
   const tooLate = deps.clock.now().getTime() > lastMoment;
   const answer: CreateAnswer = tooLate

@@ -55,7 +55,8 @@ describe('later migrations while the server runs', () => {
     traffic = Array.from({ length: 6 }, async (_, lane) => {
       while (!stopped) {
         const orderId = `o${n++ % 200}`;
-        const form = { unique_request_id: `r-${lane}-${n}`, amount: '1.00' };
+        // Never the same amount of the same order within the contract's five seconds.
+        const form = { unique_request_id: `r-${lane}-${n}`, amount: (1 + (n % 1999) / 100).toFixed(2) };
         const told = { order_id: `told-${lane}-${n}`, amount: '10.00', currency: 'INR', status: 'CHARGED' };
         const [made, read, recorded] = await Promise.all([
           call(api, `/orders/${orderId}/refunds`, { form }),
