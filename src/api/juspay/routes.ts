@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { readMerchant } from '../../access/merchants.ts';
 import type { Cause } from '../../audit/events.ts';
 import { createOrder } from '../../orders/create.ts';
 import { type OrderWithTransactions, readOrder } from '../../orders/store.ts';
@@ -6,7 +7,7 @@ import { updateOrder } from '../../orders/update.ts';
 import { recordRefund } from '../../refunds/record.ts';
 import type { Refund } from '../../refunds/refund.ts';
 import { readOrderRefunds } from '../../refunds/store.ts';
-import type { ApiDeps } from '../deps.ts';
+import type { ApiDeps, Caller } from '../deps.ts';
 import { invalidField, mandatoryFieldMissing, orderNotFound } from './errors.ts';
 import { type Fields, optionalText, readFields } from './fields.ts';
 import { answersInOldWords, orderObject, refundObject } from './order-object.ts';
@@ -182,10 +183,17 @@ async function makeRefund(
   fields: Fields,
   target: RefundTarget,
 ): Promise<Refund> {
-  const asked = refundRequest(fields, target, request.caller, request.id);
+  const caller = fields.has('amount') ? request.caller : await withFreshSettings(deps, request.caller);
+  const asked = refundRequest(fields, target, caller, request.id);
   const outcome = await recordRefund(deps.engine, asked);
   if (!outcome.ok) throw refundRefused(outcome, target);
   return outcome.refund;
+}
+
+/** A caller is remembered for seconds; whether no amount means everything has to be known as it is now. */
+async function withFreshSettings(deps: ApiDeps, caller: Caller): Promise<Caller> {
+  const merchant = await readMerchant(deps.db, caller.merchantId);
+  return { ...caller, merchantSettings: { ...merchant?.settings } };
 }
 
 async function shown(deps: ApiDeps, request: FastifyRequest, { order, transactions }: OrderWithTransactions) {
