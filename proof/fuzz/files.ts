@@ -65,7 +65,7 @@ async function problemOf(world: World, path: string, totals: Record<string, numb
     totals[name] = totals[name]! + summary[name];
   const listed = summary.errorsPath !== null && existsSync(summary.errorsPath);
   if (listed !== summary.refused > 0) return 'refused lines are not listed';
-  const prefix = /F\d+-/.exec(readFileSync(path, 'latin1'))?.[0];
+  const prefix = /F\d+-[0-9a-z]{6}-/.exec(readFileSync(path, 'latin1'))?.[0];
   if (prefix === undefined) return null;
   const rows = await world.db.query<{ order_id: string; amount_minor: number; exponent: number }>(
     'select order_id, amount_minor, exponent from orders where merchant_id = $1 and starts_with(order_id, $2)',
@@ -107,8 +107,13 @@ function changedFile(
   merchant: Merchant,
   n: number,
 ): { kind: 'csv' | 'ndjson'; bytes: Buffer } {
+  // A word of its own in the ids: one changed letter must not lead from one file's orders to another's.
+  const word = random
+    .below(36 ** 6)
+    .toString(36)
+    .padStart(6, '0');
   const rows = Array.from({ length: 1 + random.below(20) }, (_, line) => [
-    `F${n}-${line}`,
+    `F${n}-${word}-${line}`,
     `${random.below(10_000)}.${10 + random.below(90)}`,
     random.pick(['INR', 'USD', 'JPY', 'KWD']),
     'CHARGED',
