@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import {
   type FastifyBaseLogger,
@@ -53,6 +53,7 @@ export async function buildServer(deps: ApiDeps): Promise<FastifyInstance> {
     http: { maxHeaderSize: HEADER_BYTES, headersTimeout: HEADERS_MS },
     routerOptions: { maxParamLength: 512 },
     // No hook runs for these: the address could not be read.
+    clientErrorHandler: answerUnreadable,
     frameworkErrors: (error, request, reply) => {
       secureHeaders(request, reply);
       answerError(error, request, reply);
@@ -213,14 +214,41 @@ function setSecurityHeaders(app: FastifyInstance): void {
   });
 }
 
+const SECURE_HEADERS = {
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+  'referrer-policy': 'no-referrer',
+  'cross-origin-resource-policy': 'same-origin',
+};
+
+/** What never became a request, so that no route and no hook ever sees it: no HTTP, too long, or too slow. */
+function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return;
+  const [status, code, message] =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? [431, 'headers_too_large', `The headers are longer than ${HEADER_BYTES / 1024} KiB.`]
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? [408, 'too_slow', 'The headers did not arrive in time.']
+        : [400, 'not_http', 'This is no HTTP request.'];
+  const body = JSON.stringify({ error: { code, message } });
+  const headers = {
+    ...SECURE_HEADERS,
+    'x-request-id': newId(),
+    'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+    'cache-control': 'no-store',
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': Buffer.byteLength(body),
+    connection: 'close',
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  if (socket.writable) {
+    socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
+  }
+  socket.destroy(error);
+}
+
 function secureHeaders(request: FastifyRequest, reply: FastifyReply): void {
-  reply.headers({
-    'x-request-id': request.id,
-    'x-content-type-options': 'nosniff',
-    'x-frame-options': 'DENY',
-    'referrer-policy': 'no-referrer',
-    'cross-origin-resource-policy': 'same-origin',
-  });
+  reply.headers({ 'x-request-id': request.id, ...SECURE_HEADERS });
   if (!reply.hasHeader('content-security-policy')) {
     reply.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'");
   }

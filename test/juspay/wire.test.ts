@@ -218,10 +218,19 @@ describe('what no HTTP client sends by itself', () => {
     expect(answer.body['error_message']).toMatch(/1 MiB/);
   });
 
-  test('headers beyond 16 KiB get 431, what is no HTTP gets 400', async () => {
-    expect(
-      await send([`GET /orders/X1 HTTP/1.1\r\nHost: x\r\nx-big: ${'a'.repeat(20_000)}\r\n\r\n`]),
-    ).toMatch(/^HTTP\/1\.1 431 /);
-    expect(await send(['hello\r\n\r\n'])).toMatch(/^HTTP\/1\.1 400 /);
+  test.each([
+    [
+      'headers beyond 16 KiB',
+      `GET /orders/X1 HTTP/1.1\r\nHost: x\r\nx-big: ${'a'.repeat(20_000)}\r\n\r\n`,
+      431,
+    ],
+    ['what is no HTTP', 'hello\r\n\r\n', 400],
+  ])('%s is answered in our own words', async (_, bytes, status) => {
+    const answer = await send([bytes]);
+    expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    expect(answer.toLowerCase()).toContain('x-content-type-options: nosniff');
+    expect(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')))).toEqual({
+      error: { code: expect.any(String), message: expect.stringMatching(/\.$/) },
+    });
   });
 });
