@@ -16,7 +16,7 @@ export interface ApiDeps {
   readonly vault: Vault;
   readonly gateways: GatewayRegistry;
   readonly gatewayHttp: GatewayHttp;
-  /** For the refund verbs: `recordRefunds(deps.engine, …)`, `cancelRefund(deps.engine, …)` … */
+  /** For the refund verbs: `recordRefund(deps.engine, …)`, `cancelRefund(deps.engine, …)` … */
   readonly engine: EngineDeps;
 }
 

@@ -10,6 +10,7 @@ import type {
 } from '../gateways/gateway.ts';
 import { plusMs } from '../lib/clock.ts';
 import { formatAmount } from '../lib/money.ts';
+import type { WebhookEventName } from '../webhooks/events.ts';
 import { isFollowed, isSent, LANES, type Lane, type Refund } from './refund.ts';
 import { mayMove, type RefundState, STATES } from './states.ts';
 
@@ -49,7 +50,7 @@ export interface Decision {
   readonly kind: string;
   readonly set: Readonly<RefundColumns>;
   readonly evidence: Evidence | null;
-  readonly notify: readonly WebhookName[];
+  readonly notify: readonly WebhookEventName[];
 }
 
 /** A decision on the version of the refund that it was made on. */
@@ -68,13 +69,6 @@ export interface Change extends Decision {
 export interface LookLater {
   readonly lookLater: Date;
 }
-
-export type WebhookName =
-  | 'REFUND_INITIATED'
-  | 'ORDER_REFUNDED'
-  | 'ORDER_REFUND_FAILED'
-  | 'REFUND_MANUAL_REVIEW_NEEDED'
-  | 'REFUND_ARN_CAPTURED';
 
 /** What the rules below need to know besides the refund and the news. */
 export interface Circumstances {
@@ -340,7 +334,7 @@ export function decideNews(refund: Refund, news: RefundNews, at: Circumstances):
   const stale = news.at !== null && refund.gatewayAt !== null && news.at < refund.gatewayAt;
   const target = stale ? null : targetOf(refund, news);
   const arnIsNew = news.arn !== null && refund.arn === null;
-  const notifyArn: WebhookName[] = arnIsNew ? ['REFUND_ARN_CAPTURED'] : [];
+  const notifyArn: WebhookEventName[] = arnIsNew ? ['REFUND_ARN_CAPTURED'] : [];
 
   if (target === 'attention') {
     return {
@@ -479,7 +473,7 @@ function learn(refund: Refund, news: RefundNews): RefundColumns {
   return facts;
 }
 
-function notifyOf(to: RefundState): WebhookName[] {
+function notifyOf(to: RefundState): WebhookEventName[] {
   const status = STATES[to].public;
   if (status === 'SUCCESS') return ['ORDER_REFUNDED'];
   if (status === 'FAILURE') return ['ORDER_REFUND_FAILED'];
@@ -580,7 +574,7 @@ export function decideResolution(refund: Refund, resolution: Resolution, at: Cir
     gateway_refund_id: resolution.gatewayRefundId ?? refund.gatewayRefundId,
     attention: null,
   };
-  const notifyArn: WebhookName[] = resolution.arn && !refund.arn ? ['REFUND_ARN_CAPTURED'] : [];
+  const notifyArn: WebhookEventName[] = resolution.arn && !refund.arn ? ['REFUND_ARN_CAPTURED'] : [];
   if (STATES[refund.state].final) {
     return { to: refund.state, kind: 'refund.confirmed', set: learnt, evidence, notify: notifyArn };
   }
