@@ -1,4 +1,4 @@
-import { z } from 'zod';
+export { errorSchema, refusalObject } from './contract/errors.ts';
 
 /** What went wrong with which part of the request, where that can be said. */
 export interface ErrorDetail {
@@ -28,31 +28,6 @@ export class ApiError extends Error {
     return { error: { code: this.code, message: this.message, ...present(this.detail) } };
   }
 }
-
-export const refusalObject = z.object({
-  code: z.string().describe('For programs; it does not change.'),
-  message: z.string().describe('For people.'),
-  field: z.string().optional(),
-  value: z.string().optional().describe('What was sent, unless it is long or may be secret.'),
-  accepted: z.string().optional(),
-});
-
-/** The body of an ApiError. */
-export const errorSchema = z.object({ error: refusalObject }).meta({
-  id: 'Error',
-  examples: [
-    {
-      error: {
-        code: 'amount_exceeds_rest',
-        message:
-          'Only 800.00 INR of the order is left to refund, refunds under way counted; nothing was refunded.',
-        field: 'amount',
-        value: '800.01',
-        accepted: 'at most 800.00',
-      },
-    },
-  ],
-});
 
 /** `error_info` of the contract (section 1.4), without the request's id, which the server adds. */
 export interface ErrorInfo {
