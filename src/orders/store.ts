@@ -24,6 +24,23 @@ export async function readOrder(
   return orderOf(rows);
 }
 
+/** The orders of those exact ids, in any sequence; without those that do not exist. */
+export async function readOrders(
+  db: Queryable,
+  orders: readonly { readonly merchantId: string; readonly orderId: string }[],
+): Promise<OrderWithTransactions[]> {
+  const rows = await db.query<OrderRow & TransactionRow>(
+    `select ${ORDER_COLUMNS}, ${TRANSACTION_COLUMNS}
+     from (select distinct * from unnest($1::text[], $2::text[]) as n(merchant_id, order_id)) named
+     join orders o using (merchant_id, order_id)
+     left join transactions t using (merchant_id, order_id)
+     order by merchant_id, order_id, length(t.txn_id), t.txn_id`,
+    [orders.map((o) => o.merchantId), orders.map((o) => o.orderId)],
+  );
+  const byOrder = Map.groupBy(rows, (row) => row.order_uuid);
+  return [...byOrder.values()].map((ofOne) => orderOf(ofOne)!);
+}
+
 /** The merchant's order that the transaction belongs to; null where there is none. */
 export async function readOrderByTxn(
   db: Queryable,

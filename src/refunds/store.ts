@@ -35,6 +35,21 @@ export async function readOrderRefunds(
   return rows.map(refundOf);
 }
 
+/** All refunds of those orders; of each order the newest first. */
+export async function readRefundsOfOrders(
+  db: Queryable,
+  orders: readonly { readonly merchantId: string; readonly orderId: string }[],
+): Promise<Refund[]> {
+  const rows = await db.query<RefundRow>(
+    `select r.*
+     from (select distinct * from unnest($1::text[], $2::text[]) as n(merchant_id, order_id)) named
+     join refunds r using (merchant_id, order_id)
+     order by r.created_at desc, r.refund_id desc`,
+    [orders.map((o) => o.merchantId), orders.map((o) => o.orderId)],
+  );
+  return rows.map(refundOf);
+}
+
 /** What the trail says of one refund, oldest first. */
 export async function readRefundEvents(db: Queryable, refund: Refund): Promise<TrailEvent[]> {
   const rows = await db.query<EventRow>(

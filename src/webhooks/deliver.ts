@@ -17,6 +17,7 @@ import {
 } from './endpoints.ts';
 import { DEFAULT_WEBHOOK_EVENTS } from './events.ts';
 import type { GivenUpBecause } from './outcomes.ts';
+import { createPace, FRESH_ROOM } from './pace.ts';
 import { RETIRE_AFTER_FAILURES, RETIRE_AFTER_MS, retryDelayMs } from './schedule.ts';
 import { eventIdOf, TRY_TIMEOUT_MS, type TryResult, type WebhookSender, type WebhookTarget } from './send.ts';
 import {
@@ -56,9 +57,10 @@ export interface DelivererDeps {
 const IDLE_MS = 250;
 const SPREAD_SLICE = 500;
 const RECORD_SLICE = 200;
-/** Tries at once in this process: to one address, and in all. */
-export const PER_LANE = 8;
-const IN_ALL = 256;
+/** Tries at once in this process. */
+const IN_ALL = 512;
+/** What ends in one moment makes room for one claim, not for many small ones. */
+const GATHER_MS = 5;
 /** Well past the longest try: a lease that runs out means that its worker is gone. */
 export const LEASE_MS = 4 * TRY_TIMEOUT_MS;
 
@@ -69,7 +71,7 @@ export const LEASE_MS = 4 * TRY_TIMEOUT_MS;
  */
 export function createDeliverer(deps: DelivererDeps): Loop {
   const running = new Set<Promise<void>>();
-  const busy = new Map<string, number>();
+  const pace = createPace();
   const record = grouped(RECORD_SLICE, (finished: FinishedTry[]) => recordAndJudge(deps, finished));
 
   async function tick(): Promise<boolean> {
@@ -86,8 +88,8 @@ export function createDeliverer(deps: DelivererDeps): Loop {
       now,
       leaseUntil: plusMs(now, LEASE_MS),
       tryId,
-      busy,
-      perLane: PER_LANE,
+      free: pace.free(),
+      otherwiseFree: FRESH_ROOM,
       limit: IN_ALL - running.size,
     }).catch(nothingWhenBeaten);
     if (claimed.length === 0) return 0;
@@ -100,9 +102,11 @@ export function createDeliverer(deps: DelivererDeps): Loop {
     delivery: ClaimedDelivery,
     target: WebhookTarget | GivenUpBecause,
     tryId: string,
-  ): Promise<void> {
-    const giveUp = (why: GivenUpBecause) =>
-      giveUpClaimed(deps.db, [delivery], { tryId, why, now: deps.clock.now() });
+  ): Promise<TryResult | null> {
+    const giveUp = async (why: GivenUpBecause) => {
+      await giveUpClaimed(deps.db, [delivery], { tryId, why, now: deps.clock.now() });
+      return null;
+    };
     if (typeof target === 'string') return giveUp(target);
     const claimedAtMs = performance.now();
     const rendered = await deps.renderOrder(delivery.merchantId, delivery.orderId);
@@ -117,19 +121,22 @@ export function createDeliverer(deps: DelivererDeps): Loop {
       ...rendered,
     });
     await record({ delivery, tryId, result, ...fateOf(delivery, result, deps.random()) });
+    return result;
   }
 
-  function track(delivery: ClaimedDelivery, work: Promise<void>): void {
-    busy.set(delivery.lane, (busy.get(delivery.lane) ?? 0) + 1);
+  function track(delivery: ClaimedDelivery, work: Promise<TryResult | null>): void {
+    pace.begin(delivery.lane);
     const done: Promise<void> = work
       .catch((error: unknown) => {
         // Its lease runs out, and it is tried again.
         deps.log.error({ err: error, delivery_id: delivery.deliveryId }, 'a webhook delivery failed in here');
+        return null;
       })
-      .finally(() => {
-        const left = busy.get(delivery.lane)! - 1;
-        if (left > 0) busy.set(delivery.lane, left);
-        else busy.delete(delivery.lane);
+      .then((result) => {
+        pace.end(
+          delivery.lane,
+          result && { acknowledged: result.outcome === 'acknowledged', durationMs: result.durationMs },
+        );
         running.delete(done);
         loop.wake();
       });
@@ -140,6 +147,7 @@ export function createDeliverer(deps: DelivererDeps): Loop {
     name: 'webhooks',
     log: deps.log,
     idleMs: IDLE_MS,
+    gatherMs: GATHER_MS,
     tick,
     drain: async () => {
       while (running.size > 0) await Promise.all(running);

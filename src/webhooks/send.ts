@@ -84,6 +84,8 @@ export function createWebhookSender(options: {
     allowPrivate: options.allowPrivate,
     timeoutMs: options.timeoutMs ?? TRY_TIMEOUT_MS,
     maxAnswerBytes: MAX_ANSWER_BYTES,
+    // How many go to one address at once is decided before they come here; merchants may share a host.
+    maxConnectionsPerOrigin: 512,
     longAnswer: 'cut',
     userAgent: 'Refundry-Webhooks/1',
   });

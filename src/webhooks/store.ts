@@ -129,7 +129,7 @@ export interface ClaimedDelivery extends Notification {
 
 /**
  * Takes due deliveries for one try each, until `leaseUntil`. Every lane with something due gets its turn before any
- * gets a second one, and none more than `perLane`, less what `busy` says it has under way here. Of an order, only
+ * gets a second one, and none gets more than `free` says for it, or `otherwiseFree`. Of an order, only
  * the first due delivery to an address is taken, and none while another is under way there (invariant 7); one whose
  * lease has run out goes before all others.
  */
@@ -139,8 +139,8 @@ export async function claimDue(
     readonly now: Date;
     readonly leaseUntil: Date;
     readonly tryId: string;
-    readonly busy: ReadonlyMap<string, number>;
-    readonly perLane: number;
+    readonly free: ReadonlyMap<string, number>;
+    readonly otherwiseFree: number;
     readonly limit: number;
   },
 ): Promise<ClaimedDelivery[]> {
@@ -154,7 +154,7 @@ export async function claimDue(
      ), taken as materialized (
        select c.*, row_number() over (partition by c.lane order by c.next_try_at, c.delivery_id) as turn
        from lanes l
-       left join unnest($4::uuid[], $5::integer[]) as b(lane, under_way) on b.lane = l.lane
+       left join unnest($4::uuid[], $5::integer[]) as f(lane, free) on f.lane = l.lane
        cross join lateral (
          select d.merchant_id, d.order_id, d.delivery_id, d.lane, d.next_try_at
          from deliveries d
@@ -165,7 +165,7 @@ export async function claimDue(
                and o.state = 'pending' and o.delivery_id <> d.delivery_id
                and (o.try_id is not null or (o.next_try_at, o.delivery_id) < (d.next_try_at, d.delivery_id))))
          order by d.next_try_at
-         limit greatest($6::integer - coalesce(b.under_way, 0), 0)
+         limit coalesce(f.free, $6::integer)
          for update skip locked) c
      ), chosen as (
        select * from taken order by turn, next_try_at limit $7
@@ -181,9 +181,9 @@ export async function claimDue(
       input.now,
       input.leaseUntil,
       input.tryId,
-      [...input.busy.keys()],
-      [...input.busy.values()],
-      input.perLane,
+      [...input.free.keys()],
+      [...input.free.values()],
+      input.otherwiseFree,
       input.limit,
     ],
   );

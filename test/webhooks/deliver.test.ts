@@ -4,8 +4,9 @@ import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { Webhook } from 'standardwebhooks';
 import { expect, test, vi } from 'vitest';
 import { newId } from '../../src/lib/ids.ts';
-import { LEASE_MS, PER_LANE } from '../../src/webhooks/deliver.ts';
+import { LEASE_MS } from '../../src/webhooks/deliver.ts';
 import { deleteEndpoint, readEndpoint, rotateSecret, updateEndpoint } from '../../src/webhooks/endpoints.ts';
+import { FRESH_ROOM, MOST_ROOM } from '../../src/webhooks/pace.ts';
 import { claimDue, recordTries } from '../../src/webhooks/store.ts';
 import { afterTest, openScene, type Receiver, type Scene, startReceiver, status } from './support.ts';
 
@@ -180,16 +181,48 @@ test('an endpoint that does not answer delays no other, and gets no more than it
   const fast = await startReceiver();
   await scene.addEndpoint({ url: slow.url });
   await scene.addEndpoint({ url: fast.url });
-  for (let n = 0; n < 3 * PER_LANE; n++) await scene.change(await scene.addOrder(), 'ORDER_REFUNDED');
+  for (let n = 0; n < 3 * FRESH_ROOM; n++) await scene.change(await scene.addOrder(), 'ORDER_REFUNDED');
   scene.startWorker();
-  await until(() => expect(fast.received).toHaveLength(3 * PER_LANE));
-  await until(() => expect(slow.open()).toBe(PER_LANE));
-  expect(slow.received).toHaveLength(PER_LANE);
+  await until(() => expect(fast.received).toHaveLength(3 * FRESH_ROOM));
+  await until(() => expect(slow.open()).toBe(FRESH_ROOM));
+  expect(slow.received).toHaveLength(FRESH_ROOM);
   // What comes now is told at once, too.
   await scene.change(await scene.addOrder(), 'ORDER_REFUNDED');
-  await until(() => expect(fast.received).toHaveLength(3 * PER_LANE + 1));
-  expect(slow.open()).toBe(PER_LANE);
+  await until(() => expect(fast.received).toHaveLength(3 * FRESH_ROOM + 1));
+  expect(slow.open()).toBe(FRESH_ROOM);
   for (const response of hanging) response.end();
+});
+
+test('an endpoint that answers quickly gets more at once, one that begins to fail gets less and less', async () => {
+  const scene = await openScene();
+  const waiting: ServerResponse[] = [];
+  let code = 200;
+  let most = 0;
+  const receiver = await startReceiver((response) => {
+    most = Math.max(most, waiting.push(response));
+  });
+  await scene.addEndpoint({ url: receiver.url });
+  const worker = scene.startWorker();
+  const changeMany = async (count: number) => {
+    for (let n = 0; n < count; n++) await scene.change(await scene.addOrder(), 'ORDER_REFUNDED');
+    worker.wake();
+  };
+  const answerAll = async (count: number) => {
+    await until(() => expect(waiting.length).toBe(count));
+    for (const response of waiting.splice(0)) response.writeHead(code).end();
+  };
+  await changeMany(8 + 16 + 32 + 64 + 64 + 10);
+  for (const round of [FRESH_ROOM, 16, 32, MOST_ROOM, MOST_ROOM, 10]) await answerAll(round);
+  await settled(scene);
+  expect(most).toBe(MOST_ROOM);
+
+  code = 500;
+  await changeMany(MOST_ROOM + 3);
+  for (const round of [MOST_ROOM, 1, 1]) await answerAll(round);
+  code = 200;
+  await changeMany(1 + 2 + 4 + 8);
+  for (const round of [1, 2, 4, FRESH_ROOM]) await answerAll(round);
+  await settled(scene);
 });
 
 test('the URL of an order takes the place of the endpoints, with the credentials of the first', async () => {
@@ -507,8 +540,8 @@ test('the schema itself keeps two tries of an order to one address apart', async
     now: scene.clock.now(),
     leaseUntil: new Date(scene.clock.now().getTime() + LEASE_MS),
     tryId: newId(),
-    busy: new Map(),
-    perLane: 8,
+    free: new Map(),
+    otherwiseFree: 8,
     limit: 8,
   });
   expect(claimed).toEqual([]);
