@@ -14,7 +14,7 @@ const ownRefusal = z.strictObject({
 });
 
 /** What may be refused anywhere, without every address saying so. */
-const USUAL = new Set([400, 401, 404, 405, 409, 413, 414, 415]);
+const USUAL = new Set([400, 401, 404, 405, 409, 413, 414, 415, 431]);
 
 /** What is wrong with an answer, in a sentence, or null. `unasked`: bodies that are secret for this one answer only. */
 export function judge(ask: Ask, answer: Answer): string | null {
