@@ -55,7 +55,6 @@ export async function serveDocs(app: FastifyInstance, deps: ApiDeps): Promise<vo
     logo: { type: 'image/svg+xml', content: Buffer.from(WORDMARK), href: '/docs' },
   });
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
-  app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('/docs'));
 }
 
 /** In the order in which a newcomer needs them. */

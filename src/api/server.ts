@@ -12,6 +12,7 @@ import { serializerCompiler } from 'fastify-type-provider-zod';
 import { newId } from '../lib/ids.ts';
 import { readJson, unstorableAt } from '../lib/json.ts';
 import { type Authenticate, createAuthenticate } from './auth.ts';
+import { serveDashboard } from './dashboard.ts';
 import type { ApiDeps } from './deps.ts';
 import { serveDocs } from './docs.ts';
 import { answerError, refusal, speaksContract } from './error-answers.ts';
@@ -73,6 +74,7 @@ export async function buildServer(deps: ApiDeps): Promise<FastifyInstance> {
   closeConnections(app);
   await serveDocs(app, deps);
   serveHealth(app, deps);
+  await serveDashboard(app);
 
   await app.register(async (keyed) => {
     requireKey(keyed, createAuthenticate(deps));

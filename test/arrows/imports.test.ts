@@ -13,10 +13,11 @@ const FLOORS: Readonly<Record<string, number>> = {
   refunds: 2,
   api: 3,
   batches: 3,
+  dashboard: 3,
 };
 const TOP = 4;
 const SRC = join(import.meta.dirname, '../../src');
-const files = globSync('**/*.ts', { cwd: SRC });
+const files = globSync('**/*.{ts,tsx}', { cwd: SRC });
 
 function importsOf(file: string): { target: string; typeOnly: boolean }[] {
   const text = readFileSync(join(SRC, file), 'utf8');
@@ -47,6 +48,26 @@ describe('the arrows between the folders', () => {
         )
         .map(({ target }) => `${file} → ${target}`),
     );
+    expect(wrong).toEqual([]);
+  });
+
+  test('the dashboard knows the contract of the API and nothing else of the server', () => {
+    const pure = /^(dashboard\/|api\/contract\/|lib\/money\.ts$)/;
+    const wrong = files
+      .filter((file) => folderOf(file) === 'dashboard')
+      .flatMap((file) =>
+        importsOf(file).filter(({ target }) => !target.endsWith('.css') && !pure.test(target)),
+      )
+      .map(({ target }) => target);
+    expect(wrong).toEqual([]);
+  });
+
+  test('the contract is made of schemas and pure modules only', () => {
+    const pure = /^(api\/contract\/|lib\/|refunds\/states\.ts$)/;
+    const wrong = files
+      .filter((file) => file.startsWith('api/contract/'))
+      .flatMap((file) => importsOf(file).filter(({ target }) => !pure.test(target)))
+      .map(({ target }) => target);
     expect(wrong).toEqual([]);
   });
 

@@ -1,0 +1,15 @@
+import { z } from 'zod';
+
+const count = z.number().int();
+
+/** GET /v1/refunds/counts: how many refunds there are of each kind. */
+export const refundCountsSchema = z
+  .object({
+    statuses: z.object({ PENDING: count, SUCCESS: count, FAILURE: count, MANUAL_REVIEW: count }),
+    states: z.record(z.string(), count),
+    overdue: count.describe('Not final and past their due date.'),
+    attention: count.describe('Need a person, in manual review or out of it.'),
+  })
+  .meta({ id: 'RefundCounts', description: 'How many refunds there are of each kind.' });
+
+export type RefundCounts = z.infer<typeof refundCountsSchema>;

@@ -1,0 +1,110 @@
+import { Text } from '@mantine/core';
+import { useDebouncedValue } from '@mantine/hooks';
+import { createSpotlight, Spotlight } from '@mantine/spotlight';
+import { IconReceipt, IconReceiptRefund, IconSearch } from '@tabler/icons-react';
+import { useQuery } from '@tanstack/react-query';
+import { useNavigate } from '@tanstack/react-router';
+import { useState } from 'react';
+import { searchQuery } from '../api/search.ts';
+import { useMe } from '../api/session.ts';
+import { moneyText } from '../parts/money.tsx';
+import { statusWord } from '../parts/status.tsx';
+import { PLACES } from './places.ts';
+
+const [store, spotlight] = createSpotlight();
+
+export const openPalette = spotlight.open;
+
+/**
+ * Search everything, and go anywhere, from the keyboard. Whatever id is pasted, its exact hit comes first, so that
+ * Enter lands on it.
+ */
+export function Palette() {
+  const [typed, setTyped] = useState('');
+  const [asked] = useDebouncedValue(typed.trim(), 120);
+  const navigate = useNavigate();
+  const { permissions } = useMe();
+  const found = useQuery({ ...searchQuery(asked), enabled: asked.length >= 2 });
+  const places = PLACES.flatMap(({ places }) => places)
+    .filter(({ permission }) => !permission || permissions.includes(permission))
+    .filter(({ label }) => label.toLowerCase().includes(typed.trim().toLowerCase()));
+  const hits = asked.length >= 2 ? (found.data?.hits ?? []) : [];
+  const waiting = typed.trim().length >= 2 && (asked !== typed.trim() || found.isFetching);
+
+  return (
+    <Spotlight.Root
+      store={store}
+      shortcut="mod + K"
+      query={typed}
+      onQueryChange={setTyped}
+      scrollable
+      maxHeight={420}
+      clearQueryOnClose
+      transitionProps={{ duration: 0 }}
+    >
+      <Spotlight.Search
+        placeholder="Order id, transaction id, refund id, gateway id, ARN, e-mail, phone, or a page"
+        leftSection={<IconSearch size={18} />}
+      />
+      <Spotlight.ActionsList>
+        {hits.length > 0 && (
+          <Spotlight.ActionsGroup label="Found">
+            {hits.map((hit) => (
+              <Spotlight.Action
+                key={`${hit.kind} ${hit.kind === 'refund' ? hit.refund_id : hit.order_id} ${hit.matched}`}
+                onClick={() =>
+                  void (hit.kind === 'refund'
+                    ? navigate({
+                        to: '/operations/refunds/$refundId',
+                        params: { refundId: hit.refund_id! },
+                        search: {},
+                      })
+                    : navigate({
+                        to: '/operations/orders/$orderId',
+                        params: { orderId: hit.order_id },
+                        search: {},
+                      }))
+                }
+                leftSection={
+                  hit.kind === 'refund' ? <IconReceiptRefund size={18} /> : <IconReceipt size={18} />
+                }
+                label={hit.kind === 'refund' ? `Refund of order ${hit.order_id}` : `Order ${hit.order_id}`}
+                description={[
+                  moneyText(hit.amount, hit.currency),
+                  hit.kind === 'refund' ? statusWord(hit.status as never) : hit.status,
+                  hit.customer_email,
+                  `${hit.matched} ${hit.value}`,
+                ]
+                  .filter(Boolean)
+                  .join(' · ')}
+              />
+            ))}
+          </Spotlight.ActionsGroup>
+        )}
+        {!waiting && places.length > 0 && (
+          <Spotlight.ActionsGroup label="Pages">
+            {places.map(({ label, to, icon: Icon }) => (
+              <Spotlight.Action
+                key={to}
+                label={label}
+                leftSection={<Icon size={18} />}
+                onClick={() => void navigate({ to })}
+              />
+            ))}
+          </Spotlight.ActionsGroup>
+        )}
+        {hits.length === 0 && (waiting || places.length === 0) && (
+          <Spotlight.Empty>
+            {waiting ? (
+              <Text size="sm">Searching …</Text>
+            ) : (
+              <Text size="sm">
+                Nothing has this id, address or number. Ids are matched from their beginning.
+              </Text>
+            )}
+          </Spotlight.Empty>
+        )}
+      </Spotlight.ActionsList>
+    </Spotlight.Root>
+  );
+}

@@ -1,0 +1,44 @@
+import { Tooltip } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
+import { countsQuery } from '../api/refunds.ts';
+import { useMe } from '../api/session.ts';
+import { PLACES } from './places.ts';
+import classes from './rail.module.css';
+
+/** The way to every page that the person's role may see. */
+export function Rail({ narrow }: { readonly narrow: boolean }) {
+  const { permissions } = useMe();
+  const counts = useQuery(countsQuery({})).data;
+  return (
+    <nav aria-label="Main" className={classes.rail} data-narrow={narrow || undefined}>
+      {PLACES.map(({ group, places }) => {
+        const allowed = places.filter(({ permission }) => !permission || permissions.includes(permission));
+        if (allowed.length === 0) return null;
+        return (
+          <div key={group ?? ''} className={classes.group}>
+            {group && <div className={classes.groupName}>{group}</div>}
+            {allowed.map(({ label, to, icon: Icon, counts: counted }) => {
+              const count = counted && counts ? counts.statuses.MANUAL_REVIEW : 0;
+              return (
+                <Tooltip key={to} label={label} position="right" disabled={!narrow}>
+                  <Link
+                    to={to}
+                    className={classes.link}
+                    activeOptions={{ exact: to === '/', includeSearch: false }}
+                    activeProps={{ 'data-active': true, 'aria-current': 'page' }}
+                    aria-label={count > 0 ? `${label}, ${count}` : label}
+                  >
+                    <Icon size={17} stroke={1.7} aria-hidden />
+                    <span className={classes.label}>{label}</span>
+                    {count > 0 && <span className={classes.count}>{count > 999 ? '999+' : count}</span>}
+                  </Link>
+                </Tooltip>
+              );
+            })}
+          </div>
+        );
+      })}
+    </nav>
+  );
+}

@@ -1,0 +1,3 @@
+export function Refunds() {
+  return null;
+}

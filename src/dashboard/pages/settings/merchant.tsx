@@ -1,0 +1,3 @@
+export function Merchant() {
+  return null;
+}

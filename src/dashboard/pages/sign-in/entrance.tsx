@@ -1,0 +1,3 @@
+export function Entrance() {
+  return null;
+}

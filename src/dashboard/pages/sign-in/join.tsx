@@ -1,0 +1,6 @@
+export function Join() {
+  return null;
+}
+export function Reset() {
+  return null;
+}
