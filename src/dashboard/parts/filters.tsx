@@ -76,9 +76,10 @@ export function FieldFilter({ name, shown, fields, onChange }: FieldProps) {
   const [opened, setOpened] = useState(false);
   const [typed, setTyped] = useState<Record<string, string>>({});
   const id = useId();
+  // biome-ignore lint/correctness/useExhaustiveDependencies: what is typed outlives a new list beside it
   useEffect(() => {
     if (opened) setTyped(Object.fromEntries(fields.map((field) => [field.key, field.value ?? ''])));
-  }, [opened, fields]);
+  }, [opened]);
 
   function apply(): void {
     onChange(Object.fromEntries(fields.map((field) => [field.key, typed[field.key]?.trim() || undefined])));

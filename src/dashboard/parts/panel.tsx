@@ -8,8 +8,8 @@ import classes from './panel.module.css';
 interface Props {
   readonly title: ReactNode;
   readonly label: string;
-  /** The page that shows the same in full. */
-  readonly href: string;
+  /** The page that shows the same in full, where there is one. */
+  readonly href?: string;
   readonly onClose: () => void;
   readonly children: ReactNode;
 }
@@ -31,11 +31,19 @@ export function SidePanel({ title, label, href, onClose, children }: Props) {
       <Group className={classes.head} justify="space-between" wrap="nowrap">
         <div className={classes.title}>{title}</div>
         <Group gap={4} wrap="nowrap">
-          <Tooltip label="Open as a page">
-            <ActionIcon component={Link} to={href} variant="subtle" color="gray" aria-label="Open as a page">
-              <IconArrowsMaximize size={16} />
-            </ActionIcon>
-          </Tooltip>
+          {href !== undefined && (
+            <Tooltip label="Open as a page">
+              <ActionIcon
+                component={Link}
+                to={href}
+                variant="subtle"
+                color="gray"
+                aria-label="Open as a page"
+              >
+                <IconArrowsMaximize size={16} />
+              </ActionIcon>
+            </Tooltip>
+          )}
           <CloseButton onClick={onClose} aria-label="Close" />
         </Group>
       </Group>

@@ -1,4 +1,4 @@
-import { IconCheck, IconClock, IconFlag, IconX } from '@tabler/icons-react';
+import { IconCheck, IconClock, IconFlag, IconMinus, IconX } from '@tabler/icons-react';
 import type { PublicStatus, RefundState } from '../../api/contract/states.ts';
 import classes from './status.module.css';
 
@@ -33,17 +33,50 @@ interface Props {
 
 /** A refund's status, never by colour alone: icon, word, and what is known beyond. */
 export function StatusBadge({ status, state, detail }: Props) {
-  const { word, colour, icon: Icon } = LOOKS[status];
   const details = [state && DETAILS[state], detail].filter(Boolean).join(', ');
-  return (
-    <span className={`${classes.badge} ${colour}`}>
-      <Icon size={13} stroke={2.4} aria-hidden />
-      <span className={classes.word}>{word}</span>
-      {details && <span className={classes.detail}>{details}</span>}
-    </span>
-  );
+  return <Badge {...LOOKS[status]} detail={details} />;
 }
 
 export function statusWord(status: PublicStatus): string {
   return LOOKS[status].word;
+}
+
+const SIGNS = {
+  good: { colour: classes.green, icon: IconCheck },
+  waits: { colour: classes.amber, icon: IconClock },
+  bad: { colour: classes.red, icon: IconX },
+  off: { colour: classes.quiet, icon: IconMinus },
+} as const;
+
+/** How something other than a refund stands: a key, an endpoint, an account, a request. */
+export function Sign({
+  is,
+  word,
+  detail,
+}: {
+  readonly is: keyof typeof SIGNS;
+  readonly word: string;
+  readonly detail?: string | null;
+}) {
+  return <Badge {...SIGNS[is]} word={word} detail={detail} />;
+}
+
+function Badge({
+  word,
+  colour,
+  icon: Icon,
+  detail,
+}: {
+  readonly word: string;
+  readonly colour: string | undefined;
+  readonly icon: typeof IconCheck;
+  readonly detail?: string | null | undefined;
+}) {
+  return (
+    <span className={`${classes.badge} ${colour}`}>
+      <Icon size={13} stroke={2.4} aria-hidden />
+      <span className={classes.word}>{word}</span>
+      {detail && <span className={classes.detail}>{detail}</span>}
+    </span>
+  );
 }

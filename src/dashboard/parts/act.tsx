@@ -1,0 +1,58 @@
+import { useCallback, useRef, useState } from 'react';
+import { Problem } from '../api/client.ts';
+import { Failed } from './answers.tsx';
+
+export interface Act {
+  readonly busy: boolean;
+  /** What the last try was refused with; null while it goes well. */
+  readonly problem: unknown;
+  /** Does it, unless it is already under way, and answers whether it was done. */
+  run(does: () => Promise<unknown>): Promise<boolean>;
+  clear(): void;
+}
+
+/** One thing that a person asks for: a second click while it is under way does nothing. */
+export function useAct(): Act {
+  const underWay = useRef(false);
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState<unknown>(null);
+
+  const run = useCallback(async (does: () => Promise<unknown>) => {
+    if (underWay.current) return false;
+    underWay.current = true;
+    setBusy(true);
+    setProblem(null);
+    try {
+      await does();
+      return true;
+    } catch (error) {
+      setProblem(error);
+      return false;
+    } finally {
+      underWay.current = false;
+      setBusy(false);
+    }
+  }, []);
+  const clear = useCallback(() => setProblem(null), []);
+
+  return { busy, problem, run, clear };
+}
+
+/** What a refusal says of one field of a form, to stand beside it. */
+export function problemAt(problem: unknown, field: string): string | null {
+  if (!(problem instanceof Problem) || problem.field !== field) return null;
+  return problem.accepted ? `${problem.message} Accepted: ${problem.accepted}` : problem.message;
+}
+
+/** A refusal that is about none of the form's own fields. */
+export function Refusal({
+  problem,
+  fields = [],
+}: {
+  readonly problem: unknown;
+  readonly fields?: readonly string[];
+}) {
+  if (problem === null) return null;
+  if (problem instanceof Problem && problem.field !== null && fields.includes(problem.field)) return null;
+  return <Failed error={problem} />;
+}

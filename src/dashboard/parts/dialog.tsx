@@ -1,0 +1,46 @@
+import { Button, Group, Modal, Stack } from '@mantine/core';
+import type { ReactNode } from 'react';
+import { Refusal, useAct } from './act.tsx';
+
+interface Props {
+  readonly title: string;
+  /** What will happen, in words; and fields, where something is to be chosen. */
+  readonly children: ReactNode | ((problem: unknown) => ReactNode);
+  /** The button's name says what it does: "Revoke key Order service". */
+  readonly act: string;
+  readonly danger?: boolean;
+  /** Fields that show their own refusal. */
+  readonly fields?: readonly string[];
+  readonly onAct: () => Promise<unknown>;
+  /** After it was done as well. */
+  readonly onClose: () => void;
+}
+
+/** Says what will happen and does it. A refusal stays beside what was asked. */
+export function Dialog({ title, children, act, danger = false, fields, onAct, onClose }: Props) {
+  const { busy, problem, run } = useAct();
+  return (
+    <Modal opened onClose={onClose} title={title} closeButtonProps={{ 'aria-label': 'Close' }}>
+      <form
+        noValidate
+        onSubmit={(event) => {
+          event.preventDefault();
+          void run(onAct).then((done) => done && onClose());
+        }}
+      >
+        <Stack gap="sm">
+          {typeof children === 'function' ? children(problem) : children}
+          <Refusal problem={problem} {...(fields ? { fields } : {})} />
+          <Group justify="flex-end" gap="xs" mt="xs">
+            <Button variant="default" onClick={onClose}>
+              Cancel
+            </Button>
+            <Button type="submit" loading={busy} {...(danger ? { color: 'red' } : {})}>
+              {act}
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Modal>
+  );
+}
