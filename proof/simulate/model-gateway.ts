@@ -113,6 +113,8 @@ export function modelConnector(profile: ModelProfile): Gateway {
     label: profile.name,
     gatewayId: 1,
     defaultBaseUrl: 'http://gateway.test',
+    docsUrl: null,
+    movesRealMoney: true,
     credentialFields: [],
     capabilities: profile.capabilities,
     prepareRefund: (facts) => ({
@@ -145,6 +147,7 @@ export function modelConnector(profile: ModelProfile): Gateway {
       return readLookAnswer(exchange, access, reading(facts));
     },
     findRefunds: async () => ({ kind: 'no_answer', why: 'the model does not list', evidence: {} }),
+    checkAccess: async () => ({ tried: 'nothing', answer: { kind: 'works', evidence: {} } }),
     readWebhook: (webhook) => readWebhook(profile, webhook),
   };
 }

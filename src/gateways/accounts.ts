@@ -3,7 +3,12 @@ import { type Database, type Queryable, sqlState } from '../lib/db.ts';
 import { urlProblem } from '../lib/http.ts';
 import { hexOf, newId } from '../lib/ids.ts';
 import type { Vault } from '../lib/vault.ts';
-import type { Gateway, GatewayAccountAccess } from './gateway.ts';
+import {
+  type Gateway,
+  type GatewayAccountAccess,
+  MAX_CONCURRENT_LIMIT,
+  MAX_PER_SECOND_LIMIT,
+} from './gateway.ts';
 import type { GatewayRegistry } from './registry.ts';
 
 /** One set of credentials at one gateway, as it may be shown: secrets by their last four characters only. */
@@ -63,6 +68,7 @@ export interface AccountRefusal {
     | 'invalid_name'
     | 'invalid_limit'
     | 'name_taken'
+    | 'too_many_accounts'
     | 'not_found';
   readonly field: string;
   readonly message: string;
@@ -80,8 +86,8 @@ export interface AccountDeps {
   readonly gateways: GatewayRegistry;
 }
 
-export const MAX_CONCURRENT_LIMIT = 1000;
-export const MAX_PER_SECOND_LIMIT = 10_000;
+/** A merchant's accounts are listed whole and asked about at every import; more are a mistake or an attack. */
+export const MAX_ACCOUNTS = 100;
 /** What an account is called unless something else is said, and which of several is meant then. */
 const DEFAULT_NAME = 'default';
 const MAX_CREDENTIAL_LENGTH = 16_384;
@@ -113,7 +119,7 @@ export async function createGatewayAccount(
 
   const gatewayAccountId = `ga_${hexOf(newId())}`;
   try {
-    await insertAccount(deps.db, {
+    const made = await insertAccount(deps.db, {
       gatewayAccountId,
       merchantId: input.merchantId,
       gateway: gateway.name,
@@ -124,6 +130,7 @@ export async function createGatewayAccount(
       ...limits,
       now: deps.clock.now(),
     });
+    if (!made) return { ok: false, refusal: tooManyAccounts };
   } catch (error) {
     if (sqlState(error) === UNIQUE_VIOLATION) return { ok: false, refusal: nameTaken(name) };
     throw error;
@@ -357,6 +364,13 @@ function nameTaken(name: string): AccountRefusal {
   };
 }
 
+const tooManyAccounts: AccountRefusal = {
+  code: 'too_many_accounts',
+  field: 'gateway',
+  message: `The merchant has ${MAX_ACCOUNTS} gateway accounts, which is the most there can be.`,
+  accepted: 'a change of an account that is there: PATCH /v1/gateway-accounts/{gateway_account_id}',
+};
+
 const notFound: AccountRefusal = {
   code: 'not_found',
   field: 'gateway_account_id',
@@ -442,8 +456,9 @@ async function lockAccount(
   return row;
 }
 
+/** False, with nothing written, where the merchant has as many as it may have. */
 async function insertAccount(
-  db: Queryable,
+  db: Database,
   account: {
     readonly gatewayAccountId: string;
     readonly merchantId: string;
@@ -456,29 +471,41 @@ async function insertAccount(
     readonly maxPerSecond: number;
     readonly now: Date;
   },
-): Promise<void> {
-  await db.query(
-    `with account as (
-       insert into gateway_accounts (gateway_account_id, merchant_id, gateway, name, base_url,
-         sealed_credentials, shown_credentials, max_concurrent, max_per_second, created_at, updated_at)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
-       returning gateway_account_id, max_per_second, created_at
-     )
-     insert into gateway_health (gateway_account_id, allowance, allowance_at)
-     select gateway_account_id, max_per_second, created_at from account`,
-    [
-      account.gatewayAccountId,
+): Promise<boolean> {
+  return db.transaction(async (tx) => {
+    // So that two requests at once cannot both take the last place.
+    await tx.query('select merchant_id from merchants where merchant_id = $1 for no key update', [
       account.merchantId,
-      account.gateway,
-      account.name,
-      account.baseUrl,
-      account.sealedCredentials,
-      account.shownCredentials,
-      account.maxConcurrent,
-      account.maxPerSecond,
-      account.now,
-    ],
-  );
+    ]);
+    const [held] = await tx.query<{ count: number }>(
+      'select count(*) from gateway_accounts where merchant_id = $1',
+      [account.merchantId],
+    );
+    if (held!.count >= MAX_ACCOUNTS) return false;
+    await tx.query(
+      `with account as (
+         insert into gateway_accounts (gateway_account_id, merchant_id, gateway, name, base_url,
+           sealed_credentials, shown_credentials, max_concurrent, max_per_second, created_at, updated_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
+         returning gateway_account_id, max_per_second, created_at
+       )
+       insert into gateway_health (gateway_account_id, allowance, allowance_at)
+       select gateway_account_id, max_per_second, created_at from account`,
+      [
+        account.gatewayAccountId,
+        account.merchantId,
+        account.gateway,
+        account.name,
+        account.baseUrl,
+        account.sealedCredentials,
+        account.shownCredentials,
+        account.maxConcurrent,
+        account.maxPerSecond,
+        account.now,
+      ],
+    );
+    return true;
+  });
 }
 
 async function writeAccount(

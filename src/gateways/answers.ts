@@ -4,6 +4,7 @@
  */
 import { evidenceOf, parseJson } from './evidence.ts';
 import type {
+  AccessCheck,
   CreateAnswer,
   Evidence,
   Exchange,
@@ -107,6 +108,19 @@ export function readQuestion(
   }
   if (error?.means === 'absent' && saysNo(status)) return { kind: 'absent', evidence };
   return { kind: 'no_answer', why: saying(status, error), evidence };
+}
+
+/** The answer to a check of the credentials by asking for a list: it works where that is what came. */
+export function checkedList(
+  answer: ReturnType<typeof readQuestion>,
+  isList: (json: unknown) => boolean,
+): AccessCheck['answer'] {
+  const { evidence } = answer;
+  if (answer.kind === 'absent') return { kind: 'no_answer', why: 'the gateway has no such list', evidence };
+  if (answer.kind !== 'json') return answer;
+  return isList(answer.json)
+    ? { kind: 'works', evidence }
+    : { kind: 'no_answer', why: 'the answer is not a list of refunds', evidence };
 }
 
 function isSuccess(status: number): boolean {

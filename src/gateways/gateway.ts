@@ -131,6 +131,15 @@ export type FindAnswer =
   | { readonly kind: 'found'; readonly refunds: readonly FoundRefund[]; readonly evidence: Evidence }
   | Exclude<LookAnswer, { kind: 'news' } | { kind: 'absent' }>;
 
+/** What came of a question that changes nothing, asked to see whether an account's credentials work. */
+export interface AccessCheck {
+  /** The question, for people: `GET /v1/refunds?limit=1`. */
+  readonly tried: string;
+  readonly answer:
+    | { readonly kind: 'works'; readonly evidence: Evidence }
+    | Exclude<LookAnswer, { kind: 'news' } | { kind: 'absent' }>;
+}
+
 /** A webhook as it arrived: raw bytes, before any parsing. */
 export interface IncomingWebhook {
   readonly headers: Readonly<Record<string, string>>;
@@ -183,11 +192,17 @@ export interface Capabilities {
   readonly maxPerSecond: number;
 }
 
+/** The most that an account may be allowed, at the same time and in one second. */
+export const MAX_CONCURRENT_LIMIT = 1000;
+export const MAX_PER_SECOND_LIMIT = 10_000;
+
 /** One field of an account's form; drives validation, masking and the dashboard. */
 export interface CredentialField {
   readonly name: string;
   readonly label: string;
   readonly secret: boolean;
+  /** A text of several lines, such as a key file. */
+  readonly lines?: boolean;
   readonly required: boolean;
   /** The pattern a value must match, as a regular expression source. */
   readonly pattern?: string;
@@ -201,6 +216,10 @@ export interface Gateway {
   /** The number that order objects carry as `gateway_id`. */
   readonly gatewayId: number;
   readonly defaultBaseUrl: string;
+  /** Where the gateway explains its refunds and keys; null where nobody but us does. */
+  readonly docsUrl: string | null;
+  /** False for a gateway of make-believe. */
+  readonly movesRealMoney: boolean;
   readonly credentialFields: readonly CredentialField[];
   readonly capabilities: Capabilities;
 
@@ -221,6 +240,8 @@ export interface Gateway {
     access: GatewayAccountAccess,
     http: GatewayHttp,
   ): Promise<FindAnswer>;
+  /** Asks something harmless, with these credentials, of the part that refunds need. Never throws. */
+  checkAccess(access: GatewayAccountAccess, http: GatewayHttp): Promise<AccessCheck>;
   /** Reads a webhook; `access.credentials` may hold several secrets while one is being rotated. */
   readWebhook(webhook: IncomingWebhook, access: GatewayAccountAccess): WebhookReading;
 }

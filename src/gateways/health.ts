@@ -57,6 +57,21 @@ export async function takeAllowance(
   return new Map(rows.map(({ id, granted }) => [id, granted]));
 }
 
+/** How many of the calls that each account may make in a second are taken just now, by all workers together. */
+export async function readCallsTaken(
+  db: Queryable,
+  clock: Clock,
+  gatewayAccountIds: readonly string[],
+): Promise<Map<string, number>> {
+  const rows = await db.query<{ id: string; taken: number }>(
+    `select a.gateway_account_id as id, ceil(greatest(a.max_per_second - ${GROWN_ALLOWANCE}, 0))::int as taken
+     from gateway_accounts a join gateway_health h using (gateway_account_id)
+     where a.gateway_account_id = any($2)`,
+    [clock.now(), gatewayAccountIds],
+  );
+  return new Map(rows.map(({ id, taken }) => [id, taken]));
+}
+
 // A second's worth at the most, so that a quiet minute does not become a burst. A time that lies ahead was written
 // by a clock that was wrong; waiting for it would stop the account.
 const GROWN_ALLOWANCE = `least(a.max_per_second,

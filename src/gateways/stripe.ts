@@ -1,9 +1,17 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import { isUuid } from '../lib/ids.ts';
-import { type GatewayError, type News, readCreateAnswer, readLookAnswer, readQuestion } from './answers.ts';
+import {
+  checkedList,
+  type GatewayError,
+  type News,
+  readCreateAnswer,
+  readLookAnswer,
+  readQuestion,
+} from './answers.ts';
 import { cleanText, member, parseJson, scrub } from './evidence.ts';
 import type {
+  AccessCheck,
   CreateAnswer,
   Evidence,
   Exchange,
@@ -34,6 +42,8 @@ export const stripe: Gateway = {
   label: 'Stripe',
   gatewayId: 1_001,
   defaultBaseUrl: 'https://api.stripe.com',
+  docsUrl: 'https://docs.stripe.com/refunds',
+  movesRealMoney: true,
   credentialFields: [
     {
       name: 'secret_key',
@@ -79,6 +89,7 @@ export const stripe: Gateway = {
   createRefund,
   fetchRefund,
   findRefunds,
+  checkAccess,
   readWebhook,
 };
 
@@ -260,6 +271,16 @@ async function list(
 function entryOf(json: unknown, access: GatewayAccountAccess): Entry | null {
   const refund = Refund.safeParse(json).data;
   return refund ? { refund, json, evidence: scrub(json, access.credentials) } : null;
+}
+
+/** Its newest refund; a restricted key without the right to refunds is refused here too. */
+async function checkAccess(access: GatewayAccountAccess, http: GatewayHttp): Promise<AccessCheck> {
+  const path = '/v1/refunds?limit=1';
+  const answer = readQuestion(await send(get(path), access, http), access, readError);
+  return {
+    tried: `GET ${path}`,
+    answer: checkedList(answer, (json) => List.safeParse(json).success),
+  };
 }
 
 function get(path: string): PreparedRequest {

@@ -4,7 +4,7 @@ import type { Database, Queryable } from '../lib/db.ts';
 import { newId } from '../lib/ids.ts';
 import type { Vault } from '../lib/vault.ts';
 import { WEBHOOK_EVENT_NAMES, type WebhookEventName } from './events.ts';
-import type { TryOutcome } from './outcomes.ts';
+import { MASK, type TryOutcome } from './outcomes.ts';
 import { type WebhookCredentials, type WebhookTarget, webhookUrlProblem } from './send.ts';
 import { newSigningSecret } from './sign.ts';
 import { giveUpLane } from './store.ts';
@@ -51,6 +51,8 @@ export interface EndpointChanges {
   readonly headers?: Readonly<Record<string, string | null>> | null | undefined;
   readonly events?: readonly string[] | null | undefined;
   readonly enabled?: boolean | undefined;
+  /** For whoever finds it switched off; counts only where it is, or becomes, so. */
+  readonly disabledReason?: string | undefined;
 }
 
 /** Why an endpoint was not made or changed, and what would be accepted. Never holds a secret. */
@@ -83,11 +85,6 @@ export interface EndpointDeps {
 
 export const MAX_ENDPOINTS = 20;
 export const MAX_HEADERS = 20;
-export const DEFAULT_SECRET_GRACE_MS = 24 * 3_600_000;
-export const MAX_SECRET_GRACE_MS = 7 * 24 * 3_600_000;
-
-/** What stands in answers in place of a secret. */
-export const MASK = '********';
 
 /** Makes an endpoint; this is the only time its signing secret is given out, unless it is replaced. */
 export async function createEndpoint(
@@ -182,6 +179,7 @@ function changeEndpoint(
       events: changes.events === undefined ? row.events : chosenEvents(changes.events),
       sealedCredentials: sealCredentials(deps.vault, endpointId, credentials),
       enabled: changes.enabled ?? row.enabled,
+      disabledReason: changes.disabledReason ?? null,
       now: deps.clock.now(),
     });
     return { ok: true, value: endpointOf(deps.vault, updated) };
@@ -624,16 +622,25 @@ async function writeEndpoint(
     readonly events: readonly string[] | null;
     readonly sealedCredentials: Buffer;
     readonly enabled: boolean;
+    readonly disabledReason: string | null;
     readonly now: Date;
   },
 ): Promise<EndpointRow> {
   const [row] = await tx.query<EndpointRow>(
     `update webhook_endpoints set url = $2, events = $3, sealed_credentials = $4, enabled = $5, updated_at = $6,
-       disabled_reason = case when $5 then null else coalesce(disabled_reason, 'It was switched off.') end,
+       disabled_reason = case when $5 then null else coalesce($7, disabled_reason, 'It was switched off.') end,
        failing_since = case when $5 and not enabled then null else failing_since end,
        failures_in_a_row = case when $5 and not enabled then 0 else failures_in_a_row end
      where endpoint_id = $1 returning *`,
-    [endpointId, input.url, input.events, input.sealedCredentials, input.enabled, input.now],
+    [
+      endpointId,
+      input.url,
+      input.events,
+      input.sealedCredentials,
+      input.enabled,
+      input.now,
+      input.disabledReason,
+    ],
   );
   return row!;
 }

@@ -1,3 +1,8 @@
+/** How far a delivery has come. */
+export const DELIVERY_STATES = ['pending', 'delivered', 'given_up'] as const;
+
+export type DeliveryState = (typeof DELIVERY_STATES)[number];
+
 /** What one try came to. Only `acknowledged` ends the tries with success. */
 export const TRY_OUTCOMES = {
   acknowledged: 'It answered with status 200.',
@@ -23,3 +28,6 @@ export const GIVEN_UP_BECAUSE = {
 } as const;
 
 export type GivenUpBecause = keyof typeof GIVEN_UP_BECAUSE;
+
+/** What stands in answers in place of a secret. */
+export const MASK = '********';

@@ -30,3 +30,7 @@ export function retryDelayMs(failedTries: number, random: number): number | null
 /** An endpoint that has acknowledged nothing for this long, in at least so many tries, is switched off. */
 export const RETIRE_AFTER_MS = 5 * 24 * HOUR_MS;
 export const RETIRE_AFTER_FAILURES = 20;
+
+/** How long the signing secret before the present one stays valid when it is replaced, unless asked otherwise. */
+export const DEFAULT_SECRET_GRACE_MS = 24 * HOUR_MS;
+export const MAX_SECRET_GRACE_MS = 7 * 24 * HOUR_MS;

@@ -1,12 +1,8 @@
 import type { Queryable } from '../lib/db.ts';
-import type { GivenUpBecause, TryOutcome } from './outcomes.ts';
+import type { DeliveryState, GivenUpBecause, TryOutcome } from './outcomes.ts';
 import type { TryResult } from './send.ts';
 
 /** Every statement on notifications, deliveries and their tries. */
-
-export type DeliveryState = 'pending' | 'delivered' | 'given_up';
-
-export const DELIVERY_STATES: readonly DeliveryState[] = ['pending', 'delivered', 'given_up'];
 
 /** One notification on its way to one address. */
 export interface Delivery {

@@ -387,6 +387,56 @@ export function conformsTo(name: string, makeDialect: () => Dialect | Promise<Di
       });
     });
 
+    describe('checkAccess', () => {
+      const check = (at = access) => gateway.checkAccess(at, http.send);
+
+      it('asks once for something that changes nothing, and works where refunds can be listed', async () => {
+        peer.answer = (asked) => dialect.listed([dialect.refund(someWord('pending'), known)], asked);
+        const { tried, answer } = await check();
+        expect(answer.kind).toBe('works');
+        expect(peer.asked).toHaveLength(1);
+        expect(`${peer.asked[0]!.method} ${peer.asked[0]!.url}`).toBe(tried);
+        expect(peer.asked[0]!.method).toBe('GET');
+        expectNoSecrets({ tried, answer }, dialect);
+        peer.answer = (asked) => dialect.listed([], asked);
+        expect((await check()).answer.kind).toBe('works');
+      });
+
+      it('tells refused credentials from a gateway that is busy, silent or somebody else', async () => {
+        for (const reply of dialect.misconfigured) {
+          peer.answer = always(reply);
+          expect((await check()).answer).toMatchObject({ kind: 'misconfigured' });
+        }
+        peer.answer = always({ status: 429, body: dialect.errorBody });
+        expect((await check()).answer.kind).toBe('busy');
+        for (const reply of [
+          { status: 500, body: dialect.errorBody },
+          { status: 200, body: { hello: 'world' } },
+          { status: 200, headers: { 'content-type': 'text/html' }, body: '<h1>Parked</h1>' },
+        ]) {
+          peer.answer = always(reply);
+          expect((await check()).answer.kind, JSON.stringify(reply)).toBe('no_answer');
+        }
+        for (const baseUrl of await deadEnds(peer)) {
+          expect((await check({ ...access, baseUrl })).answer.kind).toBe('no_answer');
+        }
+      });
+
+      it('is described for a form: each field once, each pattern one that compiles, and where to read more', () => {
+        const names = gateway.credentialFields.map((field) => field.name);
+        expect(new Set(names).size).toBe(names.length);
+        for (const { name, label, help, pattern, required } of gateway.credentialFields) {
+          expect(name).toMatch(/^[a-z][a-z0-9_]*$/);
+          expect(label).not.toBe('');
+          expect(help).not.toBe('');
+          if (pattern !== undefined && required) {
+            expect(dialect.credentials[name]).toMatch(new RegExp(`^(?:${pattern})$`));
+          }
+        }
+        if (gateway.movesRealMoney) expect(gateway.docsUrl).toMatch(/^https:\/\//);
+      });
+    });
+
     describe('fetch and find', () => {
       it('absent only when the gateway itself says so', async () => {
         peer.answer = (asked) => (dialect.asksForList(asked) ? dialect.listed([], asked) : dialect.absent);

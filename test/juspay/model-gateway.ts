@@ -10,6 +10,8 @@ export const modelGateway: Gateway = {
   label: 'Model',
   gatewayId: 77,
   defaultBaseUrl: 'https://gateway.test',
+  docsUrl: null,
+  movesRealMoney: true,
   credentialFields: [],
   capabilities: {
     partialRefunds: true,
@@ -28,5 +30,6 @@ export const modelGateway: Gateway = {
   createRefund: unused,
   fetchRefund: unused,
   findRefunds: unused,
+  checkAccess: unused,
   readWebhook: unused,
 };

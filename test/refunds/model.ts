@@ -43,6 +43,8 @@ export class ModelGateway {
       label: 'Model',
       gatewayId: 77,
       defaultBaseUrl: 'https://gateway.test',
+      docsUrl: null,
+      movesRealMoney: true,
       credentialFields: [],
       capabilities: {
         partialRefunds: true,
@@ -69,6 +71,7 @@ export class ModelGateway {
         return this.look(facts);
       },
       findRefunds: async () => ({ kind: 'no_answer', why: 'not asked for here', evidence: {} }),
+      checkAccess: async () => ({ tried: 'nothing', answer: { kind: 'works', evidence: {} } }),
       readWebhook: () => ({ kind: 'rejected', why: 'not asked for here' }),
     };
   }

@@ -1,8 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openGatewayAccess } from '../../src/gateways/accounts.ts';
+import type { AccessCheck } from '../../src/gateways/gateway.ts';
+import { takeAllowance } from '../../src/gateways/health.ts';
 import { registryOf } from '../../src/gateways/registry.ts';
 import { createVault } from '../../src/lib/vault.ts';
 import { type Answer, call, startApi, type TestApi } from '../support/api.ts';
+import { ManualClock, putOrder } from '../support/engine.ts';
 import { ScriptedGateway } from './scripted-gateway.ts';
 
 // The vault of startApi.
@@ -21,7 +24,8 @@ const add = (body: Record<string, unknown> = {}, as = 'acme') =>
     as,
     json: { gateway: 'SCRIPTED', name: `account ${++count}`, credentials, ...body },
   });
-const scripted = new ScriptedGateway().gateway;
+const script = new ScriptedGateway();
+const scripted = script.gateway;
 const open = (id: string) => openGatewayAccess({ db: api.db, vault, gateways: registryOf([scripted]) }, id);
 const patch = (id: string, json: unknown, as = 'acme') =>
   call(api, `/v1/gateway-accounts/${id}`, { method: 'PATCH', as, json });
@@ -299,10 +303,13 @@ test('GET /v1/gateways describes each gateway as its connector does', async () =
       label: 'Scripted PG',
       gateway_id: 78,
       base_url: 'https://api.scripted.test/v1',
+      docs_url: null,
+      moves_real_money: true,
       credential_fields: [
         {
           name: 'secret_key',
           label: 'Secret key',
+          type: 'secret',
           secret: true,
           required: true,
           pattern: 'sk_[a-z0-9]{4,40}',
@@ -319,8 +326,83 @@ test('GET /v1/gateways describes each gateway as its connector does', async () =
         max_concurrent: 7,
         max_per_second: 40,
       },
+      capabilities_say: [
+        'A part of a payment can be refunded, several times until nothing is left.',
+        'There are no instant refunds.',
+        expect.stringContaining('has no idempotency keys'),
+        expect.stringContaining('sends no webhooks'),
+      ],
     },
   ]);
+});
+
+describe('testing an account', () => {
+  const tryOut = (id: string, as = 'acme') =>
+    call(api, `/v1/gateway-accounts/${id}/test`, { method: 'POST', as });
+
+  test.each<[AccessCheck['answer'], string, RegExp]>([
+    [{ kind: 'works', evidence: { http_status: 200 } }, 'works', /Scripted PG accepts the credentials/],
+    [
+      { kind: 'misconfigured', errorMessage: 'no such key', evidence: {} },
+      'refused',
+      /refuses the credentials: no such key\./,
+    ],
+    [{ kind: 'busy', retryAfterMs: 3, evidence: {} }, 'busy', /too busy/],
+    [{ kind: 'no_answer', why: 'ECONNREFUSED', evidence: {} }, 'no_answer', /ECONNREFUSED\. .* not judged/],
+  ])('says what was tried and what came back: %o', async (answer, outcome, says) => {
+    const { gateway_account_id: id } = (await add()).body;
+    script.access = (opened) => {
+      expect(opened.credentials).toEqual(credentials);
+      return { tried: 'GET /v1/refunds?limit=1', answer };
+    };
+    const tested = await tryOut(id);
+    expect(tested.status).toBe(200);
+    expect(tested.body).toMatchObject({ outcome, tried: 'GET /v1/refunds?limit=1' });
+    expect(tested.body.says).toMatch(says);
+    expect(tested.body.answer).toEqual(answer.evidence);
+  });
+
+  test('is not for another merchant, and not for what is not there', async () => {
+    const { gateway_account_id: id } = (await add()).body;
+    script.access = () => expect.fail('asked for a stranger');
+    expect((await tryOut(id, 'other')).status).toBe(404);
+    expect((await tryOut('ga_0')).status).toBe(404);
+  });
+});
+
+test('an account shows the refunds that have no end yet and the calls of the last second', async () => {
+  const clock = new ManualClock();
+  const still = await startApi({ gateways: [scripted], clock });
+  const made = await call(still, '/v1/gateway-accounts', { json: { gateway: 'SCRIPTED', credentials } });
+  const { gateway_account_id: accountId } = made.body;
+  expect(made.body.health).toMatchObject({ pending_refunds: 0, calls_in_last_second: 0 });
+  await putOrder(still.db, { orderId: 'P-1', amountMinor: 10_000, gateway: 'SCRIPTED', accountId });
+  for (const [key, amount] of Object.entries({ a: '1.00', b: '2.00' })) {
+    const asked = { order_id: 'P-1', unique_request_id: key, amount };
+    expect((await call(still, '/v1/refunds', { json: asked })).status).toBe(201);
+  }
+  await takeAllowance(still.db, clock, new Map([[accountId, 11]]));
+  const { health } = (await call(still, `/v1/gateway-accounts/${accountId}`)).body;
+  expect(health).toMatchObject({ pending_refunds: 2, calls_in_last_second: 11 });
+  clock.pass(500);
+  const later = (await call(still, '/v1/gateway-accounts')).body.gateway_accounts;
+  expect(later.at(-1).health.calls_in_last_second).toBe(0);
+  await still.close();
+});
+
+test('a merchant has a hundred accounts at most, however many are asked for at once', async () => {
+  const few = await startApi({ gateways: [scripted] });
+  const answers = await Promise.all(
+    Array.from({ length: 103 }, (_, n) =>
+      call(few, '/v1/gateway-accounts', { json: { gateway: 'SCRIPTED', name: `n${n}`, credentials } }),
+    ),
+  );
+  // One was there before.
+  expect(answers.filter(({ status }) => status === 201)).toHaveLength(99);
+  const refused = answers.filter(({ status }) => status === 409);
+  expect(refused).toHaveLength(4);
+  expect(refused[0]!.body.error.code).toBe('too_many_gateway_accounts');
+  await few.close();
 });
 
 test('private addresses are taken where the setting allows them', async () => {

@@ -1,9 +1,19 @@
-import type { Gateway, LookAnswer, WebhookReading } from '../../src/gateways/gateway.ts';
+import type {
+  AccessCheck,
+  Gateway,
+  GatewayAccountAccess,
+  LookAnswer,
+  WebhookReading,
+} from '../../src/gateways/gateway.ts';
 import { modelGateway } from '../juspay/model-gateway.ts';
 
 /** A gateway with an account form, that answers looks and webhooks as the test tells it. */
 export class ScriptedGateway {
   look: LookAnswer = { kind: 'no_answer', why: 'nothing was scripted', evidence: {} };
+  access: (access: GatewayAccountAccess) => AccessCheck = () => ({
+    tried: 'nothing',
+    answer: { kind: 'no_answer', why: 'nothing was scripted', evidence: {} },
+  });
   readWebhook: Gateway['readWebhook'] = (): WebhookReading => ({
     kind: 'rejected',
     why: 'nothing was scripted',
@@ -29,6 +39,7 @@ export class ScriptedGateway {
     ],
     capabilities: { ...modelGateway.capabilities, maxConcurrent: 7, maxPerSecond: 40 },
     fetchRefund: async () => this.look,
+    checkAccess: async (access) => this.access(access),
     readWebhook: (webhook, access) => this.readWebhook(webhook, access),
   };
 }

@@ -1,124 +1,53 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import { z } from 'zod';
+import type { z } from 'zod';
 import {
   type AccountRefusal,
   type AccountResult,
   createGatewayAccount,
   type GatewayAccount,
   listGatewayAccounts,
-  MAX_CONCURRENT_LIMIT,
-  MAX_PER_SECOND_LIMIT,
+  openGatewayAccess,
   readGatewayAccount,
   updateGatewayAccount,
 } from '../../gateways/accounts.ts';
-import type { Gateway } from '../../gateways/gateway.ts';
+import type { AccessCheck, Gateway } from '../../gateways/gateway.ts';
+import { readCallsTaken } from '../../gateways/health.ts';
+import { countPending } from '../../refunds/pending.ts';
+import {
+  gatewayAccountChangesSchema,
+  gatewayAccountListSchema,
+  gatewayAccountParamsSchema,
+  gatewayAccountSchema,
+  gatewayAccountTestSchema,
+  gatewayListSchema,
+  type gatewaySchema,
+  newGatewayAccountSchema,
+} from '../contract/gateway-accounts.ts';
 import type { ApiDeps } from '../deps.ts';
 import { ApiError, errorSchema } from '../errors.ts';
 
-const limits = {
-  max_concurrent: z.int().min(1).max(MAX_CONCURRENT_LIMIT).describe('Calls to it at the same time.'),
-  max_per_second: z.int().min(1).max(MAX_PER_SECOND_LIMIT).describe('Calls to it in one second.'),
-};
-
-const accountName = z
-  .string()
-  .max(100)
-  .describe('Tells several accounts of one gateway apart; unique among them.');
-
-const newAccount = z
-  .strictObject({
-    gateway: z.string().max(64).describe('The gateway word, as in GET /v1/gateways.'),
-    name: accountName
-      .optional()
-      .describe('`default` when absent. Of several accounts, the one so named takes what names no account.'),
-    base_url: z.string().max(2048).optional().describe('The gateway’s own address when absent.'),
-    credentials: z
-      .record(z.string().max(100), z.string())
-      .describe('By field name, as GET /v1/gateways lists them. Encrypted when stored, never shown again.'),
-    max_concurrent: limits.max_concurrent.optional(),
-    max_per_second: limits.max_per_second.optional(),
-  })
-  .meta({
-    examples: [{ gateway: 'SANDBOX', credentials: { secret_key: 'sbx_sk_any_letters_and_digits' } }],
-  });
-
-const changes = z
-  .strictObject({
-    name: accountName.optional(),
-    enabled: z
-      .boolean()
-      .optional()
-      .describe('While false, nothing is sent to the gateway; what its webhooks say is still taken in.'),
-    credentials: z
-      .record(z.string().max(100), z.string().nullable())
-      .optional()
-      .describe('Fields to replace, or with null to remove; the others stay.'),
-    max_concurrent: limits.max_concurrent.optional(),
-    max_per_second: limits.max_per_second.optional(),
-  })
-  .meta({ examples: [{ enabled: false }] });
-
-const shownAccount = z
-  .object({
-    gateway_account_id: z.string(),
-    gateway: z.string(),
-    name: z.string(),
-    base_url: z.string().nullable().describe('Null: the gateway’s own address, as GET /v1/gateways says.'),
-    credentials: z
-      .record(z.string(), z.string())
-      .describe('Secrets by their last four characters; the other fields as they are.'),
-    enabled: z.boolean(),
-    ...limits,
-    webhook_url: z.string().describe('The address to enter at the gateway for its webhooks.'),
-    health: z.object({
-      failures_in_a_row: z.int(),
-      paused_until: z.string().nullable().describe('Until then nothing is sent, because calls kept failing.'),
-      last_error: z.string().nullable(),
-      last_error_at: z.string().nullable(),
-    }),
-    created_at: z.string(),
-    updated_at: z.string(),
-  })
-  .meta({ id: 'GatewayAccount', description: 'The account; its secrets by their last characters.' });
-
-const shownGateway = z
-  .object({
-    gateway: z.string(),
-    label: z.string(),
-    gateway_id: z.int().describe('The number that order objects carry.'),
-    base_url: z.string(),
-    credential_fields: z.array(
-      z.object({
-        name: z.string(),
-        label: z.string(),
-        secret: z.boolean(),
-        required: z.boolean(),
-        pattern: z.string().nullable(),
-        help: z.string(),
-      }),
-    ),
-    capabilities: z.object({
-      partial_refunds: z.boolean(),
-      instant_refunds: z.boolean(),
-      key_life_seconds: z
-        .number()
-        .nullable()
-        .describe('How long a send may be repeated under its key; null where it never may.'),
-      webhook_proof: z.enum(['signed', 'unsigned', 'none']),
-      ...limits,
-    }),
-  })
-  .meta({ id: 'Gateway', description: 'A gateway and what it can do.' });
-
-const account = z.object({ gateway_account_id: z.string().max(64) });
 const tags = ['Gateways'];
 
 /** Gateways and the merchant's accounts at them. */
 export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiDeps): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>();
-  const view = (shown: GatewayAccount) =>
-    accountView(shown, deps.engine.webhookUrlOf(shown.gatewayAccountId));
+  const viewAll = async (accounts: readonly GatewayAccount[]) => {
+    const ids = accounts.map((account) => account.gatewayAccountId);
+    const [taken, pending] = await Promise.all([
+      readCallsTaken(deps.db, deps.clock, ids),
+      countPending(deps.db, ids),
+    ]);
+    return accounts.map((account) => {
+      const { gatewayAccountId: id } = account;
+      return accountView(account, {
+        webhookUrl: deps.engine.webhookUrlOf(id),
+        callsTaken: taken.get(id) ?? 0,
+        pending: pending.get(id) ?? 0,
+      });
+    });
+  };
+  const view = async (account: GatewayAccount) => (await viewAll([account]))[0]!;
   const viewOf = (result: AccountResult) => {
     if (!result.ok) throw refusalError(result.refusal);
     return view(result.account);
@@ -130,7 +59,7 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
       schema: {
         tags,
         summary: 'The gateways this Refundry speaks to',
-        response: { 200: z.object({ gateways: z.array(shownGateway) }).describe('All gateways.') },
+        response: { 200: gatewayListSchema },
       },
     },
     async () => ({ gateways: [...deps.gateways.values()].map(gatewayView) }),
@@ -142,8 +71,8 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
       schema: {
         tags,
         summary: 'Add an account at a gateway',
-        body: newAccount,
-        response: { 201: shownAccount, 409: errorSchema },
+        body: newGatewayAccountSchema,
+        response: { 201: gatewayAccountSchema, 409: errorSchema },
       },
     },
     async (request, reply) => {
@@ -161,7 +90,7 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
         },
         { allowPrivateAddresses: deps.settings.allowPrivateWebhooks },
       );
-      const shown = viewOf(result);
+      const shown = await viewOf(result);
       request.log.info(
         { merchant_id: request.caller.merchantId, gateway_account_id: shown.gateway_account_id, gateway },
         'gateway account added',
@@ -176,11 +105,11 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
       schema: {
         tags,
         summary: 'List the accounts at gateways',
-        response: { 200: z.object({ gateway_accounts: z.array(shownAccount) }).describe('All accounts.') },
+        response: { 200: gatewayAccountListSchema },
       },
     },
     async (request) => ({
-      gateway_accounts: (await listGatewayAccounts(deps.db, request.caller.merchantId)).map(view),
+      gateway_accounts: await viewAll(await listGatewayAccounts(deps.db, request.caller.merchantId)),
     }),
   );
 
@@ -190,8 +119,8 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
       schema: {
         tags,
         summary: 'Read one account',
-        params: account,
-        response: { 200: shownAccount, 404: errorSchema },
+        params: gatewayAccountParamsSchema,
+        response: { 200: gatewayAccountSchema, 404: errorSchema },
       },
     },
     async (request) => {
@@ -208,9 +137,9 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
       schema: {
         tags,
         summary: 'Rotate credentials, switch on or off, change limits',
-        params: account,
-        body: changes,
-        response: { 200: shownAccount, 404: errorSchema, 409: errorSchema },
+        params: gatewayAccountParamsSchema,
+        body: gatewayAccountChangesSchema,
+        response: { 200: gatewayAccountSchema, 404: errorSchema, 409: errorSchema },
       },
     },
     async (request) => {
@@ -224,7 +153,7 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
         maxConcurrent: max_concurrent,
         maxPerSecond: max_per_second,
       });
-      const shown = viewOf(result);
+      const shown = await viewOf(result);
       request.log.info(
         {
           merchant_id: merchantId,
@@ -237,12 +166,70 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
       return shown;
     },
   );
+
+  app.post(
+    '/v1/gateway-accounts/:gateway_account_id/test',
+    {
+      schema: {
+        tags,
+        summary: 'Ask the gateway something harmless, and see what comes back',
+        description:
+          'Tried with the stored credentials, switched on or not. It changes nothing at the gateway.',
+        params: gatewayAccountParamsSchema,
+        response: { 200: gatewayAccountTestSchema, 404: errorSchema },
+      },
+    },
+    async (request) => {
+      const { merchantId } = request.caller;
+      const id = request.params.gateway_account_id;
+      const account = await readGatewayAccount(deps.db, merchantId, id);
+      const gateway = account && deps.gateways.get(account.gateway);
+      const opened = gateway && (await openGatewayAccess(deps, id));
+      if (!opened) throw notFound();
+      const at = deps.clock.now();
+      const begunMs = performance.now();
+      const { tried, answer } = await gateway.checkAccess(opened.access, deps.gatewayHttp);
+      const outcome = answer.kind === 'misconfigured' ? ('refused' as const) : answer.kind;
+      return {
+        outcome,
+        tried,
+        says: whatCameBack(gateway, answer),
+        answer: { ...answer.evidence },
+        duration_ms: Math.round(performance.now() - begunMs),
+        at: at.toISOString(),
+      };
+    },
+  );
 }
+
+/** The outcome of a test call, with what to do. */
+function whatCameBack({ label }: Gateway, answer: AccessCheck['answer']): string {
+  switch (answer.kind) {
+    case 'works':
+      return `${label} accepts the credentials and answers.`;
+    case 'misconfigured':
+      return `${label} refuses the credentials: ${sentence(answer.errorMessage)} Check them, and what they may do there.`;
+    case 'busy':
+      return `${label} answers that it is too busy just now. The credentials are not judged; try again in a while.`;
+    case 'no_answer':
+      return `No usable answer came from ${label}: ${sentence(answer.why)} The credentials are not judged.`;
+  }
+}
+
+function sentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}
+
+/** What is well-formed and contradicts how things are. */
+const CODES: Partial<Record<AccountRefusal['code'], string>> = {
+  name_taken: 'gateway_account_name_taken',
+  too_many_accounts: 'too_many_gateway_accounts',
+};
 
 function refusalError(refusal: AccountRefusal): ApiError {
   if (refusal.code === 'not_found') return notFound();
-  const code = refusal.code === 'name_taken' ? 'gateway_account_name_taken' : refusal.code;
-  return new ApiError(refusal.code === 'name_taken' ? 409 : 400, code, refusal.message, {
+  const code = CODES[refusal.code] ?? refusal.code;
+  return new ApiError(CODES[refusal.code] ? 409 : 400, code, refusal.message, {
     field: refusal.field,
     accepted: refusal.accepted,
   });
@@ -255,7 +242,10 @@ function notFound(): ApiError {
   });
 }
 
-function accountView(shown: GatewayAccount, webhookUrl: string): z.infer<typeof shownAccount> {
+function accountView(
+  shown: GatewayAccount,
+  now: { readonly webhookUrl: string; readonly callsTaken: number; readonly pending: number },
+): z.infer<typeof gatewayAccountSchema> {
   return {
     gateway_account_id: shown.gatewayAccountId,
     gateway: shown.gateway,
@@ -265,27 +255,32 @@ function accountView(shown: GatewayAccount, webhookUrl: string): z.infer<typeof 
     enabled: shown.enabled,
     max_concurrent: shown.maxConcurrent,
     max_per_second: shown.maxPerSecond,
-    webhook_url: webhookUrl,
+    webhook_url: now.webhookUrl,
     health: {
       failures_in_a_row: shown.failuresInARow,
       paused_until: shown.openUntil?.toISOString() ?? null,
       last_error: shown.lastError,
       last_error_at: shown.lastErrorAt?.toISOString() ?? null,
+      calls_in_last_second: now.callsTaken,
+      pending_refunds: now.pending,
     },
     created_at: shown.createdAt.toISOString(),
     updated_at: shown.updatedAt.toISOString(),
   };
 }
 
-function gatewayView(gateway: Gateway): z.infer<typeof shownGateway> {
+function gatewayView(gateway: Gateway): z.infer<typeof gatewaySchema> {
   const { capabilities } = gateway;
   return {
     gateway: gateway.name,
     label: gateway.label,
     gateway_id: gateway.gatewayId,
     base_url: gateway.defaultBaseUrl,
-    credential_fields: gateway.credentialFields.map(({ pattern, ...field }) => ({
+    docs_url: gateway.docsUrl,
+    moves_real_money: gateway.movesRealMoney,
+    credential_fields: gateway.credentialFields.map(({ pattern, lines, ...field }) => ({
       ...field,
+      type: !field.secret ? 'text' : lines ? 'secret_lines' : 'secret',
       pattern: pattern ?? null,
     })),
     capabilities: {
@@ -296,5 +291,30 @@ function gatewayView(gateway: Gateway): z.infer<typeof shownGateway> {
       max_concurrent: capabilities.maxConcurrent,
       max_per_second: capabilities.maxPerSecond,
     },
+    capabilities_say: capabilityWords(capabilities),
   };
+}
+
+function capabilityWords(can: Gateway['capabilities']): string[] {
+  const proofs = {
+    signed: 'Its webhooks are signed: what they say is taken as its word.',
+    unsigned: 'Its webhooks are not signed: each makes us ask the gateway.',
+    none: 'It sends no webhooks about refunds: outcomes are learnt by asking.',
+  };
+  return [
+    can.partialRefunds
+      ? 'A part of a payment can be refunded, several times until nothing is left.'
+      : 'Only a whole payment can be refunded, once.',
+    can.instantRefunds ? 'Instant refunds are possible.' : 'There are no instant refunds.',
+    can.keyLifeMs === null
+      ? 'It has no idempotency keys: a refund whose answer was lost is never sent again without proof that it was not made.'
+      : `The same refund can safely be sent again for ${hoursWords(can.keyLifeMs)}.`,
+    proofs[can.webhookProof],
+  ];
+}
+
+function hoursWords(ms: number): string {
+  const hours = ms / 3_600_000;
+  if (hours < 1) return `${Math.floor(ms / 60_000)} minutes`;
+  return hours < 48 ? `${Math.floor(hours)} hours` : `${Math.floor(hours / 24)} days`;
 }

@@ -1,20 +1,10 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { changeMerchantSettings, type Merchant, readMerchant } from '../../access/merchants.ts';
+import { merchantSchema, merchantSettingsChangesSchema } from '../contract/settings.ts';
 import type { ApiDeps } from '../deps.ts';
 import { ApiError } from '../errors.ts';
-
-const settings = z.strictObject({
-  full_refund_when_amount_absent: z.boolean().meta({
-    description:
-      'Whether a refund on the Juspay-compatible addresses that names no amount gives back all that is left. ' +
-      'When false, such a request is refused.',
-  }),
-});
-const merchant = z
-  .object({ merchant_id: z.string(), name: z.string(), settings })
-  .meta({ id: 'Merchant', description: 'Your merchant with its settings.' });
 
 /** What the calling merchant may decide for itself. Other processes follow within five seconds. */
 export async function settingsRoutes(app: FastifyInstance, deps: ApiDeps): Promise<void> {
@@ -23,7 +13,7 @@ export async function settingsRoutes(app: FastifyInstance, deps: ApiDeps): Promi
 
   routes.get(
     '/v1/settings',
-    { schema: { ...about, summary: "Your merchant's settings", response: { 200: merchant } } },
+    { schema: { ...about, summary: "Your merchant's settings", response: { 200: merchantSchema } } },
     async ({ caller }) => shown(await readMerchant(deps.db, caller.merchantId)),
   );
 
@@ -33,8 +23,8 @@ export async function settingsRoutes(app: FastifyInstance, deps: ApiDeps): Promi
       schema: {
         ...about,
         summary: "Change your merchant's settings; absent ones stay",
-        body: settings.partial(),
-        response: { 200: merchant },
+        body: merchantSettingsChangesSchema,
+        response: { 200: merchantSchema },
       },
     },
     async ({ caller, body }) => {
@@ -45,7 +35,7 @@ export async function settingsRoutes(app: FastifyInstance, deps: ApiDeps): Promi
   );
 }
 
-function shown(found: Merchant | null): z.output<typeof merchant> {
+function shown(found: Merchant | null): z.output<typeof merchantSchema> {
   if (!found) throw new ApiError(404, 'merchant_not_found', 'The merchant of this key is gone.');
   return { merchant_id: found.merchantId, name: found.name, settings: found.settings };
 }

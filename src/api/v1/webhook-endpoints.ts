@@ -5,21 +5,18 @@ import { plusMs } from '../../lib/clock.ts';
 import { isUuid } from '../../lib/ids.ts';
 import {
   createEndpoint,
-  DEFAULT_SECRET_GRACE_MS,
   deleteEndpoint,
   type EndpointDeps,
   type EndpointRefusal,
   type EndpointResult,
   listEndpoints,
-  MASK,
-  MAX_SECRET_GRACE_MS,
   readEndpoint,
   rotateSecret,
   updateEndpoint,
   type WebhookEndpoint,
 } from '../../webhooks/endpoints.ts';
-import { DEFAULT_WEBHOOK_EVENTS, WEBHOOK_EVENT_NAMES, WEBHOOK_EVENTS } from '../../webhooks/events.ts';
-import { GIVEN_UP_BECAUSE, TRY_OUTCOMES, type TryOutcome } from '../../webhooks/outcomes.ts';
+import { DEFAULT_WEBHOOK_EVENTS } from '../../webhooks/events.ts';
+import { GIVEN_UP_BECAUSE, MASK, TRY_OUTCOMES } from '../../webhooks/outcomes.ts';
 import {
   MAX_RESEND,
   type ResendRefusal,
@@ -27,17 +24,30 @@ import {
   resendRange,
   testEndpoint,
 } from '../../webhooks/resend.ts';
+import { DEFAULT_SECRET_GRACE_MS } from '../../webhooks/schedule.ts';
 import { createWebhookSender, eventIdOf, type TryResult } from '../../webhooks/send.ts';
+import { type Delivery, listDeliveries, readDelivery, readTries } from '../../webhooks/store.ts';
 import {
-  DELIVERY_STATES,
-  type Delivery,
-  listDeliveries,
-  readDelivery,
-  readTries,
-} from '../../webhooks/store.ts';
+  deliveryFilterSchema,
+  deliveryPageSchema,
+  deliveryParamsSchema,
+  deliverySchema,
+  type deliveryTrySchema,
+  deliveryWithTriesSchema,
+  endpointChangesSchema,
+  endpointListSchema,
+  endpointParamsSchema,
+  endpointSchema,
+  endpointTestSchema,
+  endpointWithSecretSchema,
+  newEndpointSchema,
+  resendRangeSchema,
+  resentSchema,
+  rotateSecretSchema,
+} from '../contract/webhook-endpoints.ts';
 import type { ApiDeps } from '../deps.ts';
 import { ApiError, errorSchema } from '../errors.ts';
-import { createdRange, nextCursor, pageFields, pageOf, positionOf } from './pages.ts';
+import { pageOf, positionOf } from './pages.ts';
 
 const HOUR_MS = 3_600_000;
 const LONGEST_RANGE_DAYS = 92;
@@ -57,8 +67,8 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
         tags: ['Webhooks'],
         summary: 'Add an endpoint',
         description: 'The answer is the only one that shows the signing secret.',
-        body: newEndpoint,
-        response: { 201: endpointWithSecret, 409: errorSchema },
+        body: newEndpointSchema,
+        response: { 201: endpointWithSecretSchema, 409: errorSchema },
       },
     },
     async (request, reply) => {
@@ -73,7 +83,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
       schema: {
         tags: ['Webhooks'],
         summary: 'List the endpoints, oldest first',
-        response: { 200: z.object({ endpoints: z.array(endpoint) }).describe('All endpoints.') },
+        response: { 200: endpointListSchema },
       },
     },
     async (request) => ({ endpoints: (await listEndpoints(deps, request.caller.merchantId)).map(shown) }),
@@ -85,8 +95,8 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
       schema: {
         tags: ['Webhooks'],
         summary: 'Read an endpoint',
-        params: endpointParams,
-        response: { 200: endpoint, 404: errorSchema },
+        params: endpointParamsSchema,
+        response: { 200: endpointSchema, 404: errorSchema },
       },
     },
     async (request) => {
@@ -104,16 +114,30 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
         description:
           'What is absent stays. In headers, null takes a header away. With another host in url, the password and ' +
           'headers have to be given again. Switched off, what waits for the endpoint is given up.',
-        params: endpointParams,
-        body: endpointChanges,
-        response: { 200: endpoint, 404: errorSchema },
+        params: endpointParamsSchema,
+        body: endpointChangesSchema,
+        response: { 200: endpointSchema, 404: errorSchema },
       },
     },
     async (request) => {
       const { merchantId } = request.caller;
-      return shown(
-        orRefuse(await updateEndpoint(endpointDeps, merchantId, request.params.endpoint_id, request.body)),
-      );
+      const { disabled_reason: disabledReason, ...changes } = request.body;
+      if (disabledReason !== undefined && changes.enabled !== false) {
+        throw new ApiError(
+          400,
+          'invalid_field',
+          'There is a reason only where the endpoint is switched off.',
+          {
+            field: 'disabled_reason',
+            accepted: 'with "enabled": false',
+          },
+        );
+      }
+      const changed = await updateEndpoint(endpointDeps, merchantId, request.params.endpoint_id, {
+        ...changes,
+        disabledReason,
+      });
+      return shown(orRefuse(changed));
     },
   );
 
@@ -124,7 +148,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
         tags: ['Webhooks'],
         summary: 'Remove an endpoint',
         description: 'What waits for it is given up; its deliveries stay in the log.',
-        params: endpointParams,
+        params: endpointParamsSchema,
         response: { 204: z.null().describe('Removed.'), 404: errorSchema },
       },
     },
@@ -143,18 +167,9 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
         tags: ['Webhooks'],
         summary: 'Replace the signing secret',
         description: 'Until the grace period is over, messages are signed with both secrets.',
-        params: endpointParams,
-        body: z
-          .strictObject({
-            grace_hours: z
-              .number()
-              .min(0)
-              .max(MAX_SECRET_GRACE_MS / HOUR_MS)
-              .default(DEFAULT_SECRET_GRACE_MS / HOUR_MS)
-              .describe('How long the secret before stays valid; 0 ends it now.'),
-          })
-          .nullish(),
-        response: { 200: endpointWithSecret, 404: errorSchema },
+        params: endpointParamsSchema,
+        body: rotateSecretSchema,
+        response: { 200: endpointWithSecretSchema, 404: errorSchema },
       },
     },
     async (request) => {
@@ -172,8 +187,8 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
       schema: {
         tags: ['Webhooks'],
         summary: 'Send a test message now, and see what comes back',
-        params: endpointParams,
-        response: { 200: testAnswer, 404: errorSchema },
+        params: endpointParamsSchema,
+        response: { 200: endpointTestSchema, 404: errorSchema },
       },
     },
     async (request) => {
@@ -193,12 +208,10 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
         description:
           'All events of the range that the endpoint has chosen, also those from before it was added. With ' +
           '`only_failed`, those that it has acknowledged are left out.',
-        params: endpointParams,
-        body: z.strictObject({ ...createdRange, only_failed: z.boolean().default(false) }).meta({
-          examples: [{ created_from: '2026-03-01T00:00:00Z', created_before: '2026-03-02T00:00:00Z' }],
-        }),
+        params: endpointParamsSchema,
+        body: resendRangeSchema,
         response: {
-          202: z.object({ resent: z.int() }).describe('How many are sent again.'),
+          202: resentSchema,
           404: errorSchema,
           409: errorSchema,
         },
@@ -230,9 +243,9 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
       schema: {
         tags: ['Webhooks'],
         summary: "List an endpoint's deliveries, newest event first",
-        params: endpointParams,
-        querystring: deliveryFilter.omit({ endpoint_id: true }),
-        response: { 200: deliveryPage, 404: errorSchema },
+        params: endpointParamsSchema,
+        querystring: deliveryFilterSchema.omit({ endpoint_id: true }),
+        response: { 200: deliveryPageSchema, 404: errorSchema },
       },
     },
     async (request) => {
@@ -249,8 +262,8 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
       schema: {
         tags: ['Webhooks'],
         summary: 'List deliveries, newest event first',
-        querystring: deliveryFilter,
-        response: { 200: deliveryPage },
+        querystring: deliveryFilterSchema,
+        response: { 200: deliveryPageSchema },
       },
     },
     async (request) => listPage(deps, request.caller.merchantId, request.query),
@@ -262,9 +275,9 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
       schema: {
         tags: ['Webhooks'],
         summary: 'Read a delivery with every try',
-        params: deliveryParams,
+        params: deliveryParamsSchema,
         response: {
-          200: delivery.extend({ tries: z.array(tryShown) }).describe('The delivery with every try.'),
+          200: deliveryWithTriesSchema,
           404: errorSchema,
         },
       },
@@ -282,8 +295,8 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
       schema: {
         tags: ['Webhooks'],
         summary: 'Send a delivery again, now and with all its retries',
-        params: deliveryParams,
-        response: { 202: delivery, 404: errorSchema, 409: errorSchema },
+        params: deliveryParamsSchema,
+        response: { 202: deliverySchema, 404: errorSchema, 409: errorSchema },
       },
     },
     async (request, reply) => {
@@ -293,133 +306,9 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
   );
 }
 
-// What comes in -----------------------------------------------------------------------------------------
-
-const endpointParams = z.object({ endpoint_id: z.uuid() });
-const deliveryParams = z.object({ delivery_id: z.uuid() });
-
-const url = z
-  .string()
-  .max(2048)
-  .describe('Where to send; https, or http where private addresses are allowed.');
-const username = z.string().max(255).describe('For Basic authentication.');
-const password = z.string().max(255);
-const headers = z.record(z.string().max(64), z.string().max(1024)).describe('Sent with every message.');
-const events = z
-  .array(z.string().max(100))
-  .max(50)
-  .describe(
-    `Which events; all but the first three only if chosen. ${WEBHOOK_EVENT_NAMES.map(
-      (name) => `${name}: ${WEBHOOK_EVENTS[name]}`,
-    ).join(' ')}`,
-  );
-
-const newEndpoint = z
-  .strictObject({
-    url,
-    username: username.nullish(),
-    password: password.nullish(),
-    headers: headers.nullish(),
-    events: events.nullish(),
-  })
-  .meta({
-    examples: [
-      { url: 'https://shop.example.com/refund-news', username: 'refundry', password: 'a long secret' },
-    ],
-  });
-
-const endpointChanges = z
-  .strictObject({
-    url: url.optional(),
-    username: username.nullish(),
-    password: password.nullish(),
-    headers: z.record(z.string().max(64), z.string().max(1024).nullable()).nullish(),
-    events: events.nullish(),
-    enabled: z.boolean().optional(),
-  })
-  .meta({ examples: [{ enabled: true }] });
-
-const deliveryFilter = z.strictObject({
-  endpoint_id: z.uuid().optional(),
-  order_id: z.string().max(128).optional(),
-  refund_id: z.uuid().optional(),
-  event: z.enum(WEBHOOK_EVENT_NAMES).optional(),
-  state: z.enum(DELIVERY_STATES).optional(),
-  ...pageFields,
-});
-
 // What goes out -----------------------------------------------------------------------------------------
 
-const endpoint = z
-  .object({
-    endpoint_id: z.string(),
-    url: z.string(),
-    username: z.string().nullable(),
-    password: z.string().nullable().describe(`${MASK} where there is one.`),
-    headers: z.record(z.string(), z.string()).describe(`Names, with ${MASK} for each value.`),
-    events: z.array(z.enum(WEBHOOK_EVENT_NAMES)),
-    signing_secret: z.string().describe('Its last four characters; whole only when it was just made.'),
-    previous_secret_valid_until: z.string().nullable(),
-    enabled: z.boolean(),
-    disabled_reason: z.string().nullable(),
-    failing_since: z.string().nullable().describe('The first failure since the last acknowledgement.'),
-    failures_in_a_row: z.int(),
-    last_success_at: z.string().nullable(),
-    last_failure_at: z.string().nullable(),
-    last_failure: z.string().nullable(),
-    created_at: z.string(),
-    updated_at: z.string(),
-  })
-  .meta({ id: 'WebhookEndpoint', description: 'The endpoint; its secrets masked.' });
-
-const endpointWithSecret = endpoint
-  .extend({ signing_secret: z.string().describe('Keep it: it is not shown again.') })
-  .meta({ id: 'WebhookEndpointWithSecret', description: 'The endpoint with its new signing secret.' });
-
-const delivery = z
-  .object({
-    delivery_id: z.string(),
-    event_id: z.string().describe('The `id` of the envelope and `webhook-id` of the request.'),
-    event: z.string(),
-    order_id: z.string(),
-    refund_id: z.string().nullable(),
-    endpoint_id: z.string().nullable().describe('Null where it goes to the webhook_url of the order.'),
-    order_webhook_url: z.string().nullable(),
-    state: z.enum(DELIVERY_STATES),
-    try_count: z.int(),
-    next_try_at: z.string().nullable(),
-    last_outcome: z.string().nullable(),
-    last_outcome_says: z.string().nullable(),
-    last_status: z.int().nullable(),
-    delivered_at: z.string().nullable(),
-    created_at: z.string().describe('When the event happened.'),
-  })
-  .meta({ id: 'WebhookDelivery', description: 'One event on its way to one endpoint.' });
-
-const deliveryPage = z
-  .object({ deliveries: z.array(delivery), next_cursor: nextCursor })
-  .meta({ id: 'WebhookDeliveryPage', description: 'A page of deliveries.' });
-
-const tryShown = z
-  .object({
-    at: z.string(),
-    duration_ms: z.int(),
-    url: z.string(),
-    acknowledged: z.boolean(),
-    outcome: z.enum(Object.keys(TRY_OUTCOMES) as TryOutcome[]),
-    outcome_says: z.string(),
-    detail: z.string().nullable(),
-    status: z.int().nullable(),
-    response_excerpt: z.string().nullable(),
-    sequence: z.int(),
-    request_bytes: z.int(),
-    request_sha256: z.string(),
-  })
-  .meta({ id: 'WebhookTry', description: 'One request to an endpoint and what came back.' });
-
-const testAnswer = tryShown.extend({ event_id: z.string() }).describe('What came back.');
-
-function shown(found: WebhookEndpoint): z.output<typeof endpoint> {
+function shown(found: WebhookEndpoint): z.output<typeof endpointSchema> {
   return {
     endpoint_id: found.endpointId,
     url: found.url,
@@ -441,7 +330,7 @@ function shown(found: WebhookEndpoint): z.output<typeof endpoint> {
   };
 }
 
-function shownDelivery(found: Delivery): z.output<typeof delivery> {
+function shownDelivery(found: Delivery): z.output<typeof deliverySchema> {
   const says = { ...TRY_OUTCOMES, ...GIVEN_UP_BECAUSE };
   return {
     delivery_id: found.deliveryId,
@@ -462,7 +351,7 @@ function shownDelivery(found: Delivery): z.output<typeof delivery> {
   };
 }
 
-function shownTry(made: TryResult): z.output<typeof tryShown> {
+function shownTry(made: TryResult): z.output<typeof deliveryTrySchema> {
   return {
     at: made.at.toISOString(),
     duration_ms: made.durationMs,
@@ -486,8 +375,8 @@ function iso(at: Date | null): string | null {
 async function listPage(
   deps: ApiDeps,
   merchantId: string,
-  query: z.output<typeof deliveryFilter>,
-): Promise<z.output<typeof deliveryPage>> {
+  query: z.output<typeof deliveryFilterSchema>,
+): Promise<z.output<typeof deliveryPageSchema>> {
   const found = await listDeliveries(deps.db, merchantId, {
     endpointId: query.endpoint_id,
     orderId: query.order_id,

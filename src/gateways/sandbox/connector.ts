@@ -1,4 +1,11 @@
-import { type News, type Reading, readCreateAnswer, readLookAnswer, readQuestion } from '../answers.ts';
+import {
+  checkedList,
+  type News,
+  type Reading,
+  readCreateAnswer,
+  readLookAnswer,
+  readQuestion,
+} from '../answers.ts';
 import { cleanText, member, parseJson, scrub } from '../evidence.ts';
 import type {
   FindAnswer,
@@ -22,6 +29,8 @@ export const sandbox: Gateway = {
   label: 'Sandbox',
   gatewayId: 100,
   defaultBaseUrl: 'http://127.0.0.1:8080/sandbox',
+  docsUrl: null,
+  movesRealMoney: false,
   credentialFields: [
     {
       name: 'secret_key',
@@ -104,6 +113,15 @@ export const sandbox: Gateway = {
       });
     }
     return { kind: 'found', refunds, evidence: { refunds: refunds.length } };
+  },
+
+  async checkAccess(access, http) {
+    const path = '/v1/refunds?limit=1';
+    const answer = readQuestion(await http(ask(access, path)), access, readError);
+    return {
+      tried: `GET ${path}`,
+      answer: checkedList(answer, (json) => Array.isArray(member(json, 'refunds'))),
+    };
   },
 
   readWebhook(webhook, access) {

@@ -1,6 +1,0 @@
-export function Join() {
-  return null;
-}
-export function Reset() {
-  return null;
-}
