@@ -1,0 +1,48 @@
+import { PasswordInput, type PasswordInputProps } from '@mantine/core';
+import { useState } from 'react';
+
+interface Props extends Omit<PasswordInputProps, 'visible' | 'onVisibilityChange'> {
+  readonly label: string;
+  readonly autoComplete: 'current-password' | 'new-password';
+}
+
+/** A password that can be shown, by the keyboard too. */
+export function PasswordField(props: Props) {
+  const [visible, setVisible] = useState(false);
+  return (
+    <PasswordInput
+      required
+      withAsterisk={false}
+      aria-invalid={Boolean(props.error)}
+      {...props}
+      visible={visible}
+      onVisibilityChange={setVisible}
+      visibilityToggleFocusable
+      visibilityToggleButtonProps={{ 'aria-label': `Show ${props.label.toLowerCase()}`, type: 'button' }}
+    />
+  );
+}
+
+interface NewProps {
+  readonly label: string;
+  readonly value: string;
+  readonly error: string | null;
+  readonly onChange: (value: string) => void;
+}
+
+/** A password that is being chosen. It is typed once, for it can be read. */
+export function NewPasswordField({ label, value, error, onChange }: NewProps) {
+  return (
+    <PasswordField
+      label={label}
+      description="At least 12 characters, 5 of them different. A few unrelated words are good."
+      name="new-password"
+      autoComplete="new-password"
+      minLength={12}
+      maxLength={128}
+      value={value}
+      error={error}
+      onChange={(event) => onChange(event.currentTarget.value)}
+    />
+  );
+}
