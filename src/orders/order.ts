@@ -40,3 +40,27 @@ export interface Transaction {
   readonly createdAt: Date;
   readonly updatedAt: Date;
 }
+
+/** What an order id may be made of: visible ASCII without blanks. */
+export const ORDER_ID = /^[\x21-\x7e]{1,128}$/;
+
+/** Statuses of a payment attempt (contract section 4.3). */
+export const TRANSACTION_STATUSES = [
+  'STARTED',
+  'PENDING_VBV',
+  'VBV_SUCCESSFUL',
+  'AUTHORIZING',
+  'AUTHORIZED',
+  'CAPTURE_INITIATED',
+  'COD_INITIATED',
+  'CHARGED',
+  'PARTIAL_CHARGED',
+  'JUSPAY_DECLINED',
+  'AUTHENTICATION_FAILED',
+  'AUTHORIZATION_FAILED',
+  'CAPTURE_FAILED',
+  'VOID_INITIATED',
+  'VOID_FAILED',
+  'VOIDED',
+  'AUTO_REFUNDED',
+] as const;

@@ -1,5 +1,5 @@
 import type { Queryable } from '../lib/db.ts';
-import type { Order, Transaction } from './order.ts';
+import { ORDER_ID, type Order, type Transaction } from './order.ts';
 
 /** An order with its payment attempts, oldest first. */
 export interface OrderWithTransactions {
@@ -60,70 +60,19 @@ export async function readOrderByTxn(
   return orderOf(rows);
 }
 
-/** Which orders to list. Null does not ask. */
-export interface OrderFilter {
-  readonly merchantId: string;
-  readonly orderId: string | null;
-  readonly customerEmail: string | null;
-  readonly customerPhone: string | null;
-  readonly status: string | null;
-  readonly createdFrom: Date | null;
-  /** Not included. */
-  readonly createdBefore: Date | null;
-  /** The last order of the page before. */
-  readonly after: { readonly createdAt: Date; readonly orderId: string } | null;
-  readonly limit: number;
-}
-
-/** Orders, newest first. Order ids and e-mail addresses are compared without case, phone numbers as they are. */
-export async function listOrders(db: Queryable, filter: OrderFilter): Promise<OrderWithTransactions[]> {
-  const params: unknown[] = [filter.merchantId];
-  const conditions = ['merchant_id = $1'];
-  const where = (condition: (place: string) => string, value: unknown) => {
-    if (value === null) return;
-    params.push(value);
-    conditions.push(condition(`$${params.length}`));
-  };
-  where((id) => `lower(order_id) = lower(${id})`, filter.orderId);
-  where((email) => `lower(customer_email) = lower(${email})`, filter.customerEmail);
-  where((phone) => `customer_phone = ${phone}`, filter.customerPhone);
-  where((status) => `status = ${status}`, filter.status);
-  where((from) => `created_at >= ${from}`, filter.createdFrom);
-  where((before) => `created_at < ${before}`, filter.createdBefore);
-  if (filter.after) {
-    const { createdAt, orderId } = filter.after;
-    where((at) => `created_at <= ${at}`, createdAt);
-    where((id) => `(created_at < $${params.length - 1} or order_id > ${id})`, orderId);
-  }
-  params.push(filter.limit);
-  const rows = await db.query<OrderRow & TransactionRow>(
-    `with page as (
-       select * from orders where ${conditions.join(' and ')}
-       order by created_at desc, order_id limit $${params.length}
-     )
-     select ${ORDER_COLUMNS}, ${TRANSACTION_COLUMNS}
-     from page o left join transactions t using (merchant_id, order_id)
-     order by o.created_at desc, order_id, length(t.txn_id), t.txn_id`,
-    params,
-  );
-  return [...Map.groupBy(rows, (row) => row.order_id).values()].map((ofOne) => orderOf(ofOne)!);
-}
-
-/** What an order id may be made of: visible ASCII without blanks. */
-export const ORDER_ID = /^[\x21-\x7e]{1,128}$/;
 const TXN_ID = /^[\x21-\x7e]{1,256}$/;
 
-const ORDER_COLUMNS = `
+export const ORDER_COLUMNS = `
   merchant_id, order_id, o.order_uuid, o.status as order_status, o.amount_minor as order_amount_minor,
   o.currency, o.exponent, o.customer_id, o.customer_email, o.customer_phone, o.details, o.metadata,
   o.event_seq, o.created_at as order_created_at, o.updated_at as order_updated_at`;
 
-const TRANSACTION_COLUMNS = `
+export const TRANSACTION_COLUMNS = `
   t.txn_id, t.txn_uuid, t.status, t.amount_minor, t.surcharge_minor, t.offer_minor, t.effective_minor,
   t.reserved_minor, t.gateway, t.gateway_account_id, t.gateway_payment_id, t.payment_method_type,
   t.payment_method, t.charged_at, t.created_at, t.updated_at`;
 
-interface OrderRow {
+export interface OrderRow {
   readonly merchant_id: string;
   readonly order_id: string;
   readonly order_uuid: string;
@@ -141,7 +90,7 @@ interface OrderRow {
   readonly order_updated_at: Date;
 }
 
-interface TransactionRow {
+export interface TransactionRow {
   readonly txn_id: string | null;
   readonly txn_uuid: string;
   readonly status: string;
@@ -161,7 +110,7 @@ interface TransactionRow {
 }
 
 /** The rows of one order, one for each of its transactions, or one without a transaction. */
-function orderOf(rows: readonly (OrderRow & TransactionRow)[]): OrderWithTransactions | null {
+export function orderOf(rows: readonly (OrderRow & TransactionRow)[]): OrderWithTransactions | null {
   const first = rows[0];
   if (!first) return null;
   return {

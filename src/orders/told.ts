@@ -3,7 +3,7 @@ import { holdsCardNumber } from '../lib/card-number.ts';
 import { urlProblem } from '../lib/http.ts';
 import { readJson, unstorableAt, WrittenNumber } from '../lib/json.ts';
 import { currencyProblem, exponentOf, formatAmount, MAX_AMOUNT_MINOR, parseAmount } from '../lib/money.ts';
-import { ORDER_ID } from './store.ts';
+import { ORDER_ID, TRANSACTION_STATUSES } from './order.ts';
 
 /**
  * One payment attempt as a merchant tells it, whichever door it comes through. Amounts are decimal text in major
@@ -68,27 +68,6 @@ export interface TransactionRefusal {
   readonly value?: string;
   readonly accepted?: string;
 }
-
-/** Statuses of a payment attempt (contract section 4.3). */
-export const TRANSACTION_STATUSES = [
-  'STARTED',
-  'PENDING_VBV',
-  'VBV_SUCCESSFUL',
-  'AUTHORIZING',
-  'AUTHORIZED',
-  'CAPTURE_INITIATED',
-  'COD_INITIATED',
-  'CHARGED',
-  'PARTIAL_CHARGED',
-  'JUSPAY_DECLINED',
-  'AUTHENTICATION_FAILED',
-  'AUTHORIZATION_FAILED',
-  'CAPTURE_FAILED',
-  'VOID_INITIATED',
-  'VOID_FAILED',
-  'VOIDED',
-  'AUTO_REFUNDED',
-] as const;
 
 /** Those that a transaction never leaves: what follows a charge is told by refunds. */
 export const FINAL_STATUSES = ['CHARGED', 'VOIDED', 'AUTO_REFUNDED'] as const;

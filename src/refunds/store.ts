@@ -5,7 +5,6 @@ import { jsonbOf, type Queryable } from '../lib/db.ts';
 import { isUuid } from '../lib/ids.ts';
 import type { Change } from './outcome.ts';
 import type { Lane, Refund } from './refund.ts';
-import { type PublicStatus, type RefundState, STATE_NAMES, STATES } from './states.ts';
 
 /** The refund, or null: another merchant's refund is as absent as one that never was (invariant 8). */
 export async function readRefund(
@@ -98,74 +97,6 @@ export async function readAttemptRequest(db: Queryable, refund: Refund): Promise
   );
   if (!rows[0]) throw new Error(`refund ${refund.refundId} has no recorded send`);
   return rows[0].request;
-}
-
-/** What a list of refunds may be narrowed by; absent fields do not narrow. */
-export interface RefundFilter {
-  readonly statuses?: readonly PublicStatus[];
-  readonly states?: readonly RefundState[];
-  readonly orderId?: string;
-  readonly uniqueRequestId?: string;
-  readonly gatewayAccountIds?: readonly string[];
-  readonly gatewayRefundId?: string;
-  readonly arn?: string;
-  readonly createdFrom?: Date;
-  readonly createdBefore?: Date;
-  /** Only those that need a person. */
-  readonly needsPerson?: boolean;
-  /** The last refund of the page before. */
-  readonly after?: { readonly createdAt: Date; readonly refundId: string };
-  readonly limit: number;
-}
-
-/** Newest first, by keyset: a page costs the same wherever it lies. */
-export async function listRefunds(
-  db: Queryable,
-  merchantId: string,
-  filter: RefundFilter,
-): Promise<Refund[]> {
-  const where = ['merchant_id = $1'];
-  const params: unknown[] = [merchantId];
-  const add = (condition: (n: number) => string, value: unknown) => {
-    params.push(value);
-    where.push(condition(params.length));
-  };
-  const states = statesOf(filter);
-  if (states) add((n) => `state = any($${n})`, states);
-  if (filter.orderId !== undefined) {
-    add(
-      (n) =>
-        `order_id = (select order_id from orders where merchant_id = $1 and lower(order_id) = lower($${n}))`,
-      filter.orderId,
-    );
-  }
-  if (filter.uniqueRequestId !== undefined) add((n) => `unique_request_id = $${n}`, filter.uniqueRequestId);
-  if (filter.gatewayAccountIds) add((n) => `gateway_account_id = any($${n})`, filter.gatewayAccountIds);
-  if (filter.gatewayRefundId !== undefined) add((n) => `gateway_refund_id = $${n}`, filter.gatewayRefundId);
-  if (filter.arn !== undefined) add((n) => `arn = $${n}`, filter.arn);
-  if (filter.createdFrom) add((n) => `created_at >= $${n}`, filter.createdFrom);
-  if (filter.createdBefore) add((n) => `created_at < $${n}`, filter.createdBefore);
-  if (filter.needsPerson) where.push(`(state = 'manual_review' or attention is not null)`);
-  if (filter.after) {
-    params.push(filter.after.createdAt, filter.after.refundId);
-    where.push(`(created_at, refund_id) < ($${params.length - 1}, $${params.length})`);
-  }
-  params.push(filter.limit);
-  const rows = await db.query<RefundRow>(
-    `select * from refunds where ${where.join(' and ')}
-     order by created_at desc, refund_id desc limit $${params.length}`,
-    params,
-  );
-  return rows.map(refundOf);
-}
-
-function statesOf(filter: RefundFilter): RefundState[] | null {
-  if (!filter.statuses && !filter.states) return null;
-  return STATE_NAMES.filter(
-    (state) =>
-      (!filter.statuses || filter.statuses.includes(STATES[state].public)) &&
-      (!filter.states || filter.states.includes(state)),
-  );
 }
 
 /** A refund that a gateway's webhook speaks of, by whichever id it gave us. */

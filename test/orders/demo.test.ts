@@ -6,7 +6,8 @@ import { registryOf } from '../../src/gateways/registry.ts';
 import { BEHAVIOURS } from '../../src/gateways/sandbox/behaviours.ts';
 import { sandbox } from '../../src/gateways/sandbox/connector.ts';
 import { createVault } from '../../src/lib/vault.ts';
-import { listOrders, type OrderWithTransactions } from '../../src/orders/store.ts';
+import { listOrders } from '../../src/orders/list.ts';
+import type { OrderWithTransactions } from '../../src/orders/store.ts';
 import { type FreshDatabase, freshDatabase } from '../support/database.ts';
 import { ManualClock } from '../support/engine.ts';
 import { expectChainsIntact } from './support.ts';
@@ -15,18 +16,7 @@ let fresh: FreshDatabase;
 const clock = new ManualClock();
 const load = () =>
   loadDemo({ db: fresh.db, clock, vault: createVault(Buffer.alloc(32, 3)), gateways: registryOf([sandbox]) });
-const readAll = () =>
-  listOrders(fresh.db, {
-    merchantId: DEMO_MERCHANT,
-    orderId: null,
-    customerEmail: null,
-    customerPhone: null,
-    status: null,
-    createdFrom: null,
-    createdBefore: null,
-    after: null,
-    limit: 1_000,
-  });
+const readAll = () => listOrders(fresh.db, { merchantId: DEMO_MERCHANT, sort: 'newest', limit: 1_000 });
 let orders: OrderWithTransactions[];
 
 beforeAll(async () => {

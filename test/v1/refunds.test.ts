@@ -115,6 +115,7 @@ describe('POST /v1/refunds', () => {
       gateway: 'SCRIPTED',
       gateway_account_id: ACCOUNT,
       gateway_payment_id: `pay_${orderId}_1`,
+      payment_method_type: 'CARD',
       gateway_refund_id: null,
       gateway_reference: null,
       gateway_status: null,
@@ -131,6 +132,8 @@ describe('POST /v1/refunds', () => {
       due_at: '2026-03-11T11:00:00.000Z',
       next_look_at: '2026-03-01T10:00:00.700Z',
       review_at: '2026-03-11T10:00:00.700Z',
+      pending_days: 0,
+      overdue: false,
     });
   });
 

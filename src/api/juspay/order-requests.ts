@@ -1,7 +1,8 @@
 import { urlProblem } from '../../lib/http.ts';
 import { currencyProblem, exponentOf, formatAmount, MAX_AMOUNT_MINOR, parseAmount } from '../../lib/money.ts';
 import type { CreateRefusal, NewOrder } from '../../orders/create.ts';
-import { ORDER_ID, type OrderWithTransactions } from '../../orders/store.ts';
+import { ORDER_ID } from '../../orders/order.ts';
+import type { OrderWithTransactions } from '../../orders/store.ts';
 import type { OrderChanges } from '../../orders/update.ts';
 import type { ContractError } from '../errors.ts';
 import { invalidField, orderExists } from './errors.ts';

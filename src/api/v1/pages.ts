@@ -2,9 +2,9 @@ import { ApiError } from '../errors.ts';
 
 export { createdRange, moment, nextCursor, pageFields } from '../contract/pages.ts';
 
-/** Where a page ended: what was made at one moment is told apart by its id. */
+/** Where a page ended: a number that the list is sorted by, and the id that tells apart what has the same. */
 export interface Position {
-  readonly createdAt: Date;
+  readonly at: number;
   readonly id: string;
 }
 
@@ -12,23 +12,28 @@ export interface Position {
 export function pageOf<Row>(
   rows: readonly Row[],
   limit: number,
+  sort: string,
   positionOf: (row: Row) => Position,
 ): { readonly page: Row[]; readonly next_cursor: string | null } {
   const page = rows.slice(0, limit);
-  return { page, next_cursor: rows.length > limit ? cursorOf(positionOf(page.at(-1)!)) : null };
+  return { page, next_cursor: rows.length > limit ? cursorOf(sort, positionOf(page.at(-1)!)) : null };
 }
 
 /** Opaque to callers. */
-function cursorOf({ createdAt, id }: Position): string {
-  return Buffer.from(`${createdAt.getTime()} ${id}`).toString('base64url');
+function cursorOf(sort: string, { at, id }: Position): string {
+  return Buffer.from(`${sort} ${at} ${id}`).toString('base64url');
 }
 
-/** Throws ApiError for what no page of the list has given. */
-export function positionOf(cursor: string, isId: (text: string) => boolean): Position {
-  const [, ms, id] = /^(\d{1,13}) (.+)$/.exec(Buffer.from(cursor, 'base64url').toString('latin1')) ?? [];
-  if (ms !== undefined && id !== undefined && isId(id)) return { createdAt: new Date(Number(ms)), id };
+/** Throws ApiError for what no page of the list, sorted so, has given. */
+export function positionOf(cursor: string, sort: string, isId: (text: string) => boolean): Position {
+  const [, sorted, at, id] =
+    /^(\w+) (\d{1,15}) (.+)$/.exec(Buffer.from(cursor, 'base64url').toString('latin1')) ?? [];
+  const isTime = !sort.startsWith('amount');
+  if (at !== undefined && id !== undefined && sorted === sort && isId(id) && !(isTime && at.length > 13)) {
+    return { at: Number(at), id };
+  }
   throw new ApiError(400, 'invalid_cursor', 'The cursor is not one that a page of this list gave.', {
     field: 'cursor',
-    accepted: 'next_cursor of the page before',
+    accepted: 'next_cursor of the page before, with the same sort and filters',
   });
 }

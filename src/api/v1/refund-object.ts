@@ -1,65 +1,21 @@
-import { z } from 'zod';
 import type { TrailEvent } from '../../audit/events.ts';
 import { formatAmount } from '../../lib/money.ts';
+import type { RefundOfCustomer } from '../../refunds/list.ts';
 import { isSent, type Refund } from '../../refunds/refund.ts';
-import { type PublicStatus, type RefundState, STATE_NAMES, STATES } from '../../refunds/states.ts';
+import { STATES } from '../../refunds/states.ts';
 import type { Attempt } from '../../refunds/store.ts';
+import type {
+  Attempt as AttemptJson,
+  RefundEvent as EventJson,
+  RefundInList,
+  Refund as RefundJson,
+} from '../contract/refunds.ts';
 
-export const PUBLIC_STATUSES = [
-  'PENDING',
-  'SUCCESS',
-  'FAILURE',
-  'MANUAL_REVIEW',
-] as const satisfies readonly PublicStatus[];
-const STATE_WORDS = STATE_NAMES as [RefundState, ...RefundState[]];
+const DAY_MS = 86_400_000;
 
-const time = z.string().meta({ description: 'ISO 8601, UTC.', examples: ['2026-03-31T09:30:00.000Z'] });
-
-export const refundObject = z
-  .object({
-    refund_id: z.uuid(),
-    order_id: z.string(),
-    txn_id: z.string(),
-    unique_request_id: z.string(),
-    amount: z
-      .string()
-      .meta({ description: 'In major units, with all decimals of the currency.', examples: ['499.00'] }),
-    currency: z.string().meta({ examples: ['INR'] }),
-    status: z.enum(PUBLIC_STATUSES),
-    state: z.enum(STATE_WORDS).describe('Where exactly it is; several states share one status.'),
-    meaning: z.string().describe('What the state means for the money.'),
-    attention: z.string().nullable().describe('Why a person is needed; null while none is.'),
-    sent_to_gateway: z.boolean().describe('False while it waits for its first send or is in it.'),
-    refund_type: z.enum(['STANDARD', 'INSTANT', 'INSTANT_WITH_FALLBACK', 'GATEWAY']),
-    reason: z.string().nullable(),
-    note: z.string().nullable(),
-    metadata: z.record(z.string(), z.unknown()),
-    initiated_by: z.string(),
-    door: z.enum(['api', 'dashboard', 'batch']).describe('Where it came in.'),
-    batch_id: z.string().nullable(),
-    gateway: z.string(),
-    gateway_account_id: z.string(),
-    gateway_payment_id: z.string(),
-    gateway_refund_id: z.string().nullable(),
-    gateway_reference: z.string().nullable(),
-    gateway_status: z.string().nullable().describe("The gateway's own word."),
-    arn: z.string().nullable().describe("The bank's reference that a customer can ask for: ARN, RRN or UTR."),
-    error_code: z.string().nullable(),
-    error_message: z.string().nullable(),
-    sends: z.int().describe('How often it was sent, always under one key.'),
-    created_at: time,
-    updated_at: time,
-    sent_at: time.nullable(),
-    succeeded_at: time.nullable(),
-    failed_at: time.nullable(),
-    due_at: time.describe('When the customer should have the money.'),
-    next_look_at: time.nullable().describe('When it is looked at next; null once it is final.'),
-    review_at: time.describe('When it goes to manual review if nothing is known by then.'),
-  })
-  .meta({ id: 'Refund', description: 'The refund as it is now.' });
-
-export function refundView(refund: Refund): z.infer<typeof refundObject> {
-  const { public: status, says } = STATES[refund.state];
+/** The refund as /v1 shows it at this moment. */
+export function refundView(refund: Refund, now: Date): RefundJson {
+  const { public: status, says, final } = STATES[refund.state];
   return {
     refund_id: refund.refundId,
     order_id: refund.orderId,
@@ -82,6 +38,7 @@ export function refundView(refund: Refund): z.infer<typeof refundObject> {
     gateway: refund.gateway,
     gateway_account_id: refund.gatewayAccountId,
     gateway_payment_id: refund.gatewayPaymentId,
+    payment_method_type: refund.paymentMethodType,
     gateway_refund_id: refund.gatewayRefundId,
     gateway_reference: refund.gatewayReference,
     gateway_status: refund.gatewayStatus,
@@ -97,27 +54,18 @@ export function refundView(refund: Refund): z.infer<typeof refundObject> {
     due_at: refund.dueAt.toISOString(),
     next_look_at: refund.nextLookAt?.toISOString() ?? null,
     review_at: refund.reviewAt.toISOString(),
+    pending_days: final
+      ? null
+      : Math.max(0, Math.floor((now.getTime() - refund.createdAt.getTime()) / DAY_MS)),
+    overdue: !final && refund.dueAt < now,
   };
 }
 
-export const eventObject = z
-  .object({
-    seq: z.int().describe('Counts the events of the order, its refunds included.'),
-    at: time,
-    kind: z.string(),
-    refund_id: z.string().nullable(),
-    from: z.string().nullable(),
-    to: z.string().nullable(),
-    cause: z.record(z.string(), z.unknown()).describe('Who or what made the change.'),
-    evidence: z
-      .record(z.string(), z.unknown())
-      .nullable()
-      .describe('What was said, scrubbed of card and bank data.'),
-    hash: z.string().describe('SHA-256 over the hash of the event before it and this one.'),
-  })
-  .meta({ id: 'Event', description: 'One change, and what caused it.' });
+export function refundInListView({ refund, customerEmail }: RefundOfCustomer, now: Date): RefundInList {
+  return { ...refundView(refund, now), customer_email: customerEmail };
+}
 
-export function eventView(event: TrailEvent): z.infer<typeof eventObject> {
+export function eventView(event: TrailEvent): EventJson {
   const { seq, at, kind, refundId, from, to, cause, evidence, hash } = event;
   return {
     seq,
@@ -132,17 +80,7 @@ export function eventView(event: TrailEvent): z.infer<typeof eventObject> {
   };
 }
 
-export const attemptObject = z
-  .object({
-    attempt_no: z.int(),
-    started_at: time,
-    finished_at: time.nullable(),
-    outcome: z.string().nullable().describe('Null while no answer has come.'),
-    answer: z.unknown().describe('What the gateway answered, scrubbed of card and bank data.'),
-  })
-  .meta({ id: 'Attempt', description: 'One call to the gateway for a refund.' });
-
-export function attemptView(attempt: Attempt): z.infer<typeof attemptObject> {
+export function attemptView(attempt: Attempt): AttemptJson {
   return {
     attempt_no: attempt.attemptNo,
     started_at: attempt.startedAt.toISOString(),

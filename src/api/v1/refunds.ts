@@ -1,37 +1,33 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import { z } from 'zod';
 import type { Cause } from '../../audit/events.ts';
-import { listGatewayAccounts } from '../../gateways/accounts.ts';
-import { holdsCardNumber } from '../../lib/card-number.ts';
-import type { Queryable } from '../../lib/db.ts';
-import { isUuid } from '../../lib/ids.ts';
-import { ORDER_ID, readOrder } from '../../orders/store.ts';
+import { readOrder } from '../../orders/store.ts';
 import { cancelRefund } from '../../refunds/cancel.ts';
+import { listRefunds, readRefundOfCustomer } from '../../refunds/list.ts';
 import { lookNow } from '../../refunds/look.ts';
 import { recordRefund } from '../../refunds/record.ts';
+import type { Refund } from '../../refunds/refund.ts';
 import { resolveRefund } from '../../refunds/resolve.ts';
-import { STATE_NAMES } from '../../refunds/states.ts';
+import { readAttempts, readOrderEvents, readOrderRefunds, readRefundEvents } from '../../refunds/store.ts';
+import { orderParamsSchema } from '../contract/orders.ts';
 import {
-  listRefunds,
-  type RefundFilter,
-  readAttempts,
-  readOrderEvents,
-  readRefund,
-  readRefundEvents,
-} from '../../refunds/store.ts';
+  cancellationSchema,
+  newRefundSchema,
+  orderEventsSchema,
+  orderRefundsSchema,
+  refundListQuerySchema,
+  refundLookedSchema,
+  refundPageSchema,
+  refundParamsSchema,
+  refundSchema,
+  refundWithHistorySchema,
+  resolutionSchema,
+} from '../contract/refunds.ts';
 import type { ApiDeps } from '../deps.ts';
 import { ApiError, errorSchema } from '../errors.ts';
-import { nextCursor, pageFields, pageOf, positionOf } from './pages.ts';
-import {
-  attemptObject,
-  attemptView,
-  eventObject,
-  eventView,
-  PUBLIC_STATUSES,
-  refundObject,
-  refundView,
-} from './refund-object.ts';
+import { pageOf } from './pages.ts';
+import { refundFilterOf } from './refund-filter.ts';
+import { attemptView, eventView, refundInListView, refundView } from './refund-object.ts';
 import {
   notCancelled,
   notLooked,
@@ -43,142 +39,13 @@ import {
 
 /** As on the contract's surface (section 2.4): the same amount of the same order twice is rarely meant. */
 const SAME_AMOUNT_WINDOW_MS = 5_000;
-const MAX_METADATA_LENGTH = 16_384;
-const AMOUNT_WORDS = 'decimal text in major units, such as "12.50", or "full"';
-
-// What may be sent -----------------------------------------------------------------------------------------
-
-const freeText = (least: number, most: number) =>
-  z
-    .string()
-    .trim()
-    .min(least)
-    .max(most)
-    .refine((text) => !holdsCardNumber(text), 'text without a card number');
-
-const orderId = z.string().regex(ORDER_ID, '1 to 128 visible ASCII characters');
-
-const newRefund = z
-  .strictObject({
-    order_id: orderId.optional(),
-    txn_id: z.string().min(1).max(256).optional().describe('Names the transaction, or the order by it.'),
-    unique_request_id: z
-      .string()
-      .regex(/^[A-Za-z0-9_.:-]{1,255}$/, '1 to 255 letters, digits, _ . : or -')
-      .describe('Your key: at most one refund of the order has it.'),
-    amount: z
-      .string(AMOUNT_WORDS)
-      .max(100, AMOUNT_WORDS)
-      .describe('Decimal text in major units, such as "12.50", or "full": all that is left.'),
-    currency: z
-      .string()
-      .regex(/^[A-Z]{3}$/, 'an ISO 4217 code, such as INR')
-      .optional()
-      .describe("Refused unless it is the order's."),
-    refund_type: refundObject.shape.refund_type.default('STANDARD'),
-    reason: freeText(1, 500).optional(),
-    note: freeText(1, 2000).optional(),
-    metadata: z
-      .record(z.string(), z.unknown())
-      .refine(
-        (metadata) => JSON.stringify(metadata).length <= MAX_METADATA_LENGTH,
-        `a JSON object of at most ${MAX_METADATA_LENGTH} characters`,
-      )
-      .refine((metadata) => !holdsCardNumber(JSON.stringify(metadata)), 'a JSON object without a card number')
-      .optional(),
-    expected_remaining: z
-      .string()
-      .regex(/^\d{1,15}(\.\d{1,4})?$/, 'decimal text in major units, such as "12.50"')
-      .optional()
-      .describe('What you believe is left to refund. If it is not, nothing is made: somebody was faster.'),
-  })
-  .meta({
-    examples: [
-      {
-        order_id: 'A-1001',
-        unique_request_id: 'A-1001-r1',
-        amount: '499.00',
-        expected_remaining: '1299.00',
-        reason: 'Size too small',
-      },
-    ],
-  });
-
-const resolution = z
-  .strictObject({
-    outcome: z.enum(['succeeded', 'failed']),
-    evidence: freeText(10, 4000).describe(
-      'What shows it, for who reads it in years: where you looked, what it said, who told you.',
-    ),
-    arn: z
-      .string()
-      .regex(/^[A-Za-z0-9]{6,40}$/, '6 to 40 letters and digits')
-      .optional()
-      .describe("The bank's reference."),
-    gateway_refund_id: z
-      .string()
-      .regex(/^[\x21-\x7e]{1,255}$/, '1 to 255 visible ASCII characters')
-      .optional(),
-  })
-  .meta({
-    examples: [
-      {
-        outcome: 'succeeded',
-        evidence: 'The bank confirms the credit in its letter of 2 March, kept under case 4711.',
-        arn: '74332745678901234567890',
-      },
-    ],
-  });
-
-const cancellation = z
-  .strictObject({ reason: freeText(1, 500).optional() })
-  .nullish()
-  .meta({ examples: [{ reason: 'Wrong order' }] });
-
-const wordList = z.string().regex(/^[A-Za-z_]+(,[A-Za-z_]+)*$/, 'words separated by commas');
-
-const listQuery = z.strictObject({
-  status: wordList.optional().describe(`One or more of ${PUBLIC_STATUSES.join(', ')}, separated by commas.`),
-  state: wordList.optional().describe(`One or more of ${STATE_NAMES.join(', ')}, separated by commas.`),
-  attention: z.literal('true').optional().describe('Only those that need a person.'),
-  order_id: orderId.optional(),
-  unique_request_id: z.string().max(255).optional(),
-  gateway: z.string().max(64).optional(),
-  gateway_account_id: z.string().max(64).optional(),
-  gateway_refund_id: z.string().max(255).optional(),
-  arn: z.string().max(64).optional(),
-  ...pageFields,
-});
-
-// What is answered -----------------------------------------------------------------------------------------
-
-const refundPage = z
-  .object({ refunds: z.array(refundObject), next_cursor: nextCursor })
-  .describe('A page of refunds.');
-
-const refundWithHistory = refundObject
-  .extend({ attempts: z.array(attemptObject), events: z.array(eventObject) })
-  .describe('The refund, every call to the gateway for it, and every change of it.');
-
-const refundLooked = refundObject
-  .extend({
-    gateway_answer: z
-      .enum(['news', 'absent', 'busy', 'misconfigured', 'no_answer'])
-      .describe('What the asking came to. Only news, or absence that is proved, changes the refund.'),
-  })
-  .describe('The refund as it is after the gateway was asked.');
-
-const orderEvents = z
-  .object({ order_id: z.string(), events: z.array(eventObject) })
-  .describe('Everything that happened, oldest first.');
-
-const named = z.object({ refund_id: z.string().max(64) });
 const tags = ['Refunds'];
 
 /** Refunds: made, read, listed, asked about, cancelled, and settled by a person. */
 export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   const { db, engine } = deps;
+  const view = (refund: Refund) => refundView(refund, deps.clock.now());
 
   app.post(
     '/v1/refunds',
@@ -189,8 +56,8 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
         description:
           'Answers once the refund is safely recorded; it is sent to the gateway right after. Sending the same ' +
           '`unique_request_id` again never makes a second refund.',
-        body: newRefund,
-        response: { 201: refundObject, 404: errorSchema, 409: errorSchema },
+        body: newRefundSchema,
+        response: { 201: refundSchema, 404: errorSchema, 409: errorSchema },
       },
     },
     async (request, reply) => {
@@ -220,7 +87,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
         cause: causeOf(request),
       });
       if (!outcome.ok) throw notRecorded(outcome, asked);
-      return reply.code(201).send(refundView(outcome.refund));
+      return reply.code(201).send(view(outcome.refund));
     },
   );
 
@@ -229,19 +96,22 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
     {
       schema: {
         tags,
-        summary: 'List refunds, newest first',
-        querystring: listQuery,
-        response: { 200: refundPage },
+        summary: 'List refunds',
+        description: 'All filters given must hold.',
+        querystring: refundListQuerySchema,
+        response: { 200: refundPageSchema },
       },
     },
     async (request) => {
-      const { limit } = request.query;
-      const { merchantId } = request.caller;
-      const gatewayAccountIds = await accountsMeant(db, merchantId, request.query);
-      const filter = { ...filterOf(request.query), ...(gatewayAccountIds && { gatewayAccountIds }) };
-      const found = await listRefunds(db, merchantId, { ...filter, limit: limit + 1 });
-      const { page, next_cursor } = pageOf(found, limit, (refund) => ({ ...refund, id: refund.refundId }));
-      return { refunds: page.map(refundView), next_cursor };
+      const { limit, sort } = request.query;
+      const filter = await refundFilterOf(db, request.caller.merchantId, request.query, deps.clock.now());
+      const found = await listRefunds(db, { ...filter, limit: limit + 1 });
+      const { page, next_cursor } = pageOf(found, limit, sort, ({ refund }) => ({
+        at: (sort === 'due' ? refund.dueAt : refund.createdAt).getTime(),
+        id: refund.refundId,
+      }));
+      const now = deps.clock.now();
+      return { refunds: page.map((each) => refundInListView(each, now)), next_cursor };
     },
   );
 
@@ -251,15 +121,23 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
       schema: {
         tags,
         summary: 'Read a refund with everything that happened to it',
-        params: named,
-        response: { 200: refundWithHistory, 404: errorSchema },
+        params: refundParamsSchema,
+        response: { 200: refundWithHistorySchema, 404: errorSchema },
       },
     },
     async (request) => {
-      const refund = await readRefund(db, request.caller.merchantId, request.params.refund_id);
-      if (!refund) throw refundNotFound();
-      const [attempts, events] = await Promise.all([readAttempts(db, refund), readRefundEvents(db, refund)]);
-      return { ...refundView(refund), attempts: attempts.map(attemptView), events: events.map(eventView) };
+      const { merchantId } = request.caller;
+      const found = await readRefundOfCustomer(db, merchantId, request.params.refund_id);
+      if (!found) throw refundNotFound();
+      const [attempts, events] = await Promise.all([
+        readAttempts(db, found.refund),
+        readRefundEvents(db, found.refund),
+      ]);
+      return {
+        ...refundInListView(found, deps.clock.now()),
+        attempts: attempts.map(attemptView),
+        events: events.map(eventView),
+      };
     },
   );
 
@@ -270,15 +148,15 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
         tags,
         summary: 'Ask the gateway about a refund now',
         description: 'Answers with the refund as it is after the gateway was asked.',
-        params: named,
-        response: { 200: refundLooked, 404: errorSchema, 409: errorSchema },
+        params: refundParamsSchema,
+        response: { 200: refundLookedSchema, 404: errorSchema, 409: errorSchema },
       },
     },
     async (request) => {
       const { merchantId } = request.caller;
       const looked = await lookNow(engine, merchantId, request.params.refund_id, causeOf(request));
       if (!looked.ok) throw looked.refusal === 'not_found' ? refundNotFound() : notLooked(looked.refund);
-      return { ...refundView(looked.refund), gateway_answer: looked.answer };
+      return { ...view(looked.refund), gateway_answer: looked.answer };
     },
   );
 
@@ -288,9 +166,9 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
       schema: {
         tags,
         summary: 'Cancel a refund that has not been sent',
-        params: named,
-        body: cancellation,
-        response: { 200: refundObject, 404: errorSchema, 409: errorSchema },
+        params: refundParamsSchema,
+        body: cancellationSchema,
+        response: { 200: refundSchema, 404: errorSchema, 409: errorSchema },
       },
     },
     async (request) => {
@@ -298,7 +176,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
       const reason = request.body?.reason ?? null;
       const asked = { reason, cause: causeOf(request) };
       const cancelled = await cancelRefund(engine, merchantId, request.params.refund_id, asked);
-      if (cancelled.ok) return refundView(cancelled.refund);
+      if (cancelled.ok) return view(cancelled.refund);
       throw cancelled.refusal === 'not_found' ? refundNotFound() : notCancelled(cancelled.refund);
     },
   );
@@ -312,9 +190,9 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
         description:
           'For a refund whose outcome the gateway does not tell. Look there first: succeeded means that the ' +
           'customer has the money, failed that nobody has been paid and the amount may be refunded again.',
-        params: named,
-        body: resolution,
-        response: { 200: refundObject, 404: errorSchema, 409: errorSchema },
+        params: refundParamsSchema,
+        body: resolutionSchema,
+        response: { 200: refundSchema, 404: errorSchema, 409: errorSchema },
       },
     },
     async (request) => {
@@ -326,8 +204,27 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
         gatewayRefundId: gateway_refund_id ?? null,
         cause: causeOf(request),
       });
-      if (resolved.ok) return refundView(resolved.refund);
+      if (resolved.ok) return view(resolved.refund);
       throw resolved.refusal === 'not_found' ? refundNotFound() : notResolved(resolved.refund);
+    },
+  );
+
+  app.get(
+    '/v1/orders/:order_id/refunds',
+    {
+      schema: {
+        tags: ['Orders'],
+        summary: 'All refunds of an order, newest first',
+        params: orderParamsSchema,
+        response: { 200: orderRefundsSchema, 404: errorSchema },
+      },
+    },
+    async (request) => {
+      const { merchantId } = request.caller;
+      const found = await readOrder(db, merchantId, request.params.order_id);
+      if (!found) throw orderNotFound(request.params.order_id);
+      const refunds = await readOrderRefunds(db, merchantId, found.order.orderId);
+      return { order_id: found.order.orderId, refunds: refunds.map(view) };
     },
   );
 
@@ -337,8 +234,8 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
       schema: {
         tags: ['Orders'],
         summary: 'Everything that happened to an order and its refunds, oldest first',
-        params: z.object({ order_id: z.string().max(512) }),
-        response: { 200: orderEvents, 404: errorSchema },
+        params: orderParamsSchema,
+        response: { 200: orderEventsSchema, 404: errorSchema },
       },
     },
     async (request) => {
@@ -353,52 +250,4 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
 
 function causeOf(request: FastifyRequest): Cause {
   return { by: 'api', key: request.caller.apiKeyName, request_id: request.id };
-}
-
-// Pages ----------------------------------------------------------------------------------------------------
-
-function filterOf(query: z.infer<typeof listQuery>): Omit<RefundFilter, 'limit'> {
-  const wanted = {
-    statuses: query.status && wordsOf('status', query.status, PUBLIC_STATUSES),
-    states: query.state && wordsOf('state', query.state, STATE_NAMES),
-    needsPerson: query.attention === 'true' || undefined,
-    orderId: query.order_id,
-    uniqueRequestId: query.unique_request_id,
-    gatewayRefundId: query.gateway_refund_id,
-    arn: query.arn,
-    createdFrom: query.created_from && new Date(query.created_from),
-    createdBefore: query.created_before && new Date(query.created_before),
-    after: query.cursor && after(query.cursor),
-  };
-  return Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== undefined));
-}
-
-/** The accounts that the filters by gateway and account leave; null where there are no such filters. */
-async function accountsMeant(
-  db: Queryable,
-  merchantId: string,
-  { gateway, gateway_account_id }: z.infer<typeof listQuery>,
-): Promise<string[] | null> {
-  if (gateway === undefined && gateway_account_id === undefined) return null;
-  return (await listGatewayAccounts(db, merchantId))
-    .filter((account) => gateway === undefined || account.gateway === gateway)
-    .map((account) => account.gatewayAccountId)
-    .filter((id) => gateway_account_id === undefined || id === gateway_account_id);
-}
-
-function wordsOf<Word extends string>(field: string, text: string, known: readonly Word[]): Word[] {
-  return text.split(',').map((asked) => {
-    const word = known.find((candidate) => candidate === asked);
-    if (word !== undefined) return word;
-    throw new ApiError(400, 'invalid_field', `There is no ${field} ${asked.slice(0, 64)}.`, {
-      field,
-      value: asked.slice(0, 64),
-      accepted: known.join(', '),
-    });
-  });
-}
-
-function after(cursor: string): NonNullable<RefundFilter['after']> {
-  const { createdAt, id } = positionOf(cursor, isUuid);
-  return { createdAt, refundId: id };
 }

@@ -1,6 +1,5 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { z } from 'zod';
 import type { Cause } from '../../audit/events.ts';
 import { readJson } from '../../lib/json.ts';
 import { type Line, linesOf, slicesOf } from '../../lib/lines.ts';
@@ -12,9 +11,9 @@ import {
   SLICE_LENGTH,
   type TransactionOutcome,
 } from '../../orders/import.ts';
-import { TRANSACTION_STATUSES } from '../../orders/told.ts';
+import { answerLineSchema, recordedSchema, toldTransactionSchema } from '../contract/transactions.ts';
 import type { ApiDeps } from '../deps.ts';
-import { ApiError, errorSchema, refusalObject } from '../errors.ts';
+import { ApiError, errorSchema } from '../errors.ts';
 
 /** What has come is recorded when nothing more has come for this long. */
 const IDLE_MS = 10;
@@ -149,71 +148,6 @@ function causeOf(request: FastifyRequest): Cause {
 
 // What the OpenAPI page shows ---------------------------------------------------------------------------
 
-const amount = z.string().regex(/^\d+(\.\d+)?$/);
-
-const told = z
-  .object({
-    order_id: z.string().min(1).max(128),
-    amount: amount.describe('In major units, with no more decimals than the currency has.'),
-    currency: z.string().length(3).describe('ISO 4217.'),
-    status: z.enum(TRANSACTION_STATUSES).describe('Only a CHARGED transaction can be refunded.'),
-    gateway: z.string().describe('The gateway’s word, as GET /v1/gateways lists it.'),
-    gateway_account: z
-      .string()
-      .optional()
-      .describe(
-        "The account's id or name; without it the only enabled one of the gateway, or the one named `default`.",
-      ),
-    gateway_payment_id: z.string().min(1).max(255),
-    payment_method_type: z.string().optional().describe('CARD, UPI, NB, WALLET …'),
-    payment_method: z.string().optional().describe('VISA, GOOGLEPAY, NB_HDFC …'),
-    surcharge: amount.optional().describe('Paid on top of the amount.'),
-    offer_discount: amount.optional().describe('Not paid thanks to an offer.'),
-    charged_at: z.iso.datetime({ offset: true }).optional(),
-    customer_id: z.string().optional(),
-    customer_email: z.string().optional(),
-    customer_phone: z.string().optional(),
-    ...Object.fromEntries(
-      Array.from({ length: 10 }, (_, index) => [`udf${index + 1}`, z.string().optional()]),
-    ),
-    metadata: z
-      .record(z.string(), z.unknown())
-      .optional()
-      .describe("`webhook_url` in it is where this order's webhooks go."),
-  })
-  .meta({
-    examples: [
-      {
-        order_id: 'A-1001',
-        amount: '1299.00',
-        currency: 'INR',
-        status: 'CHARGED',
-        gateway: 'SANDBOX',
-        gateway_payment_id: 'sbx_slow_A-1001',
-        payment_method_type: 'CARD',
-        payment_method: 'VISA',
-        customer_email: 'asha@example.com',
-      },
-    ],
-  });
-
-const recorded = z.object({
-  outcome: z.enum(['recorded', 'unchanged']).describe('unchanged: all of it was known before.'),
-  order_id: z.string(),
-  txn_id: z.string(),
-});
-
-const answerLine = z.union([
-  recorded.extend({ line: z.int() }),
-  z.object({
-    line: z.int(),
-    outcome: z
-      .enum(['refused', 'stopped'])
-      .describe('stopped: this line and all after it are to be sent again.'),
-    error: refusalObject,
-  }),
-]);
-
 const documented = {
   tags: ['Orders'],
   summary: 'Tell of a payment, or of many',
@@ -225,13 +159,13 @@ const documented = {
     'answer with its number, in order, while the rest is still on its way: read the answers while you send, for ' +
     'the server stops reading when they pile up.',
   consumes: ['application/json', 'application/x-ndjson'],
-  body: told,
+  body: toldTransactionSchema,
   response: {
     200: {
       description: 'Recorded, or known before; for a stream, a line for each line.',
       content: {
-        'application/json': { schema: recorded },
-        'application/x-ndjson': { schema: answerLine },
+        'application/json': { schema: recordedSchema },
+        'application/x-ndjson': { schema: answerLineSchema },
       },
     },
     409: errorSchema,

@@ -388,13 +388,16 @@ async function listPage(
     after: query.cursor === undefined ? undefined : after(query.cursor),
     limit: query.limit + 1,
   });
-  const { page, next_cursor } = pageOf(found, query.limit, (one) => ({ ...one, id: one.deliveryId }));
+  const { page, next_cursor } = pageOf(found, query.limit, 'newest', (one) => ({
+    at: one.createdAt.getTime(),
+    id: one.deliveryId,
+  }));
   return { deliveries: page.map(shownDelivery), next_cursor };
 }
 
 function after(cursor: string): { createdAt: Date; deliveryId: string } {
-  const { createdAt, id } = positionOf(cursor, isUuid);
-  return { createdAt, deliveryId: id };
+  const { at, id } = positionOf(cursor, 'newest', isUuid);
+  return { createdAt: new Date(at), deliveryId: id };
 }
 
 // Refusals ----------------------------------------------------------------------------------------------
