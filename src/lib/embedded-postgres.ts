@@ -50,6 +50,8 @@ const INITIAL_SPACE_BYTES = 150_000_000;
 const READY_TIMEOUT_MS = 600_000;
 /** A killed server, or one just shutting down, may hold its lock file for some seconds. */
 const RETRY_TIMEOUT_MS = 30_000;
+/** A checkpoint on a slow disk takes its time; service managers kill after 45 seconds and more. */
+const FAST_SHUTDOWN_MS = 30_000;
 /** The session of an owner killed a moment ago may take this long to end. */
 const OWNER_TIMEOUT_MS = 3_000;
 
@@ -525,6 +527,11 @@ async function shutDown(server: Server, pid: number): Promise<void> {
   }
   // Fast shutdown: roll back what is open, write a checkpoint, end.
   if (isPostmasterOf(server, pid)) process.kill(pid, 'SIGINT');
+  const patientUntil = performance.now() + FAST_SHUTDOWN_MS;
+  while (isPostmasterOf(server, pid) && performance.now() < patientUntil) await sleep(20);
+  // Asked while it recovers from a crash, PostgreSQL 18 may wait for its own helpers for ever. Immediate shutdown:
+  // no checkpoint, so that the next start recovers; what was committed is in the log.
+  if (isPostmasterOf(server, pid)) process.kill(pid, 'SIGQUIT');
   while (isPostmasterOf(server, pid)) await sleep(20);
 }
 

@@ -1,6 +1,6 @@
 // Runs a PostgreSQL whose data, or whose log (WAL), lie on a small volume of their own, and fills that volume on demand.
 // Arguments: the data folder, the folder for the volume, its size in MB (0: it is a small volume already), what lies on it.
-// Standard input takes a word a line: fill, room, stop. Each is answered by a line that begins with the same word.
+// Standard input takes a word a line: fill, room, ended, stop. Each is answered by a line that begins with the same word.
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
@@ -37,8 +37,9 @@ for await (const word of createInterface({ input: process.stdin })) {
   if (word === 'room') {
     filling = false;
     fs.rmSync(ballast, { force: true });
-    say(`room ${ended}`);
+    say('room');
   }
+  if (word === 'ended') say(`ended ${ended}`);
   if (word === 'stop') break;
 }
 stopping = true;

@@ -9,8 +9,10 @@ import { fileURLToPath } from 'node:url';
 export interface SmallVolume {
   readonly connectionString: string;
   fill(): Promise<void>;
-  /** Gives the space back; how often PostgreSQL had ended until then. */
-  room(): Promise<number>;
+  /** Gives the space back. */
+  room(): Promise<void>;
+  /** How often PostgreSQL has ended by itself. It is started again until it runs. */
+  ended(): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -61,7 +63,8 @@ export async function startOnSmallVolume(what: 'data' | 'wal'): Promise<SmallVol
   return {
     connectionString,
     fill: async () => void (await tell('fill')),
-    room: async () => Number((await tell('room')).slice('room '.length)),
+    room: async () => void (await tell('room')),
+    ended: async () => Number((await tell('ended')).slice('ended '.length)),
     async stop() {
       const ended = new Promise((resolve) => child.once('close', resolve));
       child.stdin.write('stop\n');
