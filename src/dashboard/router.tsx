@@ -9,6 +9,7 @@ import {
   redirect,
   stringifySearchWith,
 } from '@tanstack/react-router';
+import type { Me } from '../api/contract/me.ts';
 import { Problem } from './api/client.ts';
 import { meQuery } from './api/session.ts';
 import { NotFound, PageFailed } from './frame/fallbacks.tsx';
@@ -28,12 +29,12 @@ export const queryClient = new QueryClient({
 
 /** What addresses may say behind "?": plain text under these names, all else is dropped. */
 function search<Name extends string>(...names: readonly Name[]) {
-  return (raw: Record<string, unknown>): { [name in Name]?: string } =>
+  return (raw: Record<string, unknown>): { [name in Name]?: string | undefined } =>
     Object.fromEntries(
       names.flatMap((name) =>
         raw[name] === undefined || raw[name] === '' ? [] : [[name, String(raw[name])]],
       ),
-    ) as { [name in Name]?: string };
+    ) as { [name in Name]?: string | undefined };
 }
 
 const root = createRootRouteWithContext<{ queryClient: QueryClient }>()({
@@ -53,14 +54,17 @@ const signedIn = createRoute({
   id: 'signed-in',
   component: Shell,
   beforeLoad: async ({ context, location }) => {
+    let me: Me;
     try {
-      await context.queryClient.ensureQueryData(meQuery);
+      me = await context.queryClient.ensureQueryData(meQuery);
     } catch (error) {
       if (error instanceof Problem && error.status === 401) {
         throw redirect({ to: '/sign-in', search: location.href === '/' ? {} : { back: location.href } });
       }
       throw error;
     }
+    const lacksFactor = me.merchant.require_second_factor && me.user?.second_factor === false;
+    if (lacksFactor && location.pathname !== '/account') throw redirect({ to: '/account' });
   },
 });
 
@@ -74,13 +78,13 @@ const routeTree = root.addChildren([
     }),
     createRoute({
       getParentRoute: () => signedOut,
-      path: '/join/$token',
-      component: lazyRouteComponent(() => import('./pages/sign-in/join.tsx'), 'Join'),
+      path: '/join',
+      component: lazyRouteComponent(() => import('./pages/sign-in/link.tsx'), 'OneTimeLink'),
     }),
     createRoute({
       getParentRoute: () => signedOut,
-      path: '/reset/$token',
-      component: lazyRouteComponent(() => import('./pages/sign-in/join.tsx'), 'Reset'),
+      path: '/reset',
+      component: lazyRouteComponent(() => import('./pages/sign-in/link.tsx'), 'OneTimeLink'),
     }),
   ]),
   signedIn.addChildren([
@@ -95,8 +99,6 @@ const routeTree = root.addChildren([
       path: '/operations/orders',
       validateSearch: search(
         'q',
-        'email',
-        'phone',
         'status',
         'gateway',
         'currency',
@@ -135,12 +137,14 @@ const routeTree = root.addChildren([
         'from',
         'to',
         'overdue',
+        'attention',
+        'pending_days',
         'door',
         'initiated_by',
-        'email',
         'sort',
         'cursor',
         'open',
+        'tab',
         'view',
         'hide',
       ),
@@ -155,7 +159,7 @@ const routeTree = root.addChildren([
     createRoute({
       getParentRoute: () => signedIn,
       path: '/operations/review',
-      validateSearch: search('open', 'cursor'),
+      validateSearch: search('open', 'tab', 'cursor'),
       component: lazyRouteComponent(() => import('./pages/refunds/review.tsx'), 'Review'),
     }),
     createRoute({

@@ -1,0 +1,51 @@
+/** Days as filters have them ("2026-11-23", the last one included), as moments that the API takes. */
+export function dayRange(
+  from: string | undefined,
+  to: string | undefined,
+  zone: string,
+): { created_from?: string; created_before?: string } {
+  return {
+    ...(isDay(from) && { created_from: startOfDay(from, zone) }),
+    ...(isDay(to) && { created_before: startOfDay(dayAfter(to), zone) }),
+  };
+}
+
+export function rangeText(from: string | undefined, to: string | undefined): string | undefined {
+  if (from && to) return from === to ? from : `${from} to ${to}`;
+  if (from) return `since ${from}`;
+  return to && `until ${to}`;
+}
+
+function isDay(text: string | undefined): text is string {
+  return text !== undefined && /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(Date.parse(text));
+}
+
+export function dayAfter(day: string, days = 1): string {
+  return new Date(Date.parse(`${day}T00:00:00Z`) + days * 86_400_000).toISOString().slice(0, 10);
+}
+
+/** The first moment of a day in a zone, as ISO 8601 in UTC. */
+export function startOfDay(day: string, zone: string): string {
+  const guessMs = Date.parse(`${day}T00:00:00Z`);
+  // Twice, because the offset at the guess may be another one than at the moment itself (daylight saving).
+  const once = guessMs - offsetMs(guessMs, zone);
+  return new Date(guessMs - offsetMs(once, zone)).toISOString();
+}
+
+function offsetMs(atMs: number, zone: string): number {
+  const parts = new Intl.DateTimeFormat('en-GB', {
+    timeZone: zone,
+    hourCycle: 'h23',
+    year: 'numeric',
+    month: '2-digit',
+    day: '2-digit',
+    hour: '2-digit',
+    minute: '2-digit',
+    second: '2-digit',
+  }).formatToParts(atMs);
+  const part = (type: string) => Number(parts.find((one) => one.type === type)?.value);
+  return (
+    Date.UTC(part('year'), part('month') - 1, part('day'), part('hour'), part('minute'), part('second')) -
+    Math.floor(atMs / 1000) * 1000
+  );
+}
