@@ -170,7 +170,7 @@ const routeTree = root.addChildren([
     createRoute({
       getParentRoute: () => signedIn,
       path: '/developers/webhooks',
-      validateSearch: search('endpoint', 'status', 'event', 'from', 'to', 'cursor', 'open'),
+      validateSearch: search('endpoint', 'status', 'event', 'order_id', 'from', 'to', 'cursor', 'open'),
       component: lazyRouteComponent(() => import('./pages/developers/webhooks.tsx'), 'Webhooks'),
     }),
     createRoute({
@@ -188,6 +188,7 @@ const routeTree = root.addChildren([
     createRoute({
       getParentRoute: () => signedIn,
       path: '/settings/team',
+      validateSearch: search('cursor'),
       component: lazyRouteComponent(() => import('./pages/settings/team.tsx'), 'Team'),
     }),
     createRoute({

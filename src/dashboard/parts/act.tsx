@@ -1,6 +1,6 @@
 import { useCallback, useRef, useState } from 'react';
-import { Problem } from '../api/client.ts';
 import { Failed } from './answers.tsx';
+import { formProblem } from './field-problem.ts';
 
 export interface Act {
   readonly busy: boolean;
@@ -38,12 +38,6 @@ export function useAct(): Act {
   return { busy, problem, run, clear };
 }
 
-/** What a refusal says of one field of a form, to stand beside it. */
-export function problemAt(problem: unknown, field: string): string | null {
-  if (!(problem instanceof Problem) || problem.field !== field) return null;
-  return problem.accepted ? `${problem.message} Accepted: ${problem.accepted}` : problem.message;
-}
-
 /** A refusal that is about none of the form's own fields. */
 export function Refusal({
   problem,
@@ -52,7 +46,6 @@ export function Refusal({
   readonly problem: unknown;
   readonly fields?: readonly string[];
 }) {
-  if (problem === null) return null;
-  if (problem instanceof Problem && problem.field !== null && fields.includes(problem.field)) return null;
-  return <Failed error={problem} />;
+  const left = formProblem(problem, fields);
+  return left === null ? null : <Failed error={left} />;
 }

@@ -9,6 +9,12 @@ interface Props {
   /** The button's name says what it does: "Revoke key Order service". */
   readonly act: string;
   readonly danger?: boolean;
+  /** The name of the other button; "Keep it" where what is done is itself a cancelling. */
+  readonly leave?: string;
+  /** While something is missing that only the person can say. */
+  readonly disabled?: boolean;
+  /** False where what was done has a result to show first; then `onClose` is for the caller to call. */
+  readonly closesWhenDone?: boolean;
   /** Fields that show their own refusal. */
   readonly fields?: readonly string[];
   readonly onAct: () => Promise<unknown>;
@@ -17,7 +23,18 @@ interface Props {
 }
 
 /** Says what will happen and does it. A refusal stays beside what was asked. */
-export function Dialog({ title, children, act, danger = false, fields, onAct, onClose }: Props) {
+export function Dialog({
+  title,
+  children,
+  act,
+  danger = false,
+  leave = 'Cancel',
+  disabled = false,
+  closesWhenDone = true,
+  fields,
+  onAct,
+  onClose,
+}: Props) {
   const { busy, problem, run } = useAct();
   return (
     <Modal opened onClose={onClose} title={title} closeButtonProps={{ 'aria-label': 'Close' }}>
@@ -25,7 +42,7 @@ export function Dialog({ title, children, act, danger = false, fields, onAct, on
         noValidate
         onSubmit={(event) => {
           event.preventDefault();
-          void run(onAct).then((done) => done && onClose());
+          void run(onAct).then((done) => done && closesWhenDone && onClose());
         }}
       >
         <Stack gap="sm">
@@ -33,9 +50,9 @@ export function Dialog({ title, children, act, danger = false, fields, onAct, on
           <Refusal problem={problem} {...(fields ? { fields } : {})} />
           <Group justify="flex-end" gap="xs" mt="xs">
             <Button variant="default" onClick={onClose}>
-              Cancel
+              {leave}
             </Button>
-            <Button type="submit" loading={busy} {...(danger ? { color: 'red' } : {})}>
+            <Button type="submit" loading={busy} disabled={disabled} {...(danger ? { color: 'red' } : {})}>
               {act}
             </Button>
           </Group>

@@ -1,7 +1,7 @@
 import { useMemo } from 'react';
 import { usePreferences } from '../preferences.tsx';
 import { FieldFilter } from './filters.tsx';
-import { absoluteTime } from './time.tsx';
+import { hourText } from './time.tsx';
 
 /** Moments in the fields of a form: shown in the person's zone, ISO 8601 UTC everywhere else. */
 export function useMoments(): {
@@ -13,18 +13,22 @@ export function useMoments(): {
   return useMemo(
     () => ({
       toField: (iso) => {
-        const moment = new Date(iso ?? '');
-        if (Number.isNaN(moment.getTime())) return undefined;
+        if (!isMoment(iso)) return undefined;
+        const moment = new Date(iso);
         const offsetMs = zone === 'UTC' ? 0 : moment.getTimezoneOffset() * 60_000;
         return new Date(moment.getTime() - offsetMs).toISOString().slice(0, 16);
       },
       fromField: (text) => {
-        const moment = new Date(text ? (zone === 'UTC' ? `${text}Z` : text) : '');
-        return Number.isNaN(moment.getTime()) ? undefined : moment.toISOString();
+        const zoned = text && zone === 'UTC' ? `${text}Z` : text;
+        return isMoment(zoned) ? new Date(zoned).toISOString() : undefined;
       },
     }),
     [zone],
   );
+}
+
+function isMoment(text: string | undefined): text is string {
+  return text !== undefined && !Number.isNaN(Date.parse(text));
 }
 
 interface Props {
@@ -38,8 +42,12 @@ interface Props {
 export function MomentFilter({ name, from, to, onChange }: Props) {
   const { zone } = usePreferences();
   const { toField, fromField } = useMoments();
-  const short = (iso: string) => absoluteTime(new Date(iso), zone).replace(/:\d\d [^ ]+$/, '');
-  const shown = [from && `from ${short(from)}`, to && `before ${short(to)}`].filter(Boolean).join(' ');
+  const shown = [
+    isMoment(from) && `from ${hourText(new Date(from), zone)}`,
+    isMoment(to) && `before ${hourText(new Date(to), zone)}`,
+  ]
+    .filter(Boolean)
+    .join(' ');
   return (
     <FieldFilter
       name={name}

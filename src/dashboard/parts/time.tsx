@@ -47,6 +47,17 @@ export function absoluteTime(moment: Date, zone: string): string {
   }).format(moment);
 }
 
+/** "23 Nov, 14:00" */
+export function hourText(moment: Date, zone: string): string {
+  return formatter(zone, {
+    day: 'numeric',
+    month: 'short',
+    hour: '2-digit',
+    minute: '2-digit',
+    hourCycle: 'h23',
+  }).format(moment);
+}
+
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
