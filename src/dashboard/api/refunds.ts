@@ -7,7 +7,7 @@ import type {
   RefundWithHistory,
   Resolution,
 } from '../../api/contract/refunds.ts';
-import type { WebhookDelivery, WebhookDeliveryPage } from '../../api/contract/webhook-endpoints.ts';
+import type { WebhookDeliveryPage } from '../../api/contract/webhook-endpoints.ts';
 import { ask, type Query } from './client.ts';
 
 /** How many refunds there are of each kind, within filters. */
@@ -57,11 +57,6 @@ export function cancelRefund(refundId: string, reason: string): Promise<Refund> 
 /** Settles a refund in manual review by a person's word. */
 export function resolveRefund(refundId: string, body: Resolution): Promise<Refund> {
   return ask('POST', `${path(refundId)}/resolve`, { body });
-}
-
-/** Sends a webhook again, with all its retries. */
-export function resendDelivery(deliveryId: string): Promise<WebhookDelivery> {
-  return ask('POST', `/v1/webhook-deliveries/${encodeURIComponent(deliveryId)}/resend`);
 }
 
 function path(refundId: string): string {
