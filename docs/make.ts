@@ -6,6 +6,7 @@ import { describeSettings, readSettings } from '../src/config.ts';
 import { registryOf } from '../src/gateways/registry.ts';
 import { systemClock } from '../src/lib/clock.ts';
 import { createLogger } from '../src/lib/log.ts';
+import { createVault } from '../src/lib/vault.ts';
 import { STATE_NAMES, STATES } from '../src/refunds/states.ts';
 import { startPage } from '../src/start-page.ts';
 import { flowPicture, THEMES, terminalPicture } from './pictures.ts';
@@ -53,7 +54,8 @@ function readme(): string {
 
 /** The tour of the API as it is, with every address that the server describes. */
 async function apiPage(): Promise<string> {
-  const deps = { settings: readSettings({}), clock: systemClock, log: createLogger('silent') };
+  const vault = createVault(Buffer.alloc(32));
+  const deps = { settings: readSettings({}), clock: systemClock, log: createLogger('silent'), vault };
   // No request is answered, so nothing else is reached.
   const server = await buildServer({ ...deps, gateways: registryOf([]), engine: {} } as unknown as ApiDeps);
   await server.ready();

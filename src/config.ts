@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
+import ipaddr from 'ipaddr.js';
 import { API_KEY } from './access/api-keys.ts';
 import { OperatorError } from './lib/operator-error.ts';
 
@@ -29,6 +30,12 @@ export interface Settings {
   readonly sandbox: 'off' | 'keyed' | 'open';
   /** Where SANDBOX accounts find it. */
   readonly sandboxUrl: string;
+  /** A person who does nothing for so long is signed out. */
+  readonly sessionIdleMs: number;
+  /** And everyone at the latest so long after signing in. */
+  readonly sessionLifeMs: number;
+  /** Proxies whose X-Forwarded-For is believed. */
+  readonly trustedProxies: readonly string[];
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -139,6 +146,24 @@ const VARIABLES = {
     about: 'Where SANDBOX gateway accounts reach the sandbox gateway.',
     read: readBaseUrl,
   },
+  SESSION_IDLE: {
+    otherwise: '12h',
+    accepts: 'a duration from 5m to 365d, such as 30m, 8h or 7d',
+    about: 'How long a person may do nothing in the dashboard before they are signed out.',
+    read: durationFrom(5 * 60_000),
+  },
+  SESSION_LIFE: {
+    otherwise: '7d',
+    accepts: 'a duration from 5m to 365d, such as 30m, 8h or 7d',
+    about: 'How long after signing in a person must do so again, at the latest.',
+    read: durationFrom(5 * 60_000),
+  },
+  TRUSTED_PROXIES: {
+    otherwise: 'none',
+    accepts: 'addresses or networks separated by commas, such as 10.0.0.0/8,127.0.0.1',
+    about: "Proxies in front of this server whose X-Forwarded-For names the caller. Others' is not believed.",
+    read: readNetworks,
+  },
 } satisfies Record<string, Variable<unknown>>;
 
 type Name = keyof typeof VARIABLES;
@@ -191,6 +216,9 @@ export function readSettings(
     logLevel: take('LOG_LEVEL') ?? (options.inTerminal ? 'warn' : 'info'),
     allowPrivateWebhooks: take('ALLOW_PRIVATE_WEBHOOKS') ?? (embedded && demo),
     sandbox: take('SANDBOX') ?? (demo ? 'open' : 'off'),
+    sessionIdleMs: take('SESSION_IDLE') ?? DAY_MS / 2,
+    sessionLifeMs: take('SESSION_LIFE') ?? 7 * DAY_MS,
+    trustedProxies: take('TRUSTED_PROXIES') ?? [],
   } as const;
   const addresses = { publicUrl: take('PUBLIC_URL'), sandboxUrl: take('SANDBOX_URL') };
   if (problems.length > 0) throw new OperatorError(problems.join('\n'));
@@ -281,6 +309,18 @@ function readDurationMs(text: string): number | undefined {
   const parts = /^(\d{1,12})\s?(ms|s|m|h|d)$/.exec(text);
   const value = parts ? Number(parts[1]) * (UNIT_MS[parts[2]!] ?? 0) : 0;
   return value >= 1 && value <= 365 * DAY_MS ? value : undefined;
+}
+
+function durationFrom(leastMs: number): (text: string) => number | undefined {
+  return (text) => {
+    const value = readDurationMs(text);
+    return value !== undefined && value >= leastMs ? value : undefined;
+  };
+}
+
+function readNetworks(text: string): readonly string[] | undefined {
+  const parts = text.split(',').map((part) => part.trim());
+  return parts.every((part) => ipaddr.isValid(part) || ipaddr.isValidCIDR(part)) ? parts : undefined;
 }
 
 /** A key as people write it: 64 hex digits, or 32 bytes in base64. */

@@ -33,6 +33,9 @@ test('nothing set: the embedded demo on this machine alone', () => {
     publicUrlIsSet: false,
     sandbox: 'open',
     sandboxUrl: 'http://127.0.0.1:8080/sandbox',
+    sessionIdleMs: 12 * 3_600_000,
+    sessionLifeMs: 7 * 24 * 3_600_000,
+    trustedProxies: [],
   });
   expect(Object.isFrozen(readSettings({}))).toBe(true);
 });
@@ -101,6 +104,10 @@ test.each([
   ['PUBLIC_URL', 'https://shop.example/?a=b'],
   ['SANDBOX', 'on'],
   ['SANDBOX_URL', 'sandbox'],
+  ['SESSION_IDLE', '4m'],
+  ['SESSION_LIFE', 'a week'],
+  ['TRUSTED_PROXIES', '10.0.0.0/33'],
+  ['TRUSTED_PROXIES', 'proxy.shop.example'],
 ])('%s=%s is refused by name, value and what is accepted', (name, value) => {
   expect(problemsOf({ [name]: value })).toEqual([
     expect.stringMatching(

@@ -12,16 +12,21 @@ export interface Merchant {
 export interface MerchantSettings {
   /** Whether a refund without `amount` gives back all that is left; when false it is refused. */
   readonly full_refund_when_amount_absent: boolean;
+  /** Whether people without a second factor may do nothing but set one up. */
+  readonly require_second_factor: boolean;
 }
 
-const DEFAULTS: MerchantSettings = { full_refund_when_amount_absent: true };
+const DEFAULTS: MerchantSettings = { full_refund_when_amount_absent: true, require_second_factor: false };
 
 /** The stored settings, with defaults where nothing was decided. */
 export function settingsOf(stored: Readonly<Record<string, unknown>>): MerchantSettings {
-  const full = stored['full_refund_when_amount_absent'];
+  const decided = (name: keyof MerchantSettings) => {
+    const value = stored[name];
+    return typeof value === 'boolean' ? value : DEFAULTS[name];
+  };
   return {
-    full_refund_when_amount_absent:
-      typeof full === 'boolean' ? full : DEFAULTS.full_refund_when_amount_absent,
+    full_refund_when_amount_absent: decided('full_refund_when_amount_absent'),
+    require_second_factor: decided('require_second_factor'),
   };
 }
 

@@ -1,6 +1,22 @@
-import type { FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { API_KEY, findCaller } from '../access/api-keys.ts';
-import type { ApiDeps, Caller } from './deps.ts';
+import { settingsOf } from '../access/merchants.ts';
+import {
+  mayRole,
+  PERMISSIONS_OF_KEYS,
+  type Permission,
+  permissionsOf,
+  rolesWith,
+  wordsOf,
+} from '../access/roles.ts';
+import type { Browser, SignIn } from '../access/sign-in.ts';
+import { readMember } from '../access/users.ts';
+import type { Cause } from '../audit/events.ts';
+import type { Door } from '../refunds/refund.ts';
+import type { ApiDeps, Caller, KeyCaller, UserCaller } from './deps.ts';
+import { speaksContract } from './error-answers.ts';
+import { ApiError } from './errors.ts';
+import { accessDenied } from './juspay/errors.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -8,20 +24,151 @@ declare module 'fastify' {
     caller: Caller;
   }
   interface FastifyContextConfig {
-    /** Open to callers without a key. */
+    /** Open to everyone. All other routes name the permission that they need. */
     public?: boolean;
+    permission?: Permission;
     /** Reads a body of any length, for as long as it keeps coming. */
     streaming?: boolean;
   }
 }
 
 /** Why a caller is not let in. One answer for all reasons, so that nobody learns which part was right. */
-export type Authentication = { readonly ok: true; readonly caller: Caller } | { readonly ok: false };
+export type Authentication = { readonly ok: true; readonly caller: KeyCaller } | { readonly ok: false };
 
 export type Authenticate = (
   request: FastifyRequest,
   merchantHeaderNeeded: boolean,
 ) => Promise<Authentication>;
+
+/**
+ * Lets in callers by key or, on our own surface, by session, and only to what they may do; refuses in the words of the
+ * surface that they called. A route that says neither who may call it nor that everyone may stops the start.
+ */
+export function guardRoutes(scope: FastifyInstance, deps: ApiDeps, signIn: SignIn): void {
+  const authenticate = createAuthenticate(deps);
+  scope.decorateRequest('caller');
+  scope.addHook('onRoute', ({ config, method, url }) => {
+    if (!config?.public && !config?.permission) throw new Error(`${method} ${url} names no permission`);
+  });
+  scope.addHook('onRequest', async (request, reply) => {
+    const { public: isPublic, permission } = request.routeOptions.config;
+    if (isPublic || !permission) return;
+    const inContract = speaksContract(request.url);
+    const caller =
+      inContract || request.headers.authorization !== undefined || !hasSession(request)
+        ? await callerByKey(authenticate, request, inContract)
+        : await callerBySession(deps, signIn, request, reply);
+    requirePermission(caller, permission);
+    request.caller = caller;
+  });
+}
+
+async function callerByKey(
+  authenticate: Authenticate,
+  request: FastifyRequest,
+  inContract: boolean,
+): Promise<KeyCaller> {
+  const authentication = await authenticate(request, inContract);
+  if (authentication.ok) return authentication.caller;
+  if (inContract) throw accessDenied();
+  if (fromDashboard(request) && request.headers.authorization === undefined) throw signedOut();
+  throw new ApiError(
+    401,
+    'unauthorized',
+    "The API key is missing, unknown or revoked, or is not this merchant's.",
+    { field: 'Authorization', accepted: 'Basic base64("<api key>:")' },
+  );
+}
+
+async function callerBySession(
+  deps: ApiDeps,
+  signIn: SignIn,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<UserCaller> {
+  const { session, cookies } = await signIn.sessionOf(browserOf(request));
+  if (cookies.length > 0) reply.header('set-cookie', [...cookies]);
+  const member = session && (await readMember(deps.db, session.userId));
+  if (!session || !member || member.disabledAt || !namesOnly(request, member.merchantId)) throw signedOut();
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    requireOwnPage(request, deps.settings.publicUrl);
+  }
+  return {
+    kind: 'user',
+    merchantId: member.merchantId,
+    userId: member.userId,
+    userName: member.name,
+    userEmail: member.email,
+    role: member.role,
+    secondFactor: member.secondFactor,
+    sessionId: session.sessionId,
+    merchantSettings: member.merchantSettings,
+  };
+}
+
+function signedOut(): ApiError {
+  return new ApiError(401, 'signed_out', 'You are signed out, or your session has ended. Sign in again.');
+}
+
+// What a caller may do -----------------------------------------------------------------------------------
+
+/** All that the caller may do now. */
+export function permissionsOfCaller(caller: Caller): readonly Permission[] {
+  if (caller.kind === 'key') return PERMISSIONS_OF_KEYS;
+  return permissionsOf(caller.role).filter((word) => isOwn(word) || !lacksSecondFactor(caller));
+}
+
+function requirePermission(caller: Caller, permission: Permission): void {
+  if (caller.kind === 'key') {
+    if (PERMISSIONS_OF_KEYS.includes(permission)) return;
+    throw new ApiError(403, 'forbidden', `An API key may not ${wordsOf(permission)}.`, {
+      accepted: `a person who is signed in as ${listed(rolesWith(permission))}`,
+    });
+  }
+  if (!mayRole(caller.role, permission)) {
+    throw new ApiError(403, 'forbidden', `Your role (${caller.role}) may not ${wordsOf(permission)}.`, {
+      accepted: listed(rolesWith(permission)),
+    });
+  }
+  if (lacksSecondFactor(caller) && !isOwn(permission)) {
+    throw new ApiError(
+      403,
+      'second_factor_needed',
+      'Your merchant asks everyone for a second factor. Set yours up first.',
+      { accepted: 'POST /v1/me/second-factor' },
+    );
+  }
+}
+
+function lacksSecondFactor({ secondFactor, merchantSettings }: UserCaller): boolean {
+  return !secondFactor && settingsOf(merchantSettings).require_second_factor;
+}
+
+function isOwn(permission: Permission): boolean {
+  return permission === 'own.read' || permission === 'own.manage';
+}
+
+function listed(words: readonly string[]): string {
+  return words.length === 1 ? words[0]! : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
+}
+
+// What a caller leaves behind ------------------------------------------------------------------------------
+
+/** Who caused what this request changes, for the trail. */
+export function causeOf({ caller, id }: FastifyRequest): Cause {
+  return caller.kind === 'key'
+    ? { by: 'api', key: caller.apiKeyName, request_id: id }
+    : { by: 'user', user_id: caller.userId, email: caller.userEmail, request_id: id };
+}
+
+/** By whom and through which door a refund of this caller comes, in the contract's words (section 2.3). */
+export function doorOf(caller: Caller): { readonly initiatedBy: string; readonly door: Door } {
+  return caller.kind === 'key'
+    ? { initiatedBy: 'API', door: 'api' }
+    : { initiatedBy: caller.userName, door: 'dashboard' };
+}
+
+// Keys -----------------------------------------------------------------------------------------------------
 
 const REMEMBERED_MS = 5_000;
 const REMEMBERED_KEYS = 10_000;
@@ -31,15 +178,16 @@ const REMEMBERED_KEYS = 10_000;
  * merchant (section 1.2). A key that worked is remembered for five seconds: as long may a revoked one still work.
  */
 export function createAuthenticate(deps: Pick<ApiDeps, 'db' | 'clock'>): Authenticate {
-  const remembered = new Map<string, { readonly caller: Caller; readonly untilMs: number }>();
+  const remembered = new Map<string, { readonly caller: KeyCaller; readonly untilMs: number }>();
 
-  async function callerOf(key: string): Promise<Caller | null> {
+  async function callerOf(key: string): Promise<KeyCaller | null> {
     const nowMs = deps.clock.now().getTime();
     const known = remembered.get(key);
     if (known && known.untilMs > nowMs && known.untilMs <= nowMs + REMEMBERED_MS) return known.caller;
     remembered.delete(key);
-    const caller = await findCaller(deps.db, key);
-    if (!caller) return null;
+    const holder = await findCaller(deps.db, key);
+    if (!holder) return null;
+    const caller: KeyCaller = { kind: 'key', ...holder };
     if (remembered.size >= REMEMBERED_KEYS) remembered.clear();
     remembered.set(key, { caller, untilMs: nowMs + REMEMBERED_MS });
     return caller;
@@ -49,13 +197,19 @@ export function createAuthenticate(deps: Pick<ApiDeps, 'db' | 'clock'>): Authent
     const key = keyOf(request.headers.authorization);
     const caller = key === null ? null : await callerOf(key);
     if (!caller) return { ok: false };
-    const named = [request.headers['x-merchantid'], request.headers['x-merchant-id']].filter(
-      (id) => id !== undefined,
-    );
+    const named = merchantsNamed(request);
     const rightMerchant =
-      named.every((id) => id === caller.merchantId) && (named.length > 0 || !merchantHeaderNeeded);
+      namesOnly(request, caller.merchantId) && (named.length > 0 || !merchantHeaderNeeded);
     return rightMerchant ? { ok: true, caller } : { ok: false };
   };
+}
+
+function namesOnly(request: FastifyRequest, merchantId: string): boolean {
+  return merchantsNamed(request).every((id) => id === merchantId);
+}
+
+function merchantsNamed({ headers }: FastifyRequest) {
+  return [headers['x-merchantid'], headers['x-merchant-id']].filter((id) => id !== undefined);
 }
 
 /** The key in a Basic header: all before the first colon, or everything where there is none. */
@@ -64,4 +218,46 @@ function keyOf(authorization: string | undefined): string | null {
   if (credentials === undefined) return null;
   const key = Buffer.from(credentials, 'base64').toString('utf8').split(':', 1)[0]!;
   return API_KEY.test(key) ? key : null;
+}
+
+// Browsers -------------------------------------------------------------------------------------------------
+
+/** What the sign-in needs to know of the browser that asks. */
+export function browserOf({ headers, ip }: FastifyRequest): Browser {
+  return { cookie: headers.cookie, userAgent: headers['user-agent'], address: ip };
+}
+
+/** Whether a page of ours says that it asks. A foreign page cannot say so without leave, which nobody gives it. */
+export function fromDashboard({ headers }: FastifyRequest): boolean {
+  return headers['x-refundry'] === 'dashboard';
+}
+
+function hasSession({ headers }: FastifyRequest): boolean {
+  return headers.cookie?.includes('refundry.session_token=') === true;
+}
+
+/**
+ * Refuses what a foreign page made the browser send (CSRF): it must say that it is our page, and the browser must say
+ * that the page came from where we are reached.
+ */
+export function requireOwnPage(request: FastifyRequest, publicUrl: string): void {
+  if (fromDashboard(request) && isOwnOrigin(request, new URL(publicUrl).origin)) return;
+  const { origin } = request.headers;
+  throw new ApiError(
+    403,
+    'foreign_page',
+    origin === undefined
+      ? 'This can only be asked by the page of Refundry itself.'
+      : `This can only be asked by the page at ${new URL(publicUrl).origin}, and it came from another one. PUBLIC_URL says where the page is.`,
+    { field: 'Origin', ...(origin !== undefined && { value: origin.slice(0, 200) }) },
+  );
+}
+
+function isOwnOrigin({ headers }: FastifyRequest, publicOrigin: string): boolean {
+  const { origin, host } = headers;
+  if (origin === undefined) return headers['sec-fetch-site'] === 'same-origin';
+  if (origin === publicOrigin) return true;
+  // On this machine the page goes by several names and, behind a forwarded port, by several numbers.
+  const url = URL.parse(origin);
+  return url !== null && url.host === host && ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname);
 }

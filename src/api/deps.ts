@@ -1,3 +1,4 @@
+import type { Role } from '../access/roles.ts';
 import type { Settings } from '../config.ts';
 import type { GatewayHttp } from '../gateways/gateway.ts';
 import type { GatewayRegistry } from '../gateways/registry.ts';
@@ -20,10 +21,27 @@ export interface ApiDeps {
   readonly engine: EngineDeps;
 }
 
-/** Who is calling, once the API key has been checked. */
-export interface Caller {
+/** A system of the merchant, by its API key. */
+export interface KeyCaller {
+  readonly kind: 'key';
   readonly merchantId: string;
   readonly apiKeyId: string;
   readonly apiKeyName: string;
   readonly merchantSettings: Readonly<Record<string, unknown>>;
 }
+
+/** A person of the merchant's team, by the session of their browser. */
+export interface UserCaller {
+  readonly kind: 'user';
+  readonly merchantId: string;
+  readonly userId: string;
+  readonly userName: string;
+  readonly userEmail: string;
+  readonly role: Role;
+  readonly secondFactor: boolean;
+  readonly sessionId: string;
+  readonly merchantSettings: Readonly<Record<string, unknown>>;
+}
+
+/** Who is calling, once key or session has been checked. */
+export type Caller = KeyCaller | UserCaller;

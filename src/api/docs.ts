@@ -33,9 +33,16 @@ export async function serveDocs(app: FastifyInstance, deps: ApiDeps): Promise<vo
             scheme: 'basic',
             description: 'The API key as the user name; no password.',
           },
+          session: {
+            type: 'apiKey',
+            in: 'cookie',
+            name: 'refundry.session_token',
+            description:
+              "A person's session in the dashboard. What changes something needs `x-refundry: dashboard`.",
+          },
         },
       },
-      security: [{ apiKey: [] }],
+      security: [{ apiKey: [] }, { session: [] }],
     },
     transform: (document) => {
       const { schema } = document;
@@ -63,7 +70,13 @@ const TAGS = [
   { name: 'Orders', description: 'What was paid, as your shop tells it, and what is left to refund.' },
   { name: 'Webhooks', description: 'Where you are told, and what was brought there.' },
   { name: 'Gateways', description: 'Your accounts at payment gateways.' },
+  { name: 'Live', description: 'What changes, as it changes.' },
+  { name: 'API keys', description: 'Made, listed, revoked.' },
+  { name: 'Requests', description: 'Who asked what with which answer.' },
+  { name: 'Views', description: 'Filters of lists, kept under a name.' },
   { name: 'Settings', description: 'What your merchant decides for itself.' },
+  { name: 'Sign-in', description: 'How people come in, and what they change about themselves.' },
+  { name: 'Team', description: 'Who may do what.' },
   { name: 'Juspay-compatible', description: "The routes that Juspay's merchants already call." },
   { name: 'Operation', description: 'For those who run Refundry.' },
 ];
@@ -78,11 +91,13 @@ const WORDMARK =
 
 const MEANINGS: Readonly<Record<string, string>> = {
   400: 'The request cannot be understood; the message names the field.',
-  401: "The key is missing, unknown or revoked, or is not this merchant's.",
+  401: "The key is missing, unknown or revoked, or is not this merchant's; or nobody is signed in.",
+  403: 'The caller may not do this; the message says who may.',
   404: 'It is not there, or is not yours.',
   409: 'It contradicts how things are; nothing was changed.',
   413: 'The body is too large.',
   415: 'The body is of a type that is not read here.',
+  429: 'Too many tries; the message says when to try again.',
   503: 'The database cannot be reached; try again after `Retry-After`.',
 };
 
@@ -94,7 +109,13 @@ function answersOf(url: string, schema: FastifySchema): Record<string, unknown> 
   const common =
     schema.security?.length === 0
       ? []
-      : [...(takes ? [400] : []), 401, ...(schema.body ? [413, 415] : []), 503];
+      : [
+          ...(takes ? [400] : []),
+          401,
+          ...(speaksContract(url) ? [] : [403]),
+          ...(schema.body ? [413, 415] : []),
+          503,
+        ];
   const all = { ...Object.fromEntries(common.map((status) => [status, refused])), ...named };
   return Object.fromEntries(
     Object.entries(all).map(([status, answer]) => [

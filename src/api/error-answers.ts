@@ -4,7 +4,7 @@ import { ApiError, ContractError, type ErrorDetail } from './errors.ts';
 import { badRequest, serverError } from './juspay/errors.ts';
 
 /** Paths that are ours; on all others Juspay's clients are listening, and are answered in the contract's words. */
-const OWN_PATHS = /^\/(v1|health|docs|openapi\.json|sandbox|gateways)(\/|\?|$)/;
+const OWN_PATHS = /^\/(v1|auth|health|docs|openapi\.json|sandbox|gateways)(\/|\?|$)/;
 
 /** Whether errors on this path follow the contract's shapes rather than ours. */
 export function speaksContract(url: string): boolean {
@@ -19,7 +19,10 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
       ? error
       : readError(error, request, inContract);
   if (answer.status >= 500) request.log.error({ err: error }, 'a request failed');
-  if (answer.status === 401) reply.header('www-authenticate', 'Basic realm="Refundry", charset="UTF-8"');
+  // At this header a browser asks for name and password by itself, over the page.
+  if (answer.status === 401 && request.headers['sec-fetch-site'] === undefined) {
+    reply.header('www-authenticate', 'Basic realm="Refundry", charset="UTF-8"');
+  }
   if (answer.status === 503) reply.header('retry-after', '1');
   return reply
     .code(answer.status)

@@ -9,9 +9,10 @@ import {
   LogController,
 } from 'fastify';
 import { serializerCompiler } from 'fastify-type-provider-zod';
+import { createSignIn } from '../access/sign-in.ts';
 import { newId } from '../lib/ids.ts';
 import { readJson, unstorableAt } from '../lib/json.ts';
-import { type Authenticate, createAuthenticate } from './auth.ts';
+import { guardRoutes } from './auth.ts';
 import { serveDashboard } from './dashboard.ts';
 import type { ApiDeps } from './deps.ts';
 import { serveDocs } from './docs.ts';
@@ -19,9 +20,10 @@ import { answerError, refusal, speaksContract } from './error-answers.ts';
 import { ApiError } from './errors.ts';
 import { gatewayWebhookRoutes } from './gateway-webhooks.ts';
 import { serveHealth } from './health.ts';
-import { accessDenied } from './juspay/errors.ts';
 import { juspayRoutes } from './juspay/routes.ts';
+import { signInRoutes } from './sign-in.ts';
 import { gatewayAccountRoutes } from './v1/gateway-accounts.ts';
+import { meRoutes } from './v1/me.ts';
 import { orderRoutes } from './v1/orders.ts';
 import { refundRoutes } from './v1/refunds.ts';
 import { settingsRoutes } from './v1/settings.ts';
@@ -53,6 +55,7 @@ export async function buildServer(deps: ApiDeps): Promise<FastifyInstance> {
     keepAliveTimeout: IDLE_SOCKET_MS,
     http: { maxHeaderSize: HEADER_BYTES, headersTimeout: HEADERS_MS },
     routerOptions: { maxParamLength: 512 },
+    trustProxy: deps.settings.trustedProxies.length > 0 && [...deps.settings.trustedProxies],
     // No hook runs for these: the address could not be read.
     clientErrorHandler: answerUnreadable,
     frameworkErrors: (error, request, reply) => {
@@ -77,10 +80,13 @@ export async function buildServer(deps: ApiDeps): Promise<FastifyInstance> {
   await serveDashboard(app);
 
   await app.register(async (keyed) => {
-    requireKey(keyed, createAuthenticate(deps));
+    const signIn = createSignIn({ ...deps, ...deps.settings });
+    guardRoutes(keyed, deps, signIn);
     await keyed.register(async (juspay) => juspayRoutes(juspay, deps));
     await keyed.register(async (own) => {
       readStrictJson(own);
+      await own.register(async (open) => signInRoutes(open, deps, signIn));
+      await meRoutes(own, deps, signIn);
       await gatewayAccountRoutes(own, deps);
       await refundRoutes(own, deps);
       await orderRoutes(own, deps);
@@ -137,29 +143,6 @@ function hasBody(request: FastifyRequest): boolean {
   return (
     request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined
   );
-}
-
-/** Lets in callers with a key, in the words of the surface they called; public routes let in everyone. */
-function requireKey(scope: FastifyInstance, authenticate: Authenticate): void {
-  scope.decorateRequest('caller');
-  scope.addHook('onRequest', async (request) => {
-    if (request.routeOptions.config.public) return;
-    const inContract = speaksContract(request.url);
-    const authentication = await authenticate(request, inContract);
-    if (authentication.ok) request.caller = authentication.caller;
-    else if (inContract) throw accessDenied();
-    else {
-      throw new ApiError(
-        401,
-        'unauthorized',
-        "The API key is missing, unknown or revoked, or is not this merchant's.",
-        {
-          field: 'Authorization',
-          accepted: 'Basic base64("<api key>:")',
-        },
-      );
-    }
-  });
 }
 
 /** JSON for /v1: no name twice, nothing that could not be stored. */

@@ -3,7 +3,7 @@ import type { Evidence } from '../gateways/gateway.ts';
 /** Who or what made a change. Written into every event (invariant 6). */
 export type Cause =
   | { readonly by: 'api'; readonly key: string; readonly request_id: string }
-  | { readonly by: 'person'; readonly who: string; readonly request_id: string }
+  | { readonly by: 'user'; readonly user_id: string; readonly email: string; readonly request_id: string }
   | { readonly by: 'file'; readonly name: string; readonly line: number }
   | { readonly by: 'worker'; readonly why: string }
   | { readonly by: 'gateway_answer' }

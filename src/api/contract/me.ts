@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { codeField, nameField, newPasswordField, passwordField } from './sign-in.ts';
 
 /** GET /v1/me: who asks, for which merchant, and what they may do. */
 export const meSchema = z
@@ -25,3 +26,38 @@ export const meSchema = z
   .meta({ id: 'Me', description: 'Who asks, for which merchant, and what they may do.' });
 
 export type Me = z.infer<typeof meSchema>;
+
+export const nameBody = z.strictObject({ name: nameField });
+export const passwordBody = z.strictObject({
+  current_password: passwordField,
+  new_password: newPasswordField,
+});
+/** For what may not be done by whoever finds the screen unlocked. */
+export const wordBody = z.strictObject({ password: passwordField });
+export const secondFactorCodeBody = z.strictObject({ code: codeField });
+
+export const secondFactorAnswer = z
+  .object({
+    otpauth_uri: z.string().describe('To draw as a QR code for an authenticator app.'),
+    backup_codes: z.array(z.string()).describe('Each works once in place of a code.'),
+  })
+  .describe('The secret and the backup codes, shown this once.');
+
+export const backupCodesAnswer = z
+  .object({ backup_codes: z.array(z.string()) })
+  .describe('The new backup codes, shown this once.');
+
+export const sessionSchema = z.object({
+  session_id: z.string(),
+  current: z.boolean().describe('Whether it is the one that asks.'),
+  started_at: z.iso.datetime(),
+  last_used_at: z.iso.datetime(),
+  address: z.string().nullable(),
+  user_agent: z.string().nullable(),
+});
+
+export const sessionsAnswer = z
+  .object({ sessions: z.array(sessionSchema) })
+  .meta({ id: 'Sessions', description: 'Where a person is signed in.' });
+
+export type Sessions = z.infer<typeof sessionsAnswer>;

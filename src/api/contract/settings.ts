@@ -6,6 +6,9 @@ export const merchantSettingsSchema = z.strictObject({
       'Whether a refund on the Juspay-compatible addresses that names no amount gives back all that is left. ' +
       'When false, such a request is refused.',
   }),
+  require_second_factor: z.boolean().meta({
+    description: 'Whether people of the team who have no second factor may do nothing but set one up.',
+  }),
 });
 
 export const merchantSettingsChangesSchema = merchantSettingsSchema.partial();

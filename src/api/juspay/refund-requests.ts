@@ -1,4 +1,5 @@
 import { settingsOf } from '../../access/merchants.ts';
+import type { Cause } from '../../audit/events.ts';
 import type { RefundType } from '../../gateways/gateway.ts';
 import { urlProblem } from '../../lib/http.ts';
 import { currencyProblem, exponentOf } from '../../lib/money.ts';
@@ -37,7 +38,7 @@ export function refundRequest(
   fields: Fields,
   target: RefundTarget,
   caller: Caller,
-  requestId: string,
+  cause: Cause,
 ): RefundRequest {
   const uniqueRequestId = requestIdOf(fields);
   const amount = amountOf(fields, caller);
@@ -58,7 +59,7 @@ export function refundRequest(
     batchId: null,
     sameAmountWindowMs: SAME_AMOUNT_WINDOW_MS,
     expectedRemaining: null,
-    cause: { by: 'api', key: caller.apiKeyName, request_id: requestId },
+    cause,
   };
 }
 

@@ -1,12 +1,13 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { readMerchant } from '../../access/merchants.ts';
-import type { Cause } from '../../audit/events.ts';
+import type { Permission } from '../../access/roles.ts';
 import { createOrder } from '../../orders/create.ts';
 import { type OrderWithTransactions, readOrder } from '../../orders/store.ts';
 import { updateOrder } from '../../orders/update.ts';
 import { recordRefund } from '../../refunds/record.ts';
 import type { Refund } from '../../refunds/refund.ts';
 import { readOrderRefunds } from '../../refunds/store.ts';
+import { causeOf } from '../auth.ts';
 import type { ApiDeps, Caller } from '../deps.ts';
 import { invalidField, mandatoryFieldMissing, orderNotFound } from './errors.ts';
 import { type Fields, optionalText, readFields } from './fields.ts';
@@ -40,17 +41,21 @@ export async function juspayRoutes(app: FastifyInstance, deps: ApiDeps): Promise
   app.setSerializerCompiler(() => JSON.stringify);
 
   const create = async (request: FastifyRequest) => answerCreated(deps, request, await readFields(request));
-  app.post('/orders', described('Create an order', createBodySchema, created), create);
-  app.post('/order/create', described('Create an order (old address)', createBodySchema, created), create);
+  app.post('/orders', described('orders.write', 'Create an order', createBodySchema, created), create);
+  app.post(
+    '/order/create',
+    described('orders.write', 'Create an order (old address)', createBodySchema, created),
+    create,
+  );
 
   app.post<OrderParams>(
     '/orders/:order_id',
-    described('Change an order', updateBodySchema, orderObjectSchema),
+    described('orders.write', 'Change an order', updateBodySchema, orderObjectSchema),
     async (request) => answerUpdated(deps, request, request.params.order_id, await readFields(request)),
   );
   app.get<OrderParams>(
     '/orders/:order_id',
-    described('Status of an order', undefined, orderObjectSchema),
+    described('orders.read', 'Status of an order', undefined, orderObjectSchema),
     async (request) => {
       const asked = sameOrder(request.params.order_id, await readFields(request));
       return answerOrder(deps, request, asked);
@@ -60,18 +65,18 @@ export async function juspayRoutes(app: FastifyInstance, deps: ApiDeps): Promise
     answerOrder(deps, request, namedOrder(await readFields(request)));
   app.get(
     '/order/status',
-    described('Status of an order (old address)', undefined, orderObjectSchema),
+    described('orders.read', 'Status of an order (old address)', undefined, orderObjectSchema),
     status,
   );
   app.post(
     '/order/status',
-    described('Status of an order (old address)', statusBodySchema, orderObjectSchema),
+    described('orders.read', 'Status of an order (old address)', statusBodySchema, orderObjectSchema),
     status,
   );
 
   app.post<OrderParams>(
     '/orders/:order_id/refunds',
-    described('Refund an order', refundBodySchema, orderObjectSchema),
+    described('refunds.create', 'Refund an order', refundBodySchema, orderObjectSchema),
     async (request) => {
       const fields = await readFields(request);
       const target = { orderId: sameOrder(request.params.order_id, fields), txnId: null };
@@ -80,7 +85,7 @@ export async function juspayRoutes(app: FastifyInstance, deps: ApiDeps): Promise
   );
   app.post(
     '/order/refund',
-    described('Refund an order (old address)', refundByOrderBodySchema, orderObjectSchema),
+    described('refunds.create', 'Refund an order (old address)', refundByOrderBodySchema, orderObjectSchema),
     async (request) => {
       const fields = await readFields(request);
       return answerRefundedOrder(deps, request, fields, { orderId: namedOrder(fields), txnId: null });
@@ -88,7 +93,7 @@ export async function juspayRoutes(app: FastifyInstance, deps: ApiDeps): Promise
   );
   app.post<TxnParams>(
     '/orders/txns/:txn_id/refunds',
-    described('Refund a transaction', refundBodySchema, orderObjectSchema),
+    described('refunds.create', 'Refund a transaction', refundBodySchema, orderObjectSchema),
     async (request) => {
       const fields = await readFields(request);
       const orderId = optionalText(fields, 'order_id', MAX_ID) ?? null;
@@ -97,7 +102,12 @@ export async function juspayRoutes(app: FastifyInstance, deps: ApiDeps): Promise
   );
   app.post(
     '/refunds',
-    described('Refund an order or a transaction', refundByAnyBodySchema, refundObjectSchema),
+    described(
+      'refunds.create',
+      'Refund an order or a transaction',
+      refundByAnyBodySchema,
+      refundObjectSchema,
+    ),
     async (request) => {
       const fields = await readFields(request);
       const orderId = optionalText(fields, 'order_id', MAX_ID) ?? null;
@@ -111,8 +121,9 @@ export async function juspayRoutes(app: FastifyInstance, deps: ApiDeps): Promise
 const MAX_ID = 1024;
 const created = orderObjectSchema.or(oldCreatedSchema).describe('The order.');
 
-function described(summary: string, body: unknown, answer: unknown) {
+function described(permission: Permission, summary: string, body: unknown, answer: unknown) {
   return {
+    config: { permission },
     schema: {
       tags: ['Juspay-compatible'],
       summary,
@@ -184,7 +195,7 @@ async function makeRefund(
   target: RefundTarget,
 ): Promise<Refund> {
   const caller = fields.has('amount') ? request.caller : await withFreshSettings(deps, request.caller);
-  const asked = refundRequest(fields, target, caller, request.id);
+  const asked = refundRequest(fields, target, caller, causeOf(request));
   const outcome = await recordRefund(deps.engine, asked);
   if (!outcome.ok) throw refundRefused(outcome, target);
   return outcome.refund;
@@ -208,8 +219,4 @@ async function shown(deps: ApiDeps, request: FastifyRequest, { order, transactio
 function versionOf(request: FastifyRequest): string | undefined {
   const version = request.headers['version'];
   return typeof version === 'string' ? version : undefined;
-}
-
-function causeOf(request: FastifyRequest): Cause {
-  return { by: 'api', key: request.caller.apiKeyName, request_id: request.id };
 }

@@ -56,6 +56,7 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
   app.get(
     '/v1/gateways',
     {
+      config: { permission: 'gateways.read' },
       schema: {
         tags,
         summary: 'The gateways this Refundry speaks to',
@@ -68,6 +69,7 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
   app.post(
     '/v1/gateway-accounts',
     {
+      config: { permission: 'gateways.manage' },
       schema: {
         tags,
         summary: 'Add an account at a gateway',
@@ -102,6 +104,7 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
   app.get(
     '/v1/gateway-accounts',
     {
+      config: { permission: 'gateways.read' },
       schema: {
         tags,
         summary: 'List the accounts at gateways',
@@ -116,6 +119,7 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
   app.get(
     '/v1/gateway-accounts/:gateway_account_id',
     {
+      config: { permission: 'gateways.read' },
       schema: {
         tags,
         summary: 'Read one account',
@@ -134,6 +138,7 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
   app.patch(
     '/v1/gateway-accounts/:gateway_account_id',
     {
+      config: { permission: 'gateways.manage' },
       schema: {
         tags,
         summary: 'Rotate credentials, switch on or off, change limits',
@@ -170,6 +175,7 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
   app.post(
     '/v1/gateway-accounts/:gateway_account_id/test',
     {
+      config: { permission: 'gateways.manage' },
       schema: {
         tags,
         summary: 'Ask the gateway something harmless, and see what comes back',

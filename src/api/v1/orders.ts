@@ -17,6 +17,7 @@ export async function orderRoutes(app: FastifyInstance, deps: ApiDeps): Promise<
   typed.get(
     '/v1/orders',
     {
+      config: { permission: 'orders.read' },
       schema: {
         tags: ['Orders'],
         summary: 'List orders',
@@ -42,6 +43,7 @@ export async function orderRoutes(app: FastifyInstance, deps: ApiDeps): Promise<
   typed.get(
     '/v1/orders/:order_id',
     {
+      config: { permission: 'orders.read' },
       schema: {
         tags: ['Orders'],
         summary: 'Read an order',

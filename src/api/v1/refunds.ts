@@ -1,6 +1,5 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import type { Cause } from '../../audit/events.ts';
 import { readOrder } from '../../orders/store.ts';
 import { cancelRefund } from '../../refunds/cancel.ts';
 import { listRefunds, readRefundOfCustomer } from '../../refunds/list.ts';
@@ -9,6 +8,7 @@ import { recordRefund } from '../../refunds/record.ts';
 import type { Refund } from '../../refunds/refund.ts';
 import { resolveRefund } from '../../refunds/resolve.ts';
 import { readAttempts, readOrderEvents, readOrderRefunds, readRefundEvents } from '../../refunds/store.ts';
+import { causeOf, doorOf } from '../auth.ts';
 import { orderParamsSchema } from '../contract/orders.ts';
 import {
   cancellationSchema,
@@ -50,6 +50,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
   app.post(
     '/v1/refunds',
     {
+      config: { permission: 'refunds.create' },
       schema: {
         tags,
         summary: 'Make a refund',
@@ -79,8 +80,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
         reason: asked.reason ?? null,
         note: asked.note ?? null,
         metadata: asked.metadata ?? {},
-        initiatedBy: 'API',
-        door: 'api',
+        ...doorOf(request.caller),
         batchId: null,
         sameAmountWindowMs: SAME_AMOUNT_WINDOW_MS,
         expectedRemaining: asked.expected_remaining ?? null,
@@ -94,6 +94,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
   app.get(
     '/v1/refunds',
     {
+      config: { permission: 'refunds.read' },
       schema: {
         tags,
         summary: 'List refunds',
@@ -118,6 +119,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
   app.get(
     '/v1/refunds/:refund_id',
     {
+      config: { permission: 'refunds.read' },
       schema: {
         tags,
         summary: 'Read a refund with everything that happened to it',
@@ -144,6 +146,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
   app.post(
     '/v1/refunds/:refund_id/sync',
     {
+      config: { permission: 'refunds.look' },
       schema: {
         tags,
         summary: 'Ask the gateway about a refund now',
@@ -163,6 +166,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
   app.post(
     '/v1/refunds/:refund_id/cancel',
     {
+      config: { permission: 'refunds.cancel' },
       schema: {
         tags,
         summary: 'Cancel a refund that has not been sent',
@@ -184,6 +188,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
   app.post(
     '/v1/refunds/:refund_id/resolve',
     {
+      config: { permission: 'refunds.resolve' },
       schema: {
         tags,
         summary: 'Settle a refund in manual review',
@@ -212,6 +217,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
   app.get(
     '/v1/orders/:order_id/refunds',
     {
+      config: { permission: 'refunds.read' },
       schema: {
         tags: ['Orders'],
         summary: 'All refunds of an order, newest first',
@@ -231,6 +237,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
   app.get(
     '/v1/orders/:order_id/events',
     {
+      config: { permission: 'orders.read' },
       schema: {
         tags: ['Orders'],
         summary: 'Everything that happened to an order and its refunds, oldest first',
@@ -246,8 +253,4 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
       return { order_id: found.order.orderId, events: events.map(eventView) };
     },
   );
-}
-
-function causeOf(request: FastifyRequest): Cause {
-  return { by: 'api', key: request.caller.apiKeyName, request_id: request.id };
 }

@@ -13,13 +13,17 @@ export async function settingsRoutes(app: FastifyInstance, deps: ApiDeps): Promi
 
   routes.get(
     '/v1/settings',
-    { schema: { ...about, summary: "Your merchant's settings", response: { 200: merchantSchema } } },
+    {
+      config: { permission: 'settings.read' },
+      schema: { ...about, summary: "Your merchant's settings", response: { 200: merchantSchema } },
+    },
     async ({ caller }) => shown(await readMerchant(deps.db, caller.merchantId)),
   );
 
   routes.patch(
     '/v1/settings',
     {
+      config: { permission: 'settings.manage' },
       schema: {
         ...about,
         summary: "Change your merchant's settings; absent ones stay",
@@ -28,8 +32,7 @@ export async function settingsRoutes(app: FastifyInstance, deps: ApiDeps): Promi
       },
     },
     async ({ caller, body }) => {
-      const { full_refund_when_amount_absent } = body;
-      const changes = full_refund_when_amount_absent === undefined ? {} : { full_refund_when_amount_absent };
+      const changes = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
       return shown(await changeMerchantSettings(deps.db, caller.merchantId, changes));
     },
   );

@@ -1,6 +1,5 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Cause } from '../../audit/events.ts';
 import { readJson } from '../../lib/json.ts';
 import { type Line, linesOf, slicesOf } from '../../lib/lines.ts';
 import {
@@ -11,6 +10,7 @@ import {
   SLICE_LENGTH,
   type TransactionOutcome,
 } from '../../orders/import.ts';
+import { causeOf } from '../auth.ts';
 import { answerLineSchema, recordedSchema, toldTransactionSchema } from '../contract/transactions.ts';
 import type { ApiDeps } from '../deps.ts';
 import { ApiError, errorSchema } from '../errors.ts';
@@ -32,7 +32,7 @@ export async function transactionRoutes(app: FastifyInstance, deps: ApiDeps): Pr
       '/v1/transactions',
       {
         bodyLimit: MAX_LINE_BYTES,
-        config: { streaming: true },
+        config: { permission: 'orders.write', streaming: true },
         schema: documented,
         // The verb reads the fields, with the same words for every door.
         validatorCompiler: () => (value) => ({ value }),
@@ -140,10 +140,6 @@ function answerOf(outcome: TransactionOutcome) {
 function stopped(line: number, why: string): string {
   const message = `${why} Line ${line} and all after it are not recorded; send them again.`;
   return `${JSON.stringify({ line, outcome: 'stopped', error: { code: 'stopped', message } })}\n`;
-}
-
-function causeOf(request: FastifyRequest): Cause {
-  return { by: 'api', key: request.caller.apiKeyName, request_id: request.id };
 }
 
 // What the OpenAPI page shows ---------------------------------------------------------------------------

@@ -63,6 +63,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
   app.post(
     '/v1/webhook-endpoints',
     {
+      config: { permission: 'webhooks.manage' },
       schema: {
         tags: ['Webhooks'],
         summary: 'Add an endpoint',
@@ -80,6 +81,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
   app.get(
     '/v1/webhook-endpoints',
     {
+      config: { permission: 'webhooks.read' },
       schema: {
         tags: ['Webhooks'],
         summary: 'List the endpoints, oldest first',
@@ -92,6 +94,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
   app.get(
     '/v1/webhook-endpoints/:endpoint_id',
     {
+      config: { permission: 'webhooks.read' },
       schema: {
         tags: ['Webhooks'],
         summary: 'Read an endpoint',
@@ -108,6 +111,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
   app.patch(
     '/v1/webhook-endpoints/:endpoint_id',
     {
+      config: { permission: 'webhooks.manage' },
       schema: {
         tags: ['Webhooks'],
         summary: 'Change an endpoint, switch it off or on',
@@ -144,6 +148,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
   app.delete(
     '/v1/webhook-endpoints/:endpoint_id',
     {
+      config: { permission: 'webhooks.manage' },
       schema: {
         tags: ['Webhooks'],
         summary: 'Remove an endpoint',
@@ -163,6 +168,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
   app.post(
     '/v1/webhook-endpoints/:endpoint_id/rotate-secret',
     {
+      config: { permission: 'webhooks.manage' },
       schema: {
         tags: ['Webhooks'],
         summary: 'Replace the signing secret',
@@ -184,6 +190,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
   app.post(
     '/v1/webhook-endpoints/:endpoint_id/test',
     {
+      config: { permission: 'webhooks.manage' },
       schema: {
         tags: ['Webhooks'],
         summary: 'Send a test message now, and see what comes back',
@@ -202,6 +209,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
   app.post(
     '/v1/webhook-endpoints/:endpoint_id/resend',
     {
+      config: { permission: 'webhooks.manage' },
       schema: {
         tags: ['Webhooks'],
         summary: 'Send the events of a time range again',
@@ -240,6 +248,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
   app.get(
     '/v1/webhook-endpoints/:endpoint_id/deliveries',
     {
+      config: { permission: 'webhooks.read' },
       schema: {
         tags: ['Webhooks'],
         summary: "List an endpoint's deliveries, newest event first",
@@ -259,6 +268,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
   app.get(
     '/v1/webhook-deliveries',
     {
+      config: { permission: 'webhooks.read' },
       schema: {
         tags: ['Webhooks'],
         summary: 'List deliveries, newest event first',
@@ -272,6 +282,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
   app.get(
     '/v1/webhook-deliveries/:delivery_id',
     {
+      config: { permission: 'webhooks.read' },
       schema: {
         tags: ['Webhooks'],
         summary: 'Read a delivery with every try',
@@ -292,6 +303,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
   app.post(
     '/v1/webhook-deliveries/:delivery_id/resend',
     {
+      config: { permission: 'webhooks.manage' },
       schema: {
         tags: ['Webhooks'],
         summary: 'Send a delivery again, now and with all its retries',

@@ -1,0 +1,306 @@
+import { betterAuth } from 'better-auth';
+import { APIError } from 'better-auth/api';
+import { twoFactor } from 'better-auth/plugins/two-factor';
+import type { Clock } from '../lib/clock.ts';
+import type { Database } from '../lib/db.ts';
+import { newId } from '../lib/ids.ts';
+import type { Logger } from '../lib/log.ts';
+import type { Vault } from '../lib/vault.ts';
+import { readMember } from './users.ts';
+
+export interface SignInDeps {
+  readonly db: Database;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly vault: Vault;
+  /** Where people reach the page; https makes the cookies Secure. */
+  readonly publicUrl: string;
+  /** A session ends when it was not used for so long. */
+  readonly sessionIdleMs: number;
+  /** And at the latest so long after sign-in. */
+  readonly sessionLifeMs: number;
+}
+
+/** What better-auth sees of a request. */
+export interface Browser {
+  readonly cookie: string | undefined;
+  readonly userAgent: string | undefined;
+  readonly address: string;
+}
+
+export type SignInRefusal =
+  | 'wrong_credentials'
+  | 'access_ended'
+  | 'wrong_code'
+  | 'locked'
+  | 'start_again'
+  | 'wrong_password'
+  | 'already_on'
+  | 'not_on';
+
+/** `cookies` are Set-Cookie lines that the answer must carry, refused or not. */
+export type SignInResult<Value> =
+  | { readonly ok: true; readonly value: Value; readonly cookies: readonly string[] }
+  | { readonly ok: false; readonly refusal: SignInRefusal };
+
+/** A browser that is signed in. */
+export interface Session {
+  readonly sessionId: string;
+  readonly userId: string;
+}
+
+/** What better-auth does for us: passwords, second factors and sessions. Nothing in it makes users. */
+export interface SignIn {
+  /** `userId` is null while the second factor is missing. */
+  withPassword(
+    browser: Browser,
+    email: string,
+    password: string,
+  ): Promise<SignInResult<{ userId: string | null }>>;
+  /** Ends a sign-in that `withPassword` began in this browser, by a code of the app or by a backup code. */
+  withCode(browser: Browser, code: string): Promise<SignInResult<{ userId: string }>>;
+  signOut(browser: Browser): Promise<readonly string[]>;
+  /** Whose browser it is; null where no session lives. */
+  sessionOf(browser: Browser): Promise<{ session: Session | null; cookies: readonly string[] }>;
+
+  /** Makes a secret and backup codes that count once `confirmSecondFactor` has seen a code. */
+  beginSecondFactor(
+    browser: Browser,
+    password: string,
+  ): Promise<SignInResult<{ otpauthUri: string; backupCodes: readonly string[] }>>;
+  confirmSecondFactor(browser: Browser, code: string): Promise<SignInResult<null>>;
+  endSecondFactor(browser: Browser, password: string): Promise<SignInResult<null>>;
+  newBackupCodes(browser: Browser, password: string): Promise<SignInResult<readonly string[]>>;
+  /** Ends the person's other sessions. */
+  changePassword(browser: Browser, current: string, next: string): Promise<SignInResult<null>>;
+}
+
+export const PASSWORD_LEAST = 12;
+export const PASSWORD_MOST = 128;
+const CLIENT_HEADER = 'x-refundry-client';
+const APP_CODE = /^\d{6}$/;
+
+/** better-auth on our database and under our names, and its answers in our words. */
+export function createSignIn(deps: SignInDeps): SignIn {
+  const auth = openBetterAuth(deps);
+
+  async function attempt<Answer, Value>(
+    ask: Promise<{ headers: Headers; response: Answer }>,
+    read: (answer: Answer) => Value,
+  ): Promise<SignInResult<Value>> {
+    try {
+      const { headers, response } = await ask;
+      return { ok: true, value: read(response), cookies: headers.getSetCookie() };
+    } catch (error) {
+      const refusal = REFUSALS[codeOf(error)];
+      if (refusal) return { ok: false, refusal };
+      throw causeOf(error);
+    }
+  }
+
+  return {
+    withPassword: (browser, email, password) =>
+      attempt(
+        auth.api.signInEmail({
+          headers: headersOf({ ...browser, cookie: undefined }),
+          body: { email, password },
+          returnHeaders: true,
+        }),
+        (answer) => ({ userId: 'twoFactorRedirect' in answer ? null : answer.user.id }),
+      ),
+    withCode(browser, code) {
+      // With a living session better-auth would check the code for that one's person.
+      const asked = {
+        headers: headersOf({ ...browser, cookie: withoutSession(browser.cookie) }),
+        body: { code },
+        returnHeaders: true as const,
+      };
+      return APP_CODE.test(code)
+        ? attempt(auth.api.verifyTOTP(asked), ({ user }) => ({ userId: user.id }))
+        : attempt(auth.api.verifyBackupCode(asked), ({ user }) => ({ userId: user.id }));
+    },
+    async signOut(browser) {
+      const { headers } = await auth.api.signOut({ headers: headersOf(browser), returnHeaders: true });
+      return headers.getSetCookie();
+    },
+    async sessionOf(browser) {
+      try {
+        const { headers, response } = await auth.api.getSession({
+          headers: headersOf(browser),
+          returnHeaders: true,
+        });
+        const cookies = headers.getSetCookie();
+        if (!response) return { session: null, cookies };
+        const { id: sessionId, userId, createdAt } = response.session;
+        if (createdAt.getTime() + deps.sessionLifeMs > deps.clock.now().getTime()) {
+          return { session: { sessionId, userId }, cookies };
+        }
+        await deps.db.query('delete from sessions where id = $1', [sessionId]);
+        return { session: null, cookies: [] };
+      } catch (error) {
+        // It was ended between two of better-auth's statements.
+        if (error instanceof APIError && error.statusCode === 401) return { session: null, cookies: [] };
+        throw causeOf(error);
+      }
+    },
+    beginSecondFactor: (browser, password) =>
+      attempt(
+        auth.api.enableTwoFactor({
+          headers: headersOf(browser),
+          body: { password, method: 'totp' },
+          returnHeaders: true,
+        }),
+        (answer) => {
+          if (answer.method !== 'totp') throw new Error(`better-auth began ${answer.method}`);
+          return { otpauthUri: answer.totpURI, backupCodes: answer.backupCodes };
+        },
+      ),
+    confirmSecondFactor: (browser, code) =>
+      attempt(
+        auth.api.verifyTOTP({ headers: headersOf(browser), body: { code }, returnHeaders: true }),
+        () => null,
+      ),
+    endSecondFactor: (browser, password) =>
+      attempt(
+        auth.api.disableTwoFactor({ headers: headersOf(browser), body: { password }, returnHeaders: true }),
+        () => null,
+      ),
+    newBackupCodes: (browser, password) =>
+      attempt(
+        auth.api.generateBackupCodes({
+          headers: headersOf(browser),
+          body: { password },
+          returnHeaders: true,
+        }),
+        ({ backupCodes }) => backupCodes,
+      ),
+    changePassword: (browser, currentPassword, newPassword) =>
+      attempt(
+        auth.api.changePassword({
+          headers: headersOf(browser),
+          body: { currentPassword, newPassword, revokeOtherSessions: true },
+          returnHeaders: true,
+        }),
+        () => null,
+      ),
+  };
+}
+
+const times = { createdAt: 'created_at', updatedAt: 'updated_at' } as const;
+const ACCESS_ENDED = 'ACCESS_ENDED';
+
+function openBetterAuth({ db, log, vault, publicUrl, sessionIdleMs }: SignInDeps) {
+  const secure = publicUrl.startsWith('https:');
+  return betterAuth({
+    appName: 'Refundry',
+    baseURL: publicUrl,
+    basePath: '/auth',
+    secret: vault.mac('sign-in', Buffer.from('better-auth')).toString('base64url'),
+    // Kysely takes a connection, asks and gives it back: that is all it needs of a pool.
+    database: { connect: () => db.connect(), end: async () => undefined } as never,
+    emailAndPassword: {
+      enabled: true,
+      disableSignUp: true,
+      minPasswordLength: PASSWORD_LEAST,
+      maxPasswordLength: PASSWORD_MOST,
+    },
+    session: {
+      modelName: 'sessions',
+      expiresIn: Math.ceil(sessionIdleMs / 1000),
+      updateAge: Math.floor(sessionIdleMs / 20_000),
+      freshAge: 0,
+      fields: {
+        ...times,
+        userId: 'user_id',
+        expiresAt: 'expires_at',
+        ipAddress: 'ip_address',
+        userAgent: 'user_agent',
+      },
+    },
+    user: { modelName: 'users', fields: { ...times, emailVerified: 'email_verified' } },
+    account: {
+      modelName: 'user_passwords',
+      fields: { ...times, userId: 'user_id', accountId: 'account_id', providerId: 'provider_id' },
+    },
+    verification: { modelName: 'verifications', fields: { ...times, expiresAt: 'expires_at' } },
+    plugins: [
+      twoFactor({
+        issuer: 'Refundry',
+        schema: {
+          user: { fields: { twoFactorEnabled: 'second_factor' } },
+          twoFactor: {
+            modelName: 'two_factors',
+            fields: {
+              userId: 'user_id',
+              backupCodes: 'backup_codes',
+              failedVerificationCount: 'failed_verification_count',
+              lockedUntil: 'locked_until',
+            },
+          },
+        },
+      }),
+    ],
+    databaseHooks: {
+      session: {
+        create: {
+          // Every way in ends here, whatever it began with.
+          before: async ({ userId }) => {
+            const member = await readMember(db, userId);
+            if (!member || member.disabledAt) throw new APIError('FORBIDDEN', { code: ACCESS_ENDED });
+          },
+        },
+      },
+    },
+    advanced: {
+      cookiePrefix: 'refundry',
+      useSecureCookies: secure,
+      defaultCookieAttributes: { httpOnly: true, sameSite: 'lax', secure },
+      ipAddress: { ipAddressHeaders: [CLIENT_HEADER], ipv6Subnet: 128 },
+      // Our migrations make the tables, and a test compares them with what better-auth expects.
+      database: { generateId: newId, validateSchema: false },
+    },
+    // Only its HTTP handler counts, which nothing here calls; attempts.ts does.
+    rateLimit: { enabled: false },
+    telemetry: { enabled: false },
+    logger: { log: (level, message) => log[level]({ part: 'better-auth' }, message), level: 'error' },
+  });
+}
+
+const REFUSALS: Readonly<Record<string, SignInRefusal>> = {
+  INVALID_EMAIL: 'wrong_credentials',
+  INVALID_EMAIL_OR_PASSWORD: 'wrong_credentials',
+  [ACCESS_ENDED]: 'access_ended',
+  INVALID_CODE: 'wrong_code',
+  INVALID_BACKUP_CODE: 'wrong_code',
+  ACCOUNT_TEMPORARILY_LOCKED: 'locked',
+  TOO_MANY_ATTEMPTS_REQUEST_NEW_CODE: 'start_again',
+  INVALID_TWO_FACTOR_COOKIE: 'start_again',
+  INVALID_PASSWORD: 'wrong_password',
+  TOTP_ALREADY_ENABLED: 'already_on',
+  TOTP_NOT_ENABLED: 'not_on',
+  TWO_FACTOR_NOT_ENABLED: 'not_on',
+  BACKUP_CODES_NOT_ENABLED: 'not_on',
+};
+
+function codeOf(error: unknown): string {
+  return error instanceof APIError ? String(error.body?.code) : '';
+}
+
+/** better-auth wraps what happened to it; a database that is away must be seen as such. */
+function causeOf(error: unknown): unknown {
+  return error instanceof APIError ? (error.cause ?? error) : error;
+}
+
+function headersOf({ cookie, userAgent, address }: Browser): Headers {
+  const headers = new Headers({ [CLIENT_HEADER]: address });
+  if (cookie !== undefined) headers.set('cookie', cookie);
+  if (userAgent !== undefined) headers.set('user-agent', userAgent.slice(0, 300));
+  return headers;
+}
+
+function withoutSession(cookie: string | undefined): string | undefined {
+  return cookie
+    ?.split(';')
+    .filter((part) => !part.includes('refundry.session_token='))
+    .join(';');
+}

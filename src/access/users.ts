@@ -1,0 +1,148 @@
+import type { Clock } from '../lib/clock.ts';
+import type { Queryable } from '../lib/db.ts';
+import { newId } from '../lib/ids.ts';
+import type { Role } from './roles.ts';
+
+/** A person and their place in a merchant's team. */
+export interface Member {
+  readonly userId: string;
+  readonly merchantId: string;
+  readonly email: string;
+  readonly name: string;
+  readonly role: Role;
+  readonly secondFactor: boolean;
+  /** False until a one-time link has been used to choose one. */
+  readonly hasPassword: boolean;
+  /** Null while they may sign in. */
+  readonly disabledAt: Date | null;
+  readonly joinedAt: Date;
+}
+
+export interface MemberWithMerchant extends Member {
+  /** As stored; `settingsOf` in merchants.ts reads them. */
+  readonly merchantSettings: Readonly<Record<string, unknown>>;
+}
+
+const MEMBER = `u.id as "userId", m.merchant_id as "merchantId", u.email, u.name, m.role,
+  u.second_factor as "secondFactor", m.disabled_at as "disabledAt", m.joined_at as "joinedAt",
+  exists (select from user_passwords p where p.user_id = u.id and p.password is not null) as "hasPassword"`;
+
+/** Who the person is, whatever their merchant; null where nobody has this id. */
+export async function readMember(db: Queryable, userId: string): Promise<MemberWithMerchant | null> {
+  const rows = await db.query<MemberWithMerchant>(
+    `select ${MEMBER}, s.settings as "merchantSettings"
+     from users u join members m on m.user_id = u.id join merchants s using (merchant_id)
+     where u.id = $1`,
+    [userId],
+  );
+  return rows[0] ?? null;
+}
+
+/** A person of the merchant's team; null where it has none with this id. */
+export async function readTeamMember(
+  db: Queryable,
+  merchantId: string,
+  userId: string,
+): Promise<Member | null> {
+  const rows = await db.query<Member>(
+    `select ${MEMBER} from users u join members m on m.user_id = u.id
+     where m.merchant_id = $1 and u.id = $2`,
+    [merchantId, userId],
+  );
+  return rows[0] ?? null;
+}
+
+/** Everyone of the team, in the order in which they joined. */
+export async function listTeam(db: Queryable, merchantId: string): Promise<Member[]> {
+  return db.query<Member>(
+    `select ${MEMBER} from users u join members m on m.user_id = u.id
+     where m.merchant_id = $1 order by m.joined_at, u.id`,
+    [merchantId],
+  );
+}
+
+/** A person's sign-in in one browser. */
+export interface SessionView {
+  readonly sessionId: string;
+  readonly startedAt: Date;
+  readonly lastUsedAt: Date;
+  readonly address: string | null;
+  readonly userAgent: string | null;
+}
+
+/** Where the person is signed in, the last used first; `aliveSince` is the earliest start that still counts. */
+export async function listSessions(
+  db: Queryable,
+  userId: string,
+  now: Date,
+  aliveSince: Date,
+): Promise<SessionView[]> {
+  return db.query<SessionView>(
+    `select id as "sessionId", created_at as "startedAt", updated_at as "lastUsedAt",
+       nullif(ip_address, '') as address, nullif(user_agent, '') as "userAgent"
+     from sessions where user_id = $1 and expires_at > $2 and created_at > $3
+     order by updated_at desc, id desc`,
+    [userId, now, aliveSince],
+  );
+}
+
+/** Ends one session of the person; false where they have none with this id. */
+export async function endSession(db: Queryable, userId: string, sessionId: string): Promise<boolean> {
+  const rows = await db.query('delete from sessions where user_id = $1 and id = $2 returning id', [
+    userId,
+    sessionId,
+  ]);
+  return rows.length === 1;
+}
+
+/** Ends all sessions of the person but one, and the sign-ins that wait for a code; says how many ended. */
+export async function endSessions(
+  db: Queryable,
+  userId: string,
+  exceptSessionId: string | null = null,
+): Promise<number> {
+  // A sign-in between password and code is a verification whose value is the person's id.
+  await db.query('delete from verifications where value = $1', [userId]);
+  const rows = await db.query(
+    'delete from sessions where user_id = $1 and ($2::uuid is null or id <> $2) returning id',
+    [userId, exceptSessionId],
+  );
+  return rows.length;
+}
+
+export async function renameUser(db: Queryable, userId: string, name: string, now: Date): Promise<void> {
+  await db.query('update users set name = $2, updated_at = $3 where id = $1', [userId, name, now]);
+}
+
+/** Removes sessions that nobody can use any more. */
+export async function endOldSessions(db: Queryable, now: Date, aliveSince: Date): Promise<void> {
+  await db.query('delete from sessions where expires_at <= $1 or created_at <= $2', [now, aliveSince]);
+}
+
+/** Makes a person of the merchant's team who may sign in at once. Throws a unique violation for an e-mail that is taken. */
+export async function createUser(
+  db: Queryable,
+  clock: Clock,
+  user: {
+    readonly merchantId: string;
+    readonly email: string;
+    readonly name: string;
+    readonly role: Role;
+    /** As better-auth makes it. */
+    readonly passwordHash: string;
+  },
+): Promise<string> {
+  const [userId, now] = [newId(), clock.now()];
+  await db.query(
+    `with person as (
+       insert into users (id, email, email_verified, name, created_at, updated_at)
+       values ($1, $2, true, $3, $4, $4) returning id
+     ), proof as (
+       insert into user_passwords (id, user_id, account_id, provider_id, password, created_at, updated_at)
+       select $5, id, id, 'credential', $6, $4, $4 from person
+     )
+     insert into members (user_id, merchant_id, role, joined_at) select id, $7, $8, $4 from person`,
+    [userId, user.email, user.name, now, newId(), user.passwordHash, user.merchantId, user.role],
+  );
+  return userId;
+}
