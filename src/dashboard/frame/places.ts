@@ -26,25 +26,31 @@ export const PLACES: readonly { readonly group: string | null; readonly places: 
   {
     group: 'Operations',
     places: [
-      { label: 'Orders', to: '/operations/orders', icon: IconReceipt },
-      { label: 'Refunds', to: '/operations/refunds', icon: IconReceiptRefund },
-      { label: 'Manual review', to: '/operations/review', icon: IconFlag, counts: 'manual_review' },
+      { label: 'Orders', to: '/operations/orders', icon: IconReceipt, permission: 'orders.read' },
+      { label: 'Refunds', to: '/operations/refunds', icon: IconReceiptRefund, permission: 'refunds.read' },
+      {
+        label: 'Manual review',
+        to: '/operations/review',
+        icon: IconFlag,
+        permission: 'refunds.read',
+        counts: 'manual_review',
+      },
     ],
   },
   {
     group: 'Developers',
     places: [
       { label: 'API keys', to: '/developers/keys', icon: IconKey, permission: 'keys.manage' },
-      { label: 'Webhooks', to: '/developers/webhooks', icon: IconWebhook },
+      { label: 'Webhooks', to: '/developers/webhooks', icon: IconWebhook, permission: 'webhooks.read' },
       { label: 'Requests', to: '/developers/requests', icon: IconActivity, permission: 'requests.read' },
     ],
   },
   {
     group: 'Settings',
     places: [
-      { label: 'Gateways', to: '/settings/gateways', icon: IconBuildingBank },
+      { label: 'Gateways', to: '/settings/gateways', icon: IconBuildingBank, permission: 'gateways.read' },
       { label: 'Team', to: '/settings/team', icon: IconUsers, permission: 'team.manage' },
-      { label: 'Merchant', to: '/settings/merchant', icon: IconBuildingStore },
+      { label: 'Merchant', to: '/settings/merchant', icon: IconBuildingStore, permission: 'settings.read' },
     ],
   },
 ];

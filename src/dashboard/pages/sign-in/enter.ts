@@ -1,0 +1,14 @@
+import { useQueryClient } from '@tanstack/react-query';
+import { useRouter } from '@tanstack/react-router';
+import { wayBack } from './way-back.ts';
+
+/** Goes in once the session stands, to where the address says or to the first page. */
+export function useEnter(back: string | undefined): () => void {
+  const client = useQueryClient();
+  const router = useRouter();
+  return () => {
+    // Whatever is known belongs to who was here before.
+    client.clear();
+    router.history.replace(wayBack(back, window.location.origin));
+  };
+}
