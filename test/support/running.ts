@@ -71,6 +71,7 @@ export function caller(url: string, key = DEMO_KEY, merchantId = 'demo') {
   return {
     get: (path: string) => call('GET', path),
     post: (path: string, body: unknown) => call('POST', path, body),
+    patch: (path: string, body: unknown) => call('PATCH', path, body),
     form: (path: string, body: Record<string, string>) => call('POST', path, body, true),
   };
 }
