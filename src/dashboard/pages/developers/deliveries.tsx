@@ -172,10 +172,7 @@ function columnsWith(endpoints: readonly WebhookEndpoint[]) {
       id: 'answer',
       header: 'Last answer',
       cell: ({ row: { original } }) => (
-        <>
-          {original.last_status !== null && <span className="figure">{original.last_status} </span>}
-          {original.last_outcome !== 'acknowledged' && original.last_outcome_says}
-        </>
+        <span className="figure">{original.last_status ?? original.last_outcome_says}</span>
       ),
     }),
     column.display({
@@ -194,7 +191,7 @@ function targetOf(delivery: WebhookDelivery, endpoints: readonly WebhookEndpoint
 function DeliverySign({ delivery }: { readonly delivery: WebhookDelivery }) {
   if (delivery.state === 'delivered') return <Sign is="good" word="Delivered" />;
   if (delivery.state === 'given_up') return <Sign is="bad" word="Given up" />;
-  return <Sign is="waits" word="Waiting" detail={delivery.try_count > 0 ? 'will be tried again' : null} />;
+  return <Sign is="waits" word="Waiting" />;
 }
 
 function DeliveryPanel({

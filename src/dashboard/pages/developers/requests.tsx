@@ -231,7 +231,7 @@ const COLUMNS = [
 
 function AnswerSign({ request }: { readonly request: LoggedRequest }) {
   if (request.status < 400) return <Sign is="good" word={String(request.status)} />;
-  return <Sign is="bad" word={String(request.status)} detail={request.error?.code ?? null} />;
+  return <Sign is="bad" word={String(request.status)} />;
 }
 
 function RequestPanel({
@@ -261,13 +261,12 @@ function RequestPanel({
           {request.error && (
             <Notice tone={request.status >= 500 ? 'red' : 'amber'} title={request.error.message}>
               <Text size="sm">
-                Answered with {request.status} and the code <span className="mono">{request.error.code}</span>
+                Code <span className="mono">{request.error.code}</span>
                 {request.error.field && (
                   <>
-                    , because of the field <span className="mono">{request.error.field}</span>
+                    , field <span className="mono">{request.error.field}</span>
                   </>
                 )}
-                .
               </Text>
             </Notice>
           )}

@@ -37,7 +37,7 @@ export function AccountCard({ account, gateway, mayManage, onEdit }: Props) {
     <article className={classes.account} aria-label={`${label} ${account.name}`}>
       <Group justify="space-between" gap="xs">
         <h2 className={classes.name}>
-          {label} {account.name}
+          {label} <span className={classes.which}>{account.name}</span>
         </h2>
         <Group gap={6}>
           {gateway && !gateway.moves_real_money && <Sign is="off" word="No real money" />}
@@ -67,7 +67,6 @@ export function AccountCard({ account, gateway, mayManage, onEdit }: Props) {
               key="pending"
               to="/operations/refunds"
               search={{ gateway: account.gateway, status: 'PENDING' }}
-              className="figure"
             >
               {health.pending_refunds < COUNTED_TO ? health.pending_refunds : `${COUNTED_TO} or more`}
             </Link>,
