@@ -27,6 +27,8 @@ export interface OpenOptions {
   /** Told when the embedded server ended although nobody asked it to. */
   readonly onLost?: (why: string) => void;
   readonly onIdleError?: (error: Error) => void;
+  /** How long the server may take for a statement; DatabaseOptions has the default. */
+  readonly statementTimeoutMs?: number;
 }
 
 const OLDEST = 150_000;
@@ -53,6 +55,7 @@ export async function openConfiguredDatabase(
   const db = openDatabase({
     connectionString,
     maxConnections: settings.databasePoolSize,
+    ...(options.statementTimeoutMs !== undefined && { statementTimeoutMs: options.statementTimeoutMs }),
     ...(options.onIdleError && { onIdleError: options.onIdleError }),
   });
   const abandon = async () => {

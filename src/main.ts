@@ -57,6 +57,8 @@ export interface StartOptions {
   readonly onLost?: (why: string) => void;
 }
 
+/** Callers wait; with what follows it, an answer or a 503 comes before most of them give up. */
+const STATEMENT_TIMEOUT_MS = 25_000;
 const GATEWAY_HTTP = { timeoutMs: 30_000, maxAnswerBytes: 4_000_000, userAgent: 'Refundry/1' };
 
 /**
@@ -77,6 +79,7 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
     const settings = await withChosenPort(asked);
     const opened = await openConfiguredDatabase(settings, {
       whenOwned: 'refuse',
+      statementTimeoutMs: STATEMENT_TIMEOUT_MS,
       onIdleError: (error) => log.warn({ err: error }, 'a database connection was lost; another is opened'),
       ...(options.onLost && { onLost: options.onLost }),
     });

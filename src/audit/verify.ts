@@ -77,23 +77,26 @@ export async function verifyAudit(
   const merchantIds =
     options.merchantId === undefined ? await readAuditedMerchants(db) : [options.merchantId];
   for (const merchantId of new Set([...merchantIds, ...witnesses.map((witness) => witness.merchantId)])) {
-    await db.transaction(async (tx) => {
-      await tx.query('set transaction isolation level repeatable read read only');
-      await tx.query('set local statement_timeout = 0');
-      const check: MerchantCheck = {
-        tx,
-        merchantId,
-        counts,
-        progress: () => options.onProgress?.(merchantId, counts),
-        fault(sentence, at) {
-          counts.faults += 1;
-          options.onFault?.({ merchantId, orderId: null, seq: null, checkpointNo: null, ...at, sentence });
-        },
-      };
-      await verifyOrders(check);
-      const last = await verifyCheckpoints(check, vault, witnesses);
-      if (last) newest.push(last);
-    });
+    await db.transaction(
+      async (tx) => {
+        await tx.query('set transaction isolation level repeatable read read only');
+        await tx.query('set local statement_timeout = 0');
+        const check: MerchantCheck = {
+          tx,
+          merchantId,
+          counts,
+          progress: () => options.onProgress?.(merchantId, counts),
+          fault(sentence, at) {
+            counts.faults += 1;
+            options.onFault?.({ merchantId, orderId: null, seq: null, checkpointNo: null, ...at, sentence });
+          },
+        };
+        await verifyOrders(check);
+        const last = await verifyCheckpoints(check, vault, witnesses);
+        if (last) newest.push(last);
+      },
+      { patient: true },
+    );
   }
   return { ...counts, newest };
 }

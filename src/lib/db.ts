@@ -7,9 +7,16 @@ export interface Queryable {
 }
 
 export interface Database extends Queryable {
-  /** Runs `work` between BEGIN and COMMIT on one connection; rolls back and rethrows when it throws. */
-  transaction<Result>(work: (tx: Queryable) => Promise<Result>): Promise<Result>;
-  /** A connection of one's own, for COPY, LISTEN or session locks; the caller releases it. */
+  /**
+   * Runs `work` between BEGIN and COMMIT on one connection; rolls back and rethrows when it throws. When the database
+   * falls silent, a SilentDatabase is thrown, and nobody knows whether the COMMIT was heard.
+   */
+  transaction<Result>(
+    work: (tx: Queryable) => Promise<Result>,
+    /** For work that sets the server's own limit aside: however long a statement takes, it is waited for. */
+    options?: { readonly patient?: boolean },
+  ): Promise<Result>;
+  /** A connection of one's own, for COPY, LISTEN or session locks; without our limits. The caller releases it. */
   connect(): Promise<pg.PoolClient>;
   close(): Promise<void>;
 }
@@ -18,7 +25,12 @@ export interface DatabaseOptions {
   readonly connectionString: string;
   readonly maxConnections?: number;
   readonly applicationName?: string;
+  /** How long the server may take for a statement; 60 s when absent. Who is silent for longer is given up. */
   readonly statementTimeoutMs?: number;
+  /** Beyond the server's own limit, for its word of it to reach us; 5 s when absent. */
+  readonly silenceMs?: number;
+  /** For a connection, made or free; 15 s when absent. */
+  readonly connectTimeoutMs?: number;
   /** Told of errors on idle connections (a restarted server, say); the pool replaces the connection. */
   readonly onIdleError?: (error: Error) => void;
 }
@@ -32,14 +44,22 @@ types.setTypeParser(pg.types.builtins.INT8, (text) => {
 });
 
 const READ_ONLY = '25006';
+const STATEMENT_TIMEOUT_MS = 60_000;
+const SILENCE_MS = 5_000;
+const CONNECT_TIMEOUT_MS = 15_000;
+
+/** The database did not answer at all, not even that it took too long: what was asked may or may not have been done. */
+export class SilentDatabase extends Error {}
 
 export function openDatabase(options: DatabaseOptions): Database {
+  const statementTimeoutMs = options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS;
+  const answerWithinMs = statementTimeoutMs + (options.silenceMs ?? SILENCE_MS);
   const pool = new pg.Pool({
     connectionString: options.connectionString,
     max: options.maxConnections ?? 10,
     application_name: options.applicationName ?? 'refundry',
-    statement_timeout: options.statementTimeoutMs ?? 60_000,
-    connectionTimeoutMillis: 15_000,
+    statement_timeout: statementTimeoutMs,
+    connectionTimeoutMillis: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     idleTimeoutMillis: 60_000,
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
@@ -52,26 +72,50 @@ export function openDatabase(options: DatabaseOptions): Database {
   // A connection lost while it is in use, but between two statements, tells nobody else: without a listener that
   // would end the process. The next statement fails with it, and the transaction's caller learns it there.
   pool.on('connect', (client) => client.on('error', () => undefined));
+  /**
+   * A network that swallows packets would leave us waiting until TCP gives up, many minutes later. The pool drops a
+   * connection whose query failed, so a late answer meets nobody.
+   */
+  async function ask<Row>(
+    on: pg.Pool | pg.PoolClient,
+    text: string,
+    params: readonly unknown[] = [],
+    withinMs: number | null = answerWithinMs,
+  ): Promise<Row[]> {
+    const query = {
+      text,
+      values: params as unknown[],
+      ...(withinMs !== null && { query_timeout: withinMs }),
+    };
+    try {
+      return (await on.query(query)).rows as Row[];
+    } catch (error) {
+      if (error instanceof Error && error.message === 'Query read timeout') {
+        throw new SilentDatabase(`The database has said nothing for ${withinMs} ms.`, { cause: error });
+      }
+      throw error;
+    }
+  }
+
   return {
-    async query<Row>(text: string, params: readonly unknown[] = []) {
-      return (await pool.query(text, params as unknown[])).rows as Row[];
-    },
-    async transaction<Result>(work: (tx: Queryable) => Promise<Result>) {
+    query: (text, params) => ask(pool, text, params),
+    async transaction(work, { patient = false } = {}) {
+      const withinMs = patient ? null : answerWithinMs;
       const client = await pool.connect();
       let broken: Error | undefined;
       try {
-        await client.query('begin');
-        const result = await work({
-          async query<Row>(text: string, params: readonly unknown[] = []) {
-            return (await client.query(text, params as unknown[])).rows as Row[];
-          },
-        });
-        await client.query('commit');
+        await ask(client, 'begin', [], withinMs);
+        const result = await work({ query: (text, params) => ask(client, text, params, withinMs) });
+        await ask(client, 'commit', [], withinMs);
         return result;
       } catch (error) {
-        await client.query('rollback').catch((rollbackError: Error) => {
-          broken = rollbackError;
-        });
+        // A rollback would wait behind the statement that is not answered; the server ends it with the connection.
+        if (error instanceof SilentDatabase) broken = error;
+        else {
+          await ask(client, 'rollback').catch((rollbackError: Error) => {
+            broken = rollbackError;
+          });
+        }
         // A server that takes no changes any more has been replaced by another: this connection leads to the old one.
         if (sqlState(error) === READ_ONLY) broken = error as Error;
         throw error;

@@ -1,7 +1,10 @@
+import { troubleOf } from './database-trouble.ts';
+
 /**
  * Writes that come together are written together: whatever has arrived while one slice was being written becomes
  * the next one, and a lone one waits for nobody. A slice that fails is written again item by item, so that one that
- * cannot be written never takes its neighbours along; `write` must therefore bear being repeated.
+ * cannot be written never takes its neighbours along; `write` must therefore bear being repeated. Where it is the
+ * database that fails, all fail with it: each by itself would wait as long again.
  */
 export function grouped<Item, Outcome>(
   sliceSize: number,
@@ -20,7 +23,7 @@ export function grouped<Item, Outcome>(
           resolve(outcomes[n]!);
         });
       } catch (error) {
-        if (slice.length === 1) slice[0]!.reject(error);
+        if (slice.length === 1 || troubleOf(error) !== null) for (const { reject } of slice) reject(error);
         else {
           for (const { item, resolve, reject } of slice) {
             await write([item]).then((outcomes) => resolve(outcomes[0]!), reject);

@@ -50,7 +50,7 @@ export async function migrate(
   const applied: string[] = [];
   for (let inTheWay = 0; ; ) {
     try {
-      const name = await db.transaction((tx) => applyNext(tx, clock, files, lockWaitMs));
+      const name = await db.transaction((tx) => applyNext(tx, clock, files, lockWaitMs), { patient: true });
       if (name === null) return applied;
       applied.push(name);
       inTheWay = 0;

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { openDatabase, sqlState } from '../../src/lib/db.ts';
+import { openDatabase, SilentDatabase, sqlState } from '../../src/lib/db.ts';
 import { blankDatabase, type FreshDatabase } from '../support/database.ts';
+import { startProxy } from '../support/proxy.ts';
 
 let database: FreshDatabase;
 
@@ -57,4 +58,43 @@ test('a connection lost while idle is told, and replaced', async () => {
   await vi.waitFor(() => expect(onIdleError).toHaveBeenCalledOnce(), { timeout: 10_000 });
   expect(await other.query('select 1 as n')).toEqual([{ n: 1 }]);
   await other.close();
+});
+
+test('a database that falls silent is given up in time, at any statement, and its connections are replaced', async () => {
+  const proxy = await startProxy(database.connectionString);
+  const other = openDatabase({
+    connectionString: proxy.connectionString,
+    statementTimeoutMs: 600,
+    silenceMs: 200,
+    connectTimeoutMs: 800,
+    maxConnections: 2,
+  });
+  const silence = { asymmetricMatch: (error: unknown) => error instanceof SilentDatabase };
+  await other.query('select 1');
+  proxy.silent = true;
+  await expect(other.query('insert into things values (1)')).rejects.toEqual(silence);
+  await expect(other.query('select 1')).rejects.toThrow('timeout');
+  proxy.silent = false;
+  await other.query('insert into things values (2)');
+
+  // What is heard and not answered may have been done: only the caller's next question tells.
+  const unheard = other.transaction(async (tx) => {
+    await tx.query('insert into things values (3)');
+    proxy.silent = true;
+  });
+  await expect(unheard).rejects.toEqual(silence);
+  proxy.silent = false;
+  await other.transaction((tx) => tx.query('insert into things values (4)'));
+  proxy.delayMs = 100;
+  const patient = other.transaction(
+    async (tx) => {
+      await tx.query('set local statement_timeout = 0');
+      return tx.query('select 1 as n from pg_sleep(1)');
+    },
+    { patient: true },
+  );
+  await expect(patient).resolves.toEqual([{ n: 1 }]);
+  expect(await database.db.query('select n from things order by n')).toEqual([{ n: 2 }, { n: 4 }]);
+  await other.close();
+  await proxy.close();
 });

@@ -2,12 +2,17 @@ import type { AddressInfo } from 'node:net';
 import { connect, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** A way to a database that can be slowed, cut and closed. */
+/** A way to a database that can be slowed, silenced, cut and closed. */
 export interface DatabaseProxy {
   /** The same connection string, through the proxy. */
   readonly connectionString: string;
   /** Every answer of the database is held back for so long. */
   delayMs: number;
+  /**
+   * While true, what is sent either way vanishes, as where a network drops packets; a connection that has lost
+   * something stays silent for good.
+   */
+  silent: boolean;
   /** While false, new connections are refused. */
   open: boolean;
   /** Ends all connections at once, whatever is under way. */
@@ -31,12 +36,17 @@ export async function startProxy(connectionString: string): Promise<DatabaseProx
         database.destroy();
       });
     }
-    client.on('data', (chunk) => database.write(chunk));
+    let deaf = false;
+    const pass = (chunk: Buffer, to: Socket) => {
+      deaf ||= proxy.silent;
+      if (!deaf) to.write(chunk);
+    };
+    client.on('data', (chunk) => pass(chunk, database));
     let turn = Promise.resolve();
     database.on('data', (chunk) => {
       turn = turn.then(async () => {
         if (proxy.delayMs > 0) await sleep(proxy.delayMs);
-        client.write(chunk);
+        pass(chunk, client);
       });
     });
   });
@@ -47,6 +57,7 @@ export async function startProxy(connectionString: string): Promise<DatabaseProx
   const proxy: DatabaseProxy = {
     connectionString: through.href,
     delayMs: 0,
+    silent: false,
     open: true,
     cut() {
       for (const socket of sockets) socket.resetAndDestroy();
