@@ -26,3 +26,12 @@ export function groupDigits(amount: string): string {
 export function moneyText(amount: string, currency: string): string {
   return `${currency}\u00a0${groupDigits(amount)}`;
 }
+
+export function isZero(amount: string): boolean {
+  return /^[0.]+$/.test(amount);
+}
+
+/** How much of the whole a part is, from 0 to 1: for drawing only, as it goes through floating point. */
+export function shareOf(part: string, whole: string): number {
+  return isZero(whole) ? 0 : Math.max(0, Math.min(1, Number(part) / Number(whole)));
+}
