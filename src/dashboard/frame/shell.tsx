@@ -57,7 +57,7 @@ export function Shell() {
           <Text className={classes.mark} visibleFrom="sm">
             Refundry
           </Text>
-          <UnstyledButton className={classes.search} onClick={openPalette} aria-label="Search everything">
+          <UnstyledButton className={classes.search} onClick={openPalette}>
             <IconSearch size={15} aria-hidden />
             <span className={classes.searchWords}>Search orders, refunds, ids, customers</span>
             <Kbd size="xs" visibleFrom="sm">
