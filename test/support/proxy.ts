@@ -15,13 +15,15 @@ export interface DatabaseProxy {
   silent: boolean;
   /** While false, new connections are refused. */
   open: boolean;
+  /** New connections lead to this database from now on, as a virtual address does after a failover. */
+  leadTo(connectionString: string): void;
   /** Ends all connections at once, whatever is under way. */
   cut(): void;
   close(): Promise<void>;
 }
 
 export async function startProxy(connectionString: string): Promise<DatabaseProxy> {
-  const target = new URL(connectionString);
+  let target = new URL(connectionString);
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
     if (!proxy.open) return void client.resetAndDestroy();
@@ -59,6 +61,9 @@ export async function startProxy(connectionString: string): Promise<DatabaseProx
     delayMs: 0,
     silent: false,
     open: true,
+    leadTo(elsewhere) {
+      target = new URL(elsewhere);
+    },
     cut() {
       for (const socket of sockets) socket.resetAndDestroy();
     },

@@ -1,0 +1,92 @@
+import { execFileSync } from 'node:child_process';
+import { chownSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import pg from 'pg';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/lib/embedded-postgres.ts';
+import { until } from './running.ts';
+
+/** A PostgreSQL with a streaming standby beside it, without whose word it commits nothing. */
+export interface Pair {
+  readonly primary: EmbeddedPostgres;
+  readonly standby: EmbeddedPostgres;
+  /** As a power cut does. */
+  killPrimary(): void;
+  promoteStandby(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Both in this folder, which other users must be able to enter. */
+export async function startPair(home: string): Promise<Pair> {
+  const [primaryDir, standbyDir] = [join(home, 'primary'), join(home, 'standby')];
+  const primary = await startEmbeddedPostgres({
+    dataDir: primaryDir,
+    whenOwned: 'refuse',
+    settings: { wal_keep_size: '64MB' },
+    onLost: () => undefined,
+  });
+  await copyRunning(primary, primaryDir, standbyDir);
+  const { hostname, port, username, password } = new URL(primary.connectionString);
+  const standby = await startEmbeddedPostgres({
+    dataDir: standbyDir,
+    whenOwned: 'refuse',
+    settings: {
+      primary_conninfo: `host=${hostname} port=${port} user=${username} password=${password}`,
+    },
+  });
+  await commitTogether(primary);
+  return {
+    primary,
+    standby,
+    killPrimary() {
+      const lockFile = join(primaryDir, 'postgres/cluster/postmaster.pid');
+      process.kill(Number(readFileSync(lockFile, 'utf8').split('\n')[0]), 'SIGKILL');
+    },
+    promoteStandby: () => on(standby, async (client) => void (await client.query('select pg_promote()'))),
+    async stop() {
+      await standby.stop();
+      await primary.stop();
+    },
+  };
+}
+
+/** What pg_basebackup does, which the embedded package does not bring. */
+function copyRunning(primary: EmbeddedPostgres, from: string, to: string): Promise<void> {
+  return on(primary, async (client) => {
+    await client.query(`select pg_backup_start('standby', true)`);
+    execFileSync('cp', ['-a', from, to]);
+    const { rows } = await client.query('select labelfile from pg_backup_stop(false)');
+    const cluster = join(to, 'postgres/cluster');
+    for (const own of ['postmaster.pid', 'postmaster.opts']) rmSync(join(cluster, own), { force: true });
+    rmSync(join(to, 'postgres/port'), { force: true });
+    const { uid, gid } = statSync(cluster);
+    for (const [name, text] of [
+      ['backup_label', rows[0].labelfile],
+      ['standby.signal', ''],
+    ] as const) {
+      writeFileSync(join(cluster, name), text);
+      chownSync(join(cluster, name), uid, gid);
+    }
+  });
+}
+
+/** As an operator sets it up; a standby made from a copy before this does not wait for one of its own. */
+async function commitTogether(primary: EmbeddedPostgres): Promise<void> {
+  await on(primary, async (client) => {
+    await client.query(`alter system set synchronous_standby_names = '*'`);
+    await client.query('select pg_reload_conf()');
+    await until('the standby to be synchronous', async () => {
+      const { rows } = await client.query('select sync_state from pg_stat_replication');
+      return rows[0]?.sync_state === 'sync' ? true : undefined;
+    });
+  });
+}
+
+async function on(server: EmbeddedPostgres, work: (client: pg.Client) => Promise<void>): Promise<void> {
+  const client = new pg.Client(server.connectionString);
+  await client.connect();
+  try {
+    await work(client);
+  } finally {
+    await client.end();
+  }
+}
