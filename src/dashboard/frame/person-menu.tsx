@@ -24,7 +24,7 @@ export function PersonMenu({ onHelp }: { readonly onHelp: () => void }) {
     <Menu position="bottom-end" width={250}>
       <Menu.Target>
         <UnstyledButton aria-label={`Account of ${name}`}>
-          <Avatar size={30} radius="xl" color="initials" name={name} variant="light" />
+          <Avatar size={30} radius="xl" color="initials" name={name} variant="light" aria-hidden />
         </UnstyledButton>
       </Menu.Target>
       <Menu.Dropdown>

@@ -34,7 +34,7 @@ export function Sessions() {
       <Refusal problem={problem} />
       {sessions.isPending && <Loading rows={3} />}
       {sessions.isError && <Failed error={sessions.error} onRetry={() => void sessions.refetch()} />}
-      <ul className={classes.list}>
+      <ul className={classes.list} aria-label="Where you are signed in">
         {list.map((session) => (
           <SessionRow key={session.session_id} session={session} onEnded={refresh} />
         ))}

@@ -20,10 +20,13 @@ export function OneTimeLink() {
   const token = useLocation({ select: ({ hash }) => hash });
   const link = useQuery({ ...linkQuery(token), enabled: token !== '' });
   if (link.data) return <ChoosePassword token={token} link={link.data} />;
-  if (token === '')
-    return <Ended about="The address ends before the part that makes it work. Open the whole link." />;
-  if (link.error instanceof Problem && ENDED.includes(link.error.code)) {
-    return <Ended about={link.error.code === 'link_ended' ? link.error.message : BROKEN} />;
+  if (link.error instanceof Problem && link.error.code === 'link_ended') {
+    return <Ended about={link.error.message} />;
+  }
+  if (token === '' || (link.error instanceof Problem && link.error.field === 'token')) {
+    return (
+      <Ended about="A part of its address is missing or was changed. Open the whole link as it was given to you." />
+    );
   }
   return (
     <Step title="One-time link">
@@ -35,10 +38,6 @@ export function OneTimeLink() {
     </Step>
   );
 }
-
-const ENDED = ['link_ended', 'invalid_value'];
-const BROKEN =
-  'This is no whole link: a part of it is missing or was changed. Open it as it was given to you.';
 
 function Ended({ about }: { readonly about: string }) {
   return (

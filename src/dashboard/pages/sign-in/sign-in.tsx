@@ -1,5 +1,5 @@
 import { Button, Stack, Text, TextInput } from '@mantine/core';
-import { getRouteApi } from '@tanstack/react-router';
+import { useSearch } from '@tanstack/react-router';
 import { useRef, useState } from 'react';
 import type { Problem } from '../../api/client.ts';
 import { signIn } from '../../api/sign-in.ts';
@@ -10,11 +10,9 @@ import { Code } from './code.tsx';
 import { useEnter } from './enter.ts';
 import { Step } from './entrance.tsx';
 
-const route = getRouteApi('/signed-out/sign-in');
-
 /** E-mail and password, then the second factor of those who have one. */
 export function SignIn() {
-  const { back } = route.useSearch();
+  const { back } = useSearch({ from: '/signed-out/sign-in' });
   const enter = useEnter(back);
   const [waitsForCode, setWaitsForCode] = useState(false);
   const [before, setBefore] = useState<Problem | null>(null);
