@@ -37,6 +37,8 @@ interface Props<Row extends RowData> {
   /** One letter does something with the row that has the focus, such as `r` for refunding it. */
   readonly keys?: Readonly<Record<string, (row: Row) => void>>;
   readonly fetching?: boolean;
+  /** Cells hold sentences: rows grow with them, and on a phone each row stands as a block of its own. */
+  readonly wraps?: boolean;
 }
 
 /**
@@ -44,7 +46,19 @@ interface Props<Row extends RowData> {
  * tab order at a time, so that Tab leaves the table instead of walking through it.
  */
 export function DataTable<Row extends RowData>(props: Props<Row>) {
-  const { name, columns, rows, rowId, hidden = [], openId, onOpen, hrefOf, keys = {}, fetching } = props;
+  const {
+    name,
+    columns,
+    rows,
+    rowId,
+    hidden = [],
+    openId,
+    onOpen,
+    hrefOf,
+    keys = {},
+    fetching,
+    wraps = false,
+  } = props;
   const table = useTable({
     features,
     columns: columns as ColumnDef<typeof features, Row>[],
@@ -89,7 +103,7 @@ export function DataTable<Row extends RowData>(props: Props<Row>) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by the keyboard
     <section className={classes.scroll} aria-busy={fetching} aria-label={`${name}, table`} tabIndex={0}>
-      <table className={classes.table} aria-label={name}>
+      <table className={classes.table} data-wraps={wraps || undefined} aria-label={name}>
         <thead>
           {table.getHeaderGroups().map((group) => (
             <tr key={group.id}>

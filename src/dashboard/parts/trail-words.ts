@@ -57,8 +57,11 @@ export function causeText(cause: RefundEvent['cause']): string {
       return 'the gateway’s answer';
     case 'gateway_webhook':
       return said('event_id') ? `the gateway’s webhook ${said('event_id')}` : 'the gateway’s webhook';
-    case 'look':
-      return `asked the gateway, ${stateNamed(said('why'))}`;
+    case 'look': {
+      // Why in general is the state before, which stands above it.
+      const why = said('why')?.startsWith('due while') ? null : said('why');
+      return why === null ? 'the program asked the gateway' : `the program asked the gateway: ${why}`;
+    }
     case 'clock':
       return `time passed: ${said('why')}`;
     case 'worker':
@@ -68,11 +71,6 @@ export function causeText(cause: RefundEvent['cause']): string {
     default:
       return String(cause['by'] ?? 'unknown');
   }
-}
-
-/** "due while waiting_for_funds" in words for people. */
-function stateNamed(why: string | null): string {
-  return (why ?? '').replace(/\b[a-z]+(_[a-z]+)+\b/g, (word) => stateWord(word));
 }
 
 /** A state's name in words: "waiting for funds". */

@@ -33,21 +33,21 @@ export function RefundActions({ refund }: { readonly refund: Refund }) {
   return (
     <div className={classes.actions}>
       <Group gap="xs">
-        {outcomes.map((outcome) => (
-          <Button
-            key={outcome}
-            variant={outcome === 'succeeded' ? 'filled' : 'default'}
-            disabled={!mayResolve}
-            onClick={() => setSettling(outcome)}
-          >
-            {confirms ? 'Confirm it as it is …' : outcome === 'succeeded' ? 'It was paid …' : 'It failed …'}
-          </Button>
-        ))}
         {mayAsk(refund) && (
-          <Button variant="default" disabled={!mayLook} loading={asking.busy} onClick={asking.ask}>
+          <Button
+            variant={refund.state === 'manual_review' ? 'filled' : 'default'}
+            disabled={!mayLook}
+            loading={asking.busy}
+            onClick={asking.ask}
+          >
             Ask the gateway now
           </Button>
         )}
+        {outcomes.map((outcome) => (
+          <Button key={outcome} variant="default" disabled={!mayResolve} onClick={() => setSettling(outcome)}>
+            {confirms ? 'Confirm it as it is …' : outcome === 'succeeded' ? 'It was paid …' : 'It failed …'}
+          </Button>
+        ))}
         {mayCancel(refund) && (
           <Button variant="default" disabled={!mayCancelAny} onClick={() => setCancelling(true)}>
             Cancel refund …

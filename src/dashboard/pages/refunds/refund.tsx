@@ -231,7 +231,7 @@ function RefundFacts({ refund }: { readonly refund: RefundWithHistory }) {
         ['Gateway payment id', id(refund.gateway_payment_id, 'gateway payment id')],
         ['Gateway account', id(refund.gateway_account_id, 'gateway account id')],
         ['Error', [refund.error_code, refund.error_message].filter(Boolean).join(': ')],
-        ['Asked for by', `${refund.initiated_by}, ${DOORS[refund.door]}`],
+        ['Asked for by', askedBy(refund)],
         ['Reason', refund.reason],
         ['Note', refund.note],
         ['Key', id(refund.unique_request_id, 'unique request id')],
@@ -245,6 +245,10 @@ function RefundFacts({ refund }: { readonly refund: RefundWithHistory }) {
       ]}
     />
   );
+}
+
+function askedBy({ initiated_by, door }: Refund): string {
+  return initiated_by === DOORS[door] ? initiated_by : `${initiated_by}, ${DOORS[door]}`;
 }
 
 // Attempts -------------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 import { Button, Text } from '@mantine/core';
-import { useClipboard } from '@mantine/hooks';
+import { useClipboard, useMediaQuery } from '@mantine/hooks';
 import { IconAlertTriangle, IconDownload } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
@@ -71,7 +71,8 @@ export function Refunds() {
   const found = useQuery(refundsQuery({ ...filters, sort: search.sort, cursor: search.cursor }));
   const counts = useQuery(countsQuery(narrowing)).data;
   const gateways = useQuery(gatewayChoicesQuery).data ?? [];
-  const hidden = search.hide === undefined ? USUALLY_HIDDEN : search.hide.split(',');
+  const usuallyHidden = useMediaQuery('(max-width: 48em)') ? HIDDEN_WHERE_NARROW : USUALLY_HIDDEN;
+  const hidden = search.hide === undefined ? usuallyHidden : search.hide.split(',');
   const filtered = FILTERS.some((name) => search[name] !== undefined);
 
   const go = (changes: Readonly<Record<string, string | undefined>>, replace: boolean) =>
@@ -91,7 +92,7 @@ export function Refunds() {
           <ColumnChoice
             columns={CHOOSABLE}
             hidden={hidden}
-            onChange={(hide) => go({ hide: hiddenText(hide) }, true)}
+            onChange={(hide) => go({ hide: hiddenText(hide, usuallyHidden) }, true)}
           />
           {mayExport && (
             <Button
@@ -168,12 +169,14 @@ export function Refunds() {
           fields={[{ key: 'initiated_by', label: 'Who asked for it', value: search.initiated_by }]}
           onChange={change}
         />
-        <ChoiceFilter
-          name="Needs a person"
-          value={search.attention}
-          choices={[{ value: 'true', label: 'Yes' }]}
-          onChange={(attention) => change({ attention })}
-        />
+        {search.attention && (
+          <ChoiceFilter
+            name="Needs a person"
+            value={search.attention}
+            choices={[{ value: 'true', label: 'Yes' }]}
+            onChange={(attention) => change({ attention })}
+          />
+        )}
         <ChoiceFilter
           name="Sort"
           value={search.sort}
@@ -379,10 +382,11 @@ const CHOOSABLE = [
 ] as const;
 const USUALLY_HIDDEN: readonly string[] = ['customer_email', 'payment_method_type', 'reason', 'arn'];
 
+const HIDDEN_WHERE_NARROW: readonly string[] = [...USUALLY_HIDDEN, 'refund_id', 'gateway', 'initiated_by'];
+
 /** As the address has it: nothing for the usual columns, a word for "none". */
-function hiddenText(hidden: readonly string[]): string | undefined {
-  const isUsual =
-    hidden.length === USUALLY_HIDDEN.length && hidden.every((id) => USUALLY_HIDDEN.includes(id));
+function hiddenText(hidden: readonly string[], usual: readonly string[]): string | undefined {
+  const isUsual = hidden.length === usual.length && hidden.every((id) => usual.includes(id));
   return isUsual ? undefined : hidden.join(',') || 'none';
 }
 

@@ -43,7 +43,7 @@ const WORDS: Readonly<Record<RefundState, Words>> = {
     happened: 'Its outcome is uncertain, and the gateway cannot be relied on to tell it.',
     money:
       'Nobody knows yet whether the customer has the money. The amount stays held, so that it cannot go out twice.',
-    todo: 'Look it up at the gateway, then settle it here with what you found.',
+    todo: 'Ask the gateway now. If that does not settle it, look it up in the gateway’s own dashboard and say here what you found.',
   },
   succeeded: {
     happened: 'The gateway has paid it out.',
@@ -73,7 +73,8 @@ export function wordsOf(refund: Refund): Words {
   if (refund.state === 'succeeded' && !refund.arn) {
     return { ...words, todo: 'Nothing. The ARN appears here when the gateway tells it.' };
   }
-  if (refund.overdue && refund.state !== 'manual_review' && refund.sent_to_gateway) {
+  if (refund.state === 'manual_review') return { ...words, happened: refund.attention ?? words.happened };
+  if (refund.overdue && refund.sent_to_gateway) {
     return {
       ...words,
       todo: 'The customer should have had it by now: ask the gateway now, or look it up there. It goes to manual review by itself when nothing is known in time.',
