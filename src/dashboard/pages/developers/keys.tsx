@@ -1,4 +1,4 @@
-import { Anchor, Button, Modal, Stack, Text, TextInput, VisuallyHidden } from '@mantine/core';
+import { Button, Modal, Stack, Text, TextInput, VisuallyHidden } from '@mantine/core';
 import { IconPlus } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -33,7 +33,7 @@ export function Keys() {
       about={
         <>
           Programs call the API with these. A key may do all that a person of the role Admin may, except
-          managing people. <Anchor href="/docs">API reference</Anchor>
+          managing people. <a href="/docs">API reference</a>
         </>
       }
       actions={create}
