@@ -224,7 +224,7 @@ async function* rowsUntilEnd(
   let block: Buffer[] = [];
   let bytes = 0;
   for (;;) {
-    const { value: line, done } = await lines.next();
+    const { value: line, done } = await nextLine(lines, path);
     if (done) throw cutShort(path);
     if (line.length === 2 && line.toString() === END_OF_ROWS) break;
     counted.add(line);
@@ -243,17 +243,21 @@ async function readPart<Shape extends z.ZodType>(
   shape: Shape,
   path: string,
 ): Promise<z.infer<Shape>> {
-  const { value: line, done } = await lines.next().catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') throw new OperatorError(`There is no file ${path}.`);
-    if (error.code?.startsWith('Z_'))
-      throw new OperatorError(`${path} is not a whole backup: ${error.message}.`);
-    throw error;
-  });
+  const { value: line, done } = await nextLine(lines, path);
   if (done) throw cutShort(path);
   const part = shape.safeParse(parsedOf(line.toString('utf8')));
   if (!part.success)
     throw new OperatorError(`${path} is not a backup of Refundry that this version can read.`);
   return part.data;
+}
+
+function nextLine(lines: AsyncGenerator<Buffer>, path: string): Promise<IteratorResult<Buffer>> {
+  return lines.next().catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') throw new OperatorError(`There is no file ${path}.`);
+    if (error.code?.startsWith('Z_'))
+      throw new OperatorError(`${path} is not a whole backup: ${error.message}.`);
+    throw error;
+  });
 }
 
 function cutShort(path: string): OperatorError {

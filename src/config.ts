@@ -30,6 +30,8 @@ export interface Settings {
   readonly sandbox: 'off' | 'keyed' | 'open';
   /** Where SANDBOX accounts find it. */
   readonly sandboxUrl: string;
+  /** How long the request log keeps an entry. */
+  readonly requestLogMs: number;
   /** A person who does nothing for so long is signed out. */
   readonly sessionIdleMs: number;
   /** And everyone at the latest so long after signing in. */
@@ -164,6 +166,12 @@ const VARIABLES = {
     about: "Proxies in front of this server whose X-Forwarded-For names the caller. Others' is not believed.",
     read: readNetworks,
   },
+  REQUEST_LOG_FOR: {
+    otherwise: '14d',
+    accepts: 'a whole number with ms, s, m, h or d, such as 12h or 30d, up to 365d',
+    about: 'How long the request log keeps who asked what with which answer.',
+    read: readDurationMs,
+  },
 } satisfies Record<string, Variable<unknown>>;
 
 type Name = keyof typeof VARIABLES;
@@ -216,6 +224,7 @@ export function readSettings(
     logLevel: take('LOG_LEVEL') ?? (options.inTerminal ? 'warn' : 'info'),
     allowPrivateWebhooks: take('ALLOW_PRIVATE_WEBHOOKS') ?? (embedded && demo),
     sandbox: take('SANDBOX') ?? (demo ? 'open' : 'off'),
+    requestLogMs: take('REQUEST_LOG_FOR') ?? 14 * DAY_MS,
     sessionIdleMs: take('SESSION_IDLE') ?? DAY_MS / 2,
     sessionLifeMs: take('SESSION_LIFE') ?? 7 * DAY_MS,
     trustedProxies: take('TRUSTED_PROXIES') ?? [],

@@ -33,6 +33,7 @@ test('nothing set: the embedded demo on this machine alone', () => {
     publicUrlIsSet: false,
     sandbox: 'open',
     sandboxUrl: 'http://127.0.0.1:8080/sandbox',
+    requestLogMs: 14 * 24 * 3_600_000,
     sessionIdleMs: 12 * 3_600_000,
     sessionLifeMs: 7 * 24 * 3_600_000,
     trustedProxies: [],

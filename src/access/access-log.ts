@@ -19,6 +19,8 @@ export const ACCESS_ACTIONS = [
   'backup_codes_made',
   'sessions_ended',
   'renamed',
+  'key_made',
+  'key_revoked',
 ] as const;
 export type AccessAction = (typeof ACCESS_ACTIONS)[number];
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '../lib/clock.ts';
-import type { Queryable } from '../lib/db.ts';
+import type { Database, Queryable } from '../lib/db.ts';
 import { newId, newSecret } from '../lib/ids.ts';
 
 /** Who an API key speaks for. */
@@ -18,8 +18,13 @@ export interface ApiKey {
   readonly name: string;
   readonly lastFour: string;
   readonly createdAt: Date;
+  /** The e-mail address of the person, or the name of the key, that made it; null where the program did. */
+  readonly createdBy: string | null;
+  /** To about a minute. */
+  readonly lastUsedAt: Date | null;
   /** Null while it works. */
   readonly revokedAt: Date | null;
+  readonly revokedBy: string | null;
 }
 
 /** What a key may be made of. Basic authentication ends it at the first colon, so it has none. */
@@ -32,18 +37,61 @@ export const API_KEY = /^[\x21-\x39\x3b-\x7e]{1,128}$/;
 export async function createApiKey(
   db: Queryable,
   clock: Clock,
-  input: { readonly merchantId: string; readonly name: string; readonly key?: string | undefined },
+  input: {
+    readonly merchantId: string;
+    readonly name: string;
+    readonly key?: string | undefined;
+    readonly createdBy?: string | undefined;
+  },
 ): Promise<{ apiKeyId: string; key: string }> {
   const key = input.key ?? newSecret('rfk_');
   if (!API_KEY.test(key))
     throw new RangeError('an API key has 1 to 128 visible ASCII characters and no colon');
   const apiKeyId = newId();
   await db.query(
-    `insert into api_keys (api_key_id, merchant_id, name, key_hash, last_four, created_at)
-     values ($1, $2, $3, $4, $5, $6)`,
-    [apiKeyId, input.merchantId, input.name, hashOf(key), key.slice(-4), clock.now()],
+    `insert into api_keys (api_key_id, merchant_id, name, key_hash, last_four, created_at, created_by)
+     values ($1, $2, $3, $4, $5, $6, $7)`,
+    [
+      apiKeyId,
+      input.merchantId,
+      input.name,
+      hashOf(key),
+      key.slice(-4),
+      clock.now(),
+      input.createdBy ?? null,
+    ],
   );
   return { apiKeyId, key };
+}
+
+/** The most keys of a merchant that work at once. */
+export const MAX_API_KEYS = 100;
+
+/**
+ * Makes a key under a name that no key of the merchant has had, since the trail tells keys apart by their names.
+ * Answers with the key in clear this one time, or why there is none.
+ */
+export async function nameApiKey(
+  db: Database,
+  clock: Clock,
+  input: { readonly merchantId: string; readonly name: string; readonly createdBy: string },
+): Promise<{ readonly apiKey: ApiKey; readonly key: string } | 'name_taken' | 'too_many'> {
+  return db.transaction(async (tx) => {
+    // So that two requests at once cannot both take a name, or the last place.
+    await tx.query('select merchant_id from merchants where merchant_id = $1 for no key update', [
+      input.merchantId,
+    ]);
+    const [held] = await tx.query<{ working: number; taken: boolean }>(
+      `select count(*) filter (where revoked_at is null) as working,
+         coalesce(bool_or(lower(name) = lower($2)), false) as taken
+       from api_keys where merchant_id = $1`,
+      [input.merchantId, input.name],
+    );
+    if (held!.taken) return 'name_taken';
+    if (held!.working >= MAX_API_KEYS) return 'too_many';
+    const { apiKeyId, key } = await createApiKey(tx, clock, input);
+    return { apiKey: (await readApiKey(tx, input.merchantId, apiKeyId))!, key };
+  });
 }
 
 /** The holder of a key that works, or null. The look-up is by hash, so its time tells nothing about other keys. */
@@ -61,12 +109,26 @@ export async function findCaller(db: Queryable, key: string): Promise<KeyHolder 
 /** All keys of a merchant, newest first, revoked ones too. */
 export async function listApiKeys(db: Queryable, merchantId: string): Promise<ApiKey[]> {
   return db.query<ApiKey>(
-    `select api_key_id as "apiKeyId", name, last_four as "lastFour", created_at as "createdAt",
-       revoked_at as "revokedAt"
-     from api_keys where merchant_id = $1 order by created_at desc, api_key_id desc`,
+    `select ${SHOWN_KEY} from api_keys where merchant_id = $1 order by created_at desc, api_key_id desc`,
     [merchantId],
   );
 }
+
+/** Null where the merchant has no such key. */
+export async function readApiKey(
+  db: Queryable,
+  merchantId: string,
+  apiKeyId: string,
+): Promise<ApiKey | null> {
+  const rows = await db.query<ApiKey>(
+    `select ${SHOWN_KEY} from api_keys where merchant_id = $1 and api_key_id = $2`,
+    [merchantId, apiKeyId],
+  );
+  return rows[0] ?? null;
+}
+
+const SHOWN_KEY = `api_key_id as "apiKeyId", name, last_four as "lastFour", created_at as "createdAt",
+  created_by as "createdBy", last_used_at as "lastUsedAt", revoked_at as "revokedAt", revoked_by as "revokedBy"`;
 
 /** Ends a key. False when the merchant has no such key; a key revoked before keeps its first date. */
 export async function revokeApiKey(
@@ -74,11 +136,13 @@ export async function revokeApiKey(
   clock: Clock,
   merchantId: string,
   apiKeyId: string,
+  revokedBy: string | null = null,
 ): Promise<boolean> {
   const rows = await db.query(
-    `update api_keys set revoked_at = coalesce(revoked_at, $3)
+    `update api_keys set revoked_at = coalesce(revoked_at, $3),
+       revoked_by = case when revoked_at is null then $4 else revoked_by end
      where merchant_id = $1 and api_key_id = $2 returning api_key_id`,
-    [merchantId, apiKeyId, clock.now()],
+    [merchantId, apiKeyId, clock.now(), revokedBy],
   );
   return rows.length === 1;
 }

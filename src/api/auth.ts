@@ -58,8 +58,9 @@ export function guardRoutes(scope: FastifyInstance, deps: ApiDeps, signIn: SignI
       inContract || request.headers.authorization !== undefined || !hasSession(request)
         ? await callerByKey(authenticate, request, inContract)
         : await callerBySession(deps, signIn, request, reply);
-    requirePermission(caller, permission);
+    // First, so that the request log knows whom it refuses.
     request.caller = caller;
+    requirePermission(caller, permission);
   });
 }
 

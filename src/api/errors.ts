@@ -5,6 +5,8 @@ export interface ErrorDetail {
   readonly field?: string | undefined;
   readonly value?: string | undefined;
   readonly accepted?: string | undefined;
+  /** The earlier refund that stands in the way. */
+  readonly refund_id?: string | undefined;
 }
 
 /**

@@ -113,7 +113,7 @@ const MOST_AT_ONCE = 200;
 const doors = new WeakMap<RecordDeps, (request: RefundRequest) => Promise<RefundOutcome>>();
 
 // Fifteen digits before the point are more than any allowed amount; no currency has more than four decimals.
-const READABLE_AMOUNT = /^\d{1,15}(?:\.\d{1,10})?$/;
+export const READABLE_AMOUNT = /^\d{1,15}(?:\.\d{1,10})?$/;
 const UNREADABLE: RefundOutcome = {
   ok: false,
   refusal: 'amount_unreadable',

@@ -6,7 +6,9 @@ export const newApiKeySchema = z
       .string()
       .trim()
       .regex(/^[^\p{Cc}]{1,100}$/u, '1 to 100 characters without line breaks')
-      .describe('What uses it. No two keys of the merchant that work have the same name.'),
+      .describe(
+        'What uses it. No key of the merchant, revoked ones included, has had that name: the trail tells keys apart by it.',
+      ),
   })
   .meta({ examples: [{ name: 'Order service' }] });
 

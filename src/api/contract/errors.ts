@@ -6,6 +6,7 @@ export const refusalObject = z.object({
   field: z.string().optional(),
   value: z.string().optional().describe('What was sent, unless it is long or may be secret.'),
   accepted: z.string().optional(),
+  refund_id: z.string().optional().describe('The earlier refund that stands in the way.'),
 });
 
 /** The body of an ApiError. */

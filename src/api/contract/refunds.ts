@@ -62,6 +62,13 @@ export const newRefundSchema = z
       .regex(/^\d{1,15}(\.\d{1,4})?$/, 'decimal text in major units, such as "12.50"')
       .optional()
       .describe('What you believe is left to refund. If it is not, nothing is made: somebody was faster.'),
+    confirm_look_alike: z
+      .boolean()
+      .optional()
+      .describe(
+        'Whether the same amount of this order may be refunded again although that was done within 24 hours. When ' +
+          'absent, a person is refused, and an API key only within five seconds.',
+      ),
   })
   .meta({
     examples: [

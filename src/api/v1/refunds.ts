@@ -1,10 +1,14 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import type { z } from 'zod';
+import { plusMs } from '../../lib/clock.ts';
+import { parseAmount } from '../../lib/money.ts';
 import { readOrder } from '../../orders/store.ts';
 import { cancelRefund } from '../../refunds/cancel.ts';
 import { listRefunds, readRefundOfCustomer } from '../../refunds/list.ts';
 import { lookNow } from '../../refunds/look.ts';
-import { recordRefund } from '../../refunds/record.ts';
+import { LOOK_ALIKE_WINDOW_MS, lookAlikesOf } from '../../refunds/preview.ts';
+import { type RefundOutcome, recordRefund } from '../../refunds/record.ts';
 import type { Refund } from '../../refunds/refund.ts';
 import { resolveRefund } from '../../refunds/resolve.ts';
 import { readAttempts, readOrderEvents, readOrderRefunds, readRefundEvents } from '../../refunds/store.ts';
@@ -23,12 +27,13 @@ import {
   refundWithHistorySchema,
   resolutionSchema,
 } from '../contract/refunds.ts';
-import type { ApiDeps } from '../deps.ts';
+import type { ApiDeps, Caller } from '../deps.ts';
 import { ApiError, errorSchema } from '../errors.ts';
 import { pageOf } from './pages.ts';
 import { refundFilterOf } from './refund-filter.ts';
 import { attemptView, eventView, refundInListView, refundView } from './refund-object.ts';
 import {
+  lookAlike,
   notCancelled,
   notLooked,
   notRecorded,
@@ -69,6 +74,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
           accepted: 'order_id or txn_id',
         });
       }
+      const windowMs = lookAlikeWindowMs(request.caller, asked.confirm_look_alike);
       const outcome = await recordRefund(engine, {
         merchantId: request.caller.merchantId,
         orderId: asked.order_id ?? null,
@@ -82,11 +88,16 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
         metadata: asked.metadata ?? {},
         ...doorOf(request.caller),
         batchId: null,
-        sameAmountWindowMs: SAME_AMOUNT_WINDOW_MS,
+        sameAmountWindowMs: windowMs,
         expectedRemaining: asked.expected_remaining ?? null,
         cause: causeOf(request),
       });
-      if (!outcome.ok) throw notRecorded(outcome, asked);
+      if (!outcome.ok) {
+        const isLookAlike = outcome.refusal === 'same_amount_again' && windowMs === LOOK_ALIKE_WINDOW_MS;
+        throw isLookAlike
+          ? await lookAlikeRefusal(deps, request.caller.merchantId, outcome, asked)
+          : notRecorded(outcome, asked);
+      }
       return reply.code(201).send(view(outcome.refund));
     },
   );
@@ -253,4 +264,33 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
       return { order_id: found.order.orderId, events: events.map(eventView) };
     },
   );
+}
+
+/** A program counts what it asks for; a person may have forgotten, or not know of a colleague's refund. */
+function lookAlikeWindowMs(caller: Caller, confirmed: boolean | undefined): number {
+  if (confirmed === true) return 0;
+  return caller.kind === 'user' || confirmed === false ? LOOK_ALIKE_WINDOW_MS : SAME_AMOUNT_WINDOW_MS;
+}
+
+async function lookAlikeRefusal(
+  { db, clock }: ApiDeps,
+  merchantId: string,
+  outcome: Extract<RefundOutcome, { ok: false }>,
+  asked: z.output<typeof newRefundSchema>,
+): Promise<ApiError> {
+  const now = clock.now();
+  const refunds = outcome.orderId === null ? [] : await readOrderRefunds(db, merchantId, outcome.orderId);
+  const exponent = refunds[0]?.exponent ?? 0;
+  const minorOf = (text: string | null) => {
+    const parsed = text === null ? null : parseAmount(text, exponent);
+    return parsed?.ok ? parsed.amountMinor : 0;
+  };
+  const restMinor = minorOf(outcome.remaining);
+  const amountMinor = asked.amount === 'full' ? restMinor : minorOf(asked.amount);
+  // A yes would not help: there is not so much left.
+  if (amountMinor > restMinor || restMinor === 0) {
+    return notRecorded({ ...outcome, refusal: 'amount_exceeds_rest' }, asked);
+  }
+  const earlier = lookAlikesOf(refunds, amountMinor, plusMs(now, -LOOK_ALIKE_WINDOW_MS))[0];
+  return earlier ? lookAlike(earlier, now) : notRecorded(outcome, asked);
 }

@@ -1,3 +1,4 @@
+import { formatAmount } from '../../lib/money.ts';
 import type { RefundOutcome } from '../../refunds/record.ts';
 import type { Refund } from '../../refunds/refund.ts';
 import { STATES } from '../../refunds/states.ts';
@@ -165,4 +166,32 @@ export function notLooked(refund: Refund): ApiError {
     `There is nothing to ask the gateway yet; the refund goes on as it was. ${STATES[refund.state].says}`,
     { field: 'refund_id', value: refund.refundId, accepted: 'a refund that has been sent' },
   );
+}
+
+/** The same amount of the order within a day, without the yes that it needs. */
+export function lookAlike(earlier: Refund, now: Date): ApiError {
+  return new ApiError(
+    409,
+    'look_alike',
+    `${lookAlikeWords(earlier, now)} It was not refunded again. If you mean a second refund, say so.`,
+    { field: 'confirm_look_alike', accepted: 'true', refund_id: earlier.refundId },
+  );
+}
+
+/** That the same was done before: what, when, by whom. */
+export function lookAlikeWords(refund: Refund, now: Date): string {
+  const amount = `${formatAmount(refund.amountMinor, refund.exponent)} ${refund.currency}`;
+  const by =
+    refund.door === 'dashboard'
+      ? ` by ${refund.initiatedBy}`
+      : ` by ${refund.door === 'api' ? 'API' : 'a batch'}`;
+  return `The same amount, ${amount}, of this order was refunded ${agoWords(now.getTime() - refund.createdAt.getTime())}${by}.`;
+}
+
+function agoWords(ms: number): string {
+  const minutes = Math.floor(ms / 60_000);
+  if (minutes < 1) return 'less than a minute ago';
+  if (minutes < 60) return minutes === 1 ? 'a minute ago' : `${minutes} minutes ago`;
+  const hours = Math.floor(minutes / 60);
+  return hours === 1 ? 'an hour ago' : `${hours} hours ago`;
 }
