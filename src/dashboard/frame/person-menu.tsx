@@ -1,4 +1,4 @@
-import { Avatar, Menu, Text, UnstyledButton, useMantineColorScheme } from '@mantine/core';
+import { Avatar, Menu, Text, UnstyledButton, useMantineColorScheme, VisuallyHidden } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
 import { useMe } from '../api/session.ts';
@@ -23,8 +23,9 @@ export function PersonMenu({ onHelp }: { readonly onHelp: () => void }) {
   return (
     <Menu position="bottom-end" width={250}>
       <Menu.Target>
-        <UnstyledButton aria-label={`Account of ${name}`}>
-          <Avatar size={30} radius="xl" color="initials" name={name} variant="light" aria-hidden />
+        <UnstyledButton>
+          <VisuallyHidden>Account of {name}</VisuallyHidden>
+          <Avatar size={30} radius="xl" color="initials" name={name} variant="light" />
         </UnstyledButton>
       </Menu.Target>
       <Menu.Dropdown>
