@@ -1,0 +1,317 @@
+import { afterAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Clock } from '../../src/lib/clock.ts';
+import { startApi, type TestApi } from '../support/api.ts';
+import { addPerson, type Browser, newBrowser, ORIGIN, PASSWORD, signedIn } from '../support/people.ts';
+
+const HOUR_MS = 3_600_000;
+let aheadMs = 0;
+const clock: Clock = { now: () => new Date(Date.now() + aheadMs) };
+const api: TestApi = await startApi({ clock });
+afterAll(() => api.close());
+
+let admin: Browser;
+let adminId: string;
+let count = 0;
+let someone: string;
+
+beforeEach(async () => {
+  aheadMs = 0;
+  count += 1;
+  someone = `someone-${count}@acme.test`;
+  await api.db.query(`delete from users`);
+  adminId = await addPerson(api.db, { role: 'admin' });
+  admin = await signedIn(api, 'admin@acme.test');
+});
+
+function tokenOf(link: string, page: 'join' | 'reset'): string {
+  const [address, token] = link.split('#');
+  expect(address).toBe(`${ORIGIN}/${page}`);
+  return token!;
+}
+
+async function invited(role = 'support'): Promise<string> {
+  const answer = await admin.ask('/v1/team/invitations', {
+    json: { email: someone, name: 'Some One', role },
+  });
+  expect(answer.status).toBe(201);
+  return tokenOf(answer.body.link, 'join');
+}
+
+describe('joining', () => {
+  test('an invitation is a link that works once, and makes a person of that role', async () => {
+    const token = await invited('operations');
+    const { body: team } = await admin.ask('/v1/team');
+    expect(team.invitations).toMatchObject([
+      { email: someone, role: 'operations', invited_by: 'admin@acme.test' },
+    ]);
+
+    const browser = newBrowser(api);
+    const shown = await browser.ask('/auth/link', { json: { token } });
+    expect(shown.body).toMatchObject({
+      kind: 'join',
+      email: someone,
+      name: 'Some One',
+      merchant_name: 'acme',
+    });
+    const used = await browser.ask('/auth/link/use', {
+      json: { token, password: PASSWORD, name: 'Someone Else' },
+    });
+    expect(used.body).toEqual({ status: 'signed_in' });
+    expect((await browser.ask('/v1/me')).body).toMatchObject({
+      user: { email: someone, name: 'Someone Else' },
+      role: 'operations',
+    });
+    expect((await admin.ask('/v1/team')).body.invitations).toEqual([]);
+    for (const path of ['/auth/link', '/auth/link/use']) {
+      const again = await newBrowser(api).ask(path, {
+        json: path === '/auth/link' ? { token } : { token, password: PASSWORD },
+      });
+      expect([again.status, again.body.error.code]).toEqual([404, 'link_ended']);
+    }
+    await signedIn(api, someone);
+  });
+
+  test('the database does not hold the link', async () => {
+    const token = await invited();
+    const rows = await api.db.query<{ row: string }>('select l::text as row from one_time_links l');
+    expect(rows.map(({ row }) => row).join()).not.toContain(token);
+  });
+
+  test.each(['72 hours', 'withdrawal', 'a newer invitation'])('the link ends by %s', async (end) => {
+    const token = await invited();
+    if (end === '72 hours') aheadMs = 72 * HOUR_MS;
+    else if (end === 'a newer invitation') await invited();
+    else {
+      const [invitation] = (await admin.ask('/v1/team')).body.invitations;
+      const path = `/v1/team/invitations/${invitation.invitation_id}`;
+      expect((await admin.ask(path, { method: 'DELETE' })).status).toBe(204);
+      expect((await admin.ask(path, { method: 'DELETE' })).status).toBe(404);
+    }
+    const used = await newBrowser(api).ask('/auth/link/use', { json: { token, password: PASSWORD } });
+    expect([used.status, used.body.error.code]).toEqual([404, 'link_ended']);
+  });
+
+  test('of two who use a link at once, one joins', async () => {
+    const token = await invited();
+    const uses = await Promise.all(
+      [1, 2, 3].map(() => newBrowser(api).ask('/auth/link/use', { json: { token, password: PASSWORD } })),
+    );
+    expect(uses.map(({ status }) => status).sort()).toEqual([200, 404, 404]);
+  });
+
+  test.each(['short', 'elevenchars', 'aaaaaaaaaaaaaa', 'x'.repeat(129)])(
+    'the password %s is refused, and the link still works',
+    async (password) => {
+      const token = await invited();
+      const refused = await newBrowser(api).ask('/auth/link/use', { json: { token, password } });
+      expect([refused.status, refused.body.error.field]).toEqual([400, 'password']);
+      expect(JSON.stringify(refused.body)).not.toContain(password);
+      expect((await newBrowser(api).ask('/auth/link', { json: { token } })).status).toBe(200);
+    },
+  );
+
+  test('nobody joins twice, nor with the e-mail of another team', async () => {
+    const again = await admin.ask('/v1/team/invitations', {
+      json: { email: 'ADMIN@acme.test', name: 'A', role: 'viewer' },
+    });
+    expect([again.status, again.body.error.code]).toEqual([409, 'already_member']);
+    await addPerson(api.db, { role: 'viewer', merchantId: 'other', email: someone });
+    const token = await invited();
+    const used = await newBrowser(api).ask('/auth/link/use', { json: { token, password: PASSWORD } });
+    expect([used.status, used.body.error.code]).toEqual([409, 'email_taken']);
+  });
+});
+
+describe('changing the team', () => {
+  test('another role holds from the next request on', async () => {
+    const userId = await addPerson(api.db, { role: 'viewer', email: someone });
+    const browser = await signedIn(api, someone);
+    expect((await browser.ask('/v1/refunds', { json: {} })).status).toBe(403);
+    const changed = await admin.ask(`/v1/team/${userId}`, { method: 'PATCH', json: { role: 'support' } });
+    expect(changed.body).toMatchObject({ role: 'support', you: false });
+    expect((await browser.ask('/v1/refunds', { json: {} })).status).toBe(400);
+  });
+
+  test('whoever is switched off is signed out at once and cannot come back until switched on', async () => {
+    const userId = await addPerson(api.db, { role: 'support', email: someone });
+    const browser = await signedIn(api, someone);
+    await admin.ask(`/v1/team/${userId}`, { method: 'PATCH', json: { disabled: true } });
+    expect((await browser.ask('/v1/me')).status).toBe(401);
+    const refused = await newBrowser(api).ask('/auth/sign-in', {
+      json: { email: someone, password: PASSWORD },
+    });
+    expect([refused.status, refused.body.error.code]).toEqual([403, 'access_ended']);
+    const wrong = await newBrowser(api).ask('/auth/sign-in', {
+      json: { email: someone, password: 'not this one' },
+    });
+    expect(wrong.body.error.code).toBe('wrong_credentials');
+    await admin.ask(`/v1/team/${userId}`, { method: 'PATCH', json: { disabled: false } });
+    await signedIn(api, someone);
+  });
+
+  test('whoever is removed is gone at once', async () => {
+    const userId = await addPerson(api.db, { role: 'support', email: someone });
+    const browser = await signedIn(api, someone);
+    expect((await admin.ask(`/v1/team/${userId}`, { method: 'DELETE' })).status).toBe(204);
+    expect((await browser.ask('/v1/me')).status).toBe(401);
+    const refused = await newBrowser(api).ask('/auth/sign-in', {
+      json: { email: someone, password: PASSWORD },
+    });
+    expect(refused.body.error.code).toBe('wrong_credentials');
+  });
+
+  test('the last admin who can sign in is neither demoted, switched off nor removed', async () => {
+    const second = await addPerson(api.db, { role: 'admin', email: someone });
+    await admin.ask(`/v1/team/${second}`, { method: 'PATCH', json: { disabled: true } });
+    const tries = [
+      await admin.ask(`/v1/team/${adminId}`, { method: 'PATCH', json: { role: 'operations' } }),
+      await admin.ask(`/v1/team/${adminId}`, { method: 'PATCH', json: { disabled: true } }),
+      await admin.ask(`/v1/team/${adminId}`, { method: 'DELETE' }),
+    ];
+    for (const { status, body } of tries) expect([status, body.error.code]).toEqual([409, 'last_admin']);
+    expect((await admin.ask('/v1/me')).body.role).toBe('admin');
+  });
+
+  test('two admins who demote each other at once leave one', async () => {
+    const secondId = await addPerson(api.db, { role: 'admin', email: someone });
+    const second = await signedIn(api, someone);
+    await Promise.all([
+      admin.ask(`/v1/team/${secondId}`, { method: 'PATCH', json: { role: 'viewer' } }),
+      second.ask(`/v1/team/${adminId}`, { method: 'PATCH', json: { role: 'viewer' } }),
+    ]);
+    const [row] = await api.db.query(
+      `select count(*) from members where merchant_id = 'acme' and role = 'admin'`,
+    );
+    expect(row).toEqual({ count: 1 });
+  });
+
+  test('a reset ends password, sessions and second factor now, and its link sets a new password', async () => {
+    const userId = await addPerson(api.db, { role: 'support', email: someone });
+    const browser = await signedIn(api, someone);
+    const reset = await admin.ask(`/v1/team/${userId}/reset`, { json: { second_factor: true } });
+    expect(reset.status).toBe(201);
+    expect((await browser.ask('/v1/me')).status).toBe(401);
+    const old = await newBrowser(api).ask('/auth/sign-in', { json: { email: someone, password: PASSWORD } });
+    expect(old.body.error.code).toBe('wrong_credentials');
+    const [member] = (await admin.ask('/v1/team')).body.members.filter(
+      ({ email }: { email: string }) => email === someone,
+    );
+    expect(member.has_password).toBe(false);
+
+    const token = tokenOf(reset.body.link, 'reset');
+    expect((await newBrowser(api).ask('/auth/link', { json: { token } })).body.kind).toBe('reset');
+    const used = await newBrowser(api).ask('/auth/link/use', {
+      json: { token, password: 'a new one for me' },
+    });
+    expect(used.body).toEqual({ status: 'signed_in' });
+    const signIn = await newBrowser(api).ask('/auth/sign-in', {
+      json: { email: someone, password: 'a new one for me' },
+    });
+    expect(signIn.status).toBe(200);
+    const own = await admin.ask(`/v1/team/${adminId}/reset`, { json: {} });
+    expect([own.status, own.body.error.code]).toEqual([409, 'own_account']);
+  });
+});
+
+describe('sessions', () => {
+  test('are listed and ended, one or all others, by oneself and by an admin', async () => {
+    const userId = await addPerson(api.db, { role: 'viewer', email: someone });
+    const [first, second, third] = [
+      await signedIn(api, someone),
+      await signedIn(api, someone),
+      await signedIn(api, someone),
+    ];
+    const { sessions } = (await first.ask('/v1/me/sessions')).body;
+    expect(sessions).toHaveLength(3);
+    expect(sessions.filter(({ current }: { current: boolean }) => current)).toHaveLength(1);
+    expect(sessions[0]).toMatchObject({ address: '127.0.0.1', user_agent: 'node' });
+    const [own] = (await second.ask('/v1/me/sessions')).body.sessions.filter(
+      ({ current }: { current: boolean }) => current,
+    );
+    await first.ask(`/v1/me/sessions/${own.session_id}`, { method: 'DELETE' });
+    expect((await second.ask('/v1/me')).status).toBe(401);
+    expect((await first.ask('/v1/me/sessions', { method: 'DELETE' })).body).toEqual({ ended: 1 });
+    expect((await third.ask('/v1/me')).status).toBe(401);
+    expect((await first.ask('/v1/me')).status).toBe(200);
+    expect((await admin.ask(`/v1/team/${userId}/sessions`)).body.sessions).toHaveLength(1);
+    expect((await admin.ask(`/v1/team/${userId}/sessions`, { method: 'DELETE' })).body).toEqual({ ended: 1 });
+    expect((await first.ask('/v1/me')).status).toBe(401);
+  });
+
+  test('end when they were not used for long, and at the latest seven days after sign-in', async () => {
+    await addPerson(api.db, { role: 'viewer', email: someone });
+    const [idle, used] = [await signedIn(api, someone), await signedIn(api, someone)];
+    const sessionOf = async (browser: Browser) =>
+      (await browser.ask('/v1/me/sessions')).body.sessions.find(
+        ({ current }: { current: boolean }) => current,
+      ).session_id;
+    const [idleId, usedId] = [await sessionOf(idle), await sessionOf(used)];
+    // What twelve hours without a request leave; better-auth takes the time from the machine.
+    await api.db.query(`update sessions set expires_at = $2 where id = $1`, [
+      idleId,
+      new Date(Date.now() - 1),
+    ]);
+    expect((await idle.ask('/v1/me')).status).toBe(401);
+    // Used all the time, so that it would never be idle.
+    aheadMs = 7 * 24 * HOUR_MS;
+    expect((await used.ask('/v1/me')).status).toBe(401);
+    expect(await api.db.query('select from sessions where id = $1', [usedId])).toEqual([]);
+  });
+
+  test('use moves the idle end on, in the database and in the cookie', async () => {
+    await addPerson(api.db, { role: 'viewer', email: someone });
+    const browser = await signedIn(api, someone);
+    const hourAgo = new Date(Date.now() - HOUR_MS);
+    await api.db.query(`update sessions set expires_at = expires_at - interval '1 hour', updated_at = $1`, [
+      hourAgo,
+    ]);
+    const answer = await browser.ask('/v1/me');
+    expect(answer.headers.getSetCookie().join()).toContain('Max-Age=43200');
+    const [row] = await api.db.query<{ left: number }>(
+      `select extract(epoch from max(expires_at) - $1)::int as left from sessions`,
+      [new Date()],
+    );
+    expect(row!.left).toBeGreaterThan(12 * 3600 - 60);
+  });
+});
+
+describe('the log', () => {
+  test('has every change of people, and who made it', async () => {
+    const token = await invited('viewer');
+    const browser = newBrowser(api);
+    await browser.ask('/auth/link/use', { json: { token, password: PASSWORD } });
+    const userId = (await browser.ask('/v1/me')).body.user.user_id;
+    await admin.ask(`/v1/team/${userId}`, { method: 'PATCH', json: { role: 'support' } });
+    await browser.ask('/v1/me/password', {
+      json: { current_password: PASSWORD, new_password: 'another long word' },
+    });
+    await browser.ask('/v1/me', { method: 'PATCH', json: { name: 'New Name' } });
+    await admin.ask(`/v1/team/${userId}`, { method: 'PATCH', json: { disabled: true } });
+    await admin.ask(`/v1/team/${userId}`, { method: 'DELETE' });
+    const { body } = await admin.ask('/v1/team/log?limit=50');
+    const seen = body.entries
+      .filter(({ email }: { email: string }) => email === someone)
+      .map(({ action, by }: { action: string; by: string }) => `${action} by ${by}`);
+    expect(seen.reverse()).toEqual([
+      'invited by admin@acme.test',
+      `joined by ${someone}`,
+      `signed_in by ${someone}`,
+      'role_changed by admin@acme.test',
+      `password_changed by ${someone}`,
+      `renamed by ${someone}`,
+      'disabled by admin@acme.test',
+      'removed by admin@acme.test',
+    ]);
+    const page = await admin.ask('/v1/team/log?limit=2');
+    const next = await admin.ask(`/v1/team/log?limit=2&cursor=${page.body.next_cursor}`);
+    expect([...page.body.entries, ...next.body.entries]).toEqual(body.entries.slice(0, 4));
+  });
+
+  test('is only ever added to', async () => {
+    await expect(api.db.query(`update access_log set by_name = 'nobody'`)).rejects.toThrow(
+      /only ever inserted/,
+    );
+    await expect(api.db.query('delete from access_log')).rejects.toThrow(/only ever inserted/);
+    await expect(api.db.query('truncate access_log')).rejects.toThrow(/only ever inserted/);
+  });
+});
