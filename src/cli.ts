@@ -23,6 +23,7 @@ import { type Refundry, reachGateways, startRefundry } from './main.ts';
 import { openVault } from './master-key.ts';
 import { readExampleOrder } from './orders/example.ts';
 import { importFile } from './orders/import-file.ts';
+import { rebuildFigures } from './refunds/figures.ts';
 import { markRestored } from './refunds/restored.ts';
 import { markedPage, printCheck, restoredPage } from './restore-report.ts';
 import { startPage } from './start-page.ts';
@@ -160,6 +161,7 @@ Exit status: 0 done; 1 not done, and a sentence says what to put right; 2 the co
   addMerchantCommands(program);
   addKeyCommands(program);
   addAuditCommands(program);
+  addFigureCommands(program);
   return program;
 }
 
@@ -237,6 +239,18 @@ function addAuditCommands(program: Command): void {
       ),
     )
     .action(verifyTrail);
+}
+
+function addFigureCommands(program: Command): void {
+  program
+    .command('figures')
+    .description('What refunds add up to.')
+    .command('rebuild')
+    .description(
+      'Add all refunds up anew, in place of what was kept as they changed. Refunds wait meanwhile.',
+    )
+    .addHelpText('after', example('refundry figures rebuild', 'Exit status: 0 done; 1 nothing was changed.'))
+    .action(figuresAnew);
 }
 
 function merchantOption(): Option {
@@ -322,6 +336,18 @@ async function migrateOnly(): Promise<void> {
     const applied = await migrate(opened.db);
     for (const name of applied) process.stdout.write(`applied ${name}\n`);
     process.stdout.write(`The database at ${opened.place} is up to date.\n`);
+  } finally {
+    await opened.close();
+  }
+}
+
+async function figuresAnew(): Promise<void> {
+  const settings = readSettings(undefined, { needsMasterKey: false });
+  const opened = await openConfiguredDatabase(settings, { whenOwned: 'visit', whenAbsent: 'refuse' });
+  try {
+    await migrate(opened.db);
+    await rebuildFigures(opened.db);
+    process.stdout.write('All refunds were added up anew.\n');
   } finally {
     await opened.close();
   }

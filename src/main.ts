@@ -25,6 +25,7 @@ import { OperatorError } from './lib/operator-error.ts';
 import { freePort, listenOn } from './lib/port.ts';
 import { openVault } from './master-key.ts';
 import type { EngineDeps } from './refunds/engine.ts';
+import { createFigureKeeper } from './refunds/figures.ts';
 import { readRestored } from './refunds/restored.ts';
 import { createRefundWorker } from './refunds/worker.ts';
 import { createChangeWriter } from './refunds/writer.ts';
@@ -127,6 +128,7 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
         createRefundWorker(engine),
         createDeliverer({ db, clock, random: Math.random, log, vault, sender, renderOrder }),
         createSealer({ db, clock, vault, log }),
+        createFigureKeeper({ db, log }),
       );
     }
     const demoKey = settings.demo ? await ensureDemoKey(db, clock, settings) : null;

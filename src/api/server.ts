@@ -24,6 +24,7 @@ import { juspayRoutes } from './juspay/routes.ts';
 import { keepRequestLog } from './request-log.ts';
 import { signInRoutes } from './sign-in.ts';
 import { apiKeyRoutes } from './v1/api-keys.ts';
+import { figureRoutes } from './v1/figures.ts';
 import { gatewayAccountRoutes } from './v1/gateway-accounts.ts';
 import { meRoutes } from './v1/me.ts';
 import { orderRoutes } from './v1/orders.ts';
@@ -98,6 +99,7 @@ export async function buildServer(deps: ApiDeps): Promise<FastifyInstance> {
       await teamRoutes(own, deps);
       await gatewayAccountRoutes(own, deps);
       await refundRoutes(own, deps);
+      await figureRoutes(own, deps);
       await orderRoutes(own, deps);
       await transactionRoutes(own, deps);
       await settingsRoutes(own, deps);

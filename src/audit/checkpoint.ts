@@ -120,7 +120,7 @@ async function sealSlice(
 
 async function readUnsealedMerchants(db: Queryable): Promise<string[]> {
   const rows = await db.query<{ merchantId: string }>(
-    `select distinct merchant_id as "merchantId" from orders where event_seq > sealed_seq order by 1`,
+    `select distinct merchant_id as "merchantId" from unsealed_orders order by 1`,
   );
   return rows.map((row) => row.merchantId);
 }
@@ -140,10 +140,11 @@ async function lockUnsealedOrders(
   limit: number,
 ): Promise<SealedOrder[]> {
   const rows = await tx.query<{ orderId: string; seq: number; hash: string }>(
-    `select order_id as "orderId", event_seq as seq, encode(event_hash, 'hex') as hash from orders
-     where merchant_id = $1 and order_id > $2 and event_seq > sealed_seq
+    `select o.order_id as "orderId", o.event_seq as seq, encode(o.event_hash, 'hex') as hash
+     from unsealed_orders u join orders o using (merchant_id, order_id)
+     where merchant_id = $1 and order_id > $2
      order by order_id limit $3
-     for no key update skip locked`,
+     for no key update of o skip locked`,
     [merchantId, after, limit],
   );
   return rows.map((row) => [row.orderId, row.seq, row.hash]);
@@ -161,11 +162,15 @@ async function readLastCheckpoint(
   return row;
 }
 
+/** The orders are locked: whoever writes the next event of one notes it as unsealed after this. */
 async function markSealed(tx: Queryable, { merchantId, orders }: Checkpoint): Promise<void> {
-  await tx.query('update orders set sealed_seq = event_seq where merchant_id = $1 and order_id = any($2)', [
-    merchantId,
-    orders.map(([orderId]) => orderId),
-  ]);
+  await tx.query(
+    `with sealed as (
+       update orders set sealed_seq = event_seq where merchant_id = $1 and order_id = any($2)
+     )
+     delete from unsealed_orders where merchant_id = $1 and order_id = any($2)`,
+    [merchantId, orders.map(([orderId]) => orderId)],
+  );
 }
 
 async function insertCheckpoint(

@@ -190,6 +190,22 @@ export async function readWrongSealClaims(db: Queryable, merchantId: string): Pr
   );
 }
 
+/** An order with events after those that are sealed, which no checkpoint will take in. */
+export interface ForgottenOrder {
+  readonly orderId: string;
+  readonly sealedSeq: number;
+}
+
+export async function readForgottenOrders(db: Queryable, merchantId: string): Promise<ForgottenOrder[]> {
+  return db.query<ForgottenOrder>(
+    `select o.order_id as "orderId", o.sealed_seq as "sealedSeq"
+     from orders o left join unsealed_orders u using (merchant_id, order_id)
+     where o.merchant_id = $1 and o.event_seq > o.sealed_seq and u.order_id is null
+     order by 1 limit 1000`,
+    [merchantId],
+  );
+}
+
 function upTo(range: OrderRange, parameter: number, alias = ''): string {
   return range.upTo === null ? '' : `and ${alias}order_id <= $${parameter}`;
 }

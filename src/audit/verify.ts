@@ -10,6 +10,7 @@ import {
   readChainedEvents,
   readChainHeads,
   readCheckpoints,
+  readForgottenOrders,
   readLostSeals,
   readRefundFacts,
   readWrongReserves,
@@ -333,6 +334,7 @@ async function verifyCheckpoints(
     check.fault('The checkpoint was noted down, but is gone.', { checkpointNo });
   }
   if (readable) await verifySealClaims(check);
+  await verifyNoneForgotten(check);
   return newest;
 }
 
@@ -395,6 +397,18 @@ async function verifySealClaims(check: MerchantCheck): Promise<void> {
       orderId,
       seq: claimedSeq,
     });
+  }
+}
+
+async function verifyNoneForgotten(check: MerchantCheck): Promise<void> {
+  for (const { orderId, sealedSeq } of await readForgottenOrders(check.tx, check.merchantId)) {
+    check.fault(
+      `The order has events after event ${sealedSeq}, but is not among those that wait to be sealed.`,
+      {
+        orderId,
+        seq: sealedSeq + 1,
+      },
+    );
   }
 }
 

@@ -259,13 +259,20 @@ describe('what a superuser does behind its back shows', () => {
     await tamper(
       `update audit_checkpoints set hash = '\\x${hash.toString('hex')}' where merchant_id = 'ada'`,
     );
-    await tamper(`update orders set sealed_seq = 0 where merchant_id = 'ada' and order_id = 'A-1'`);
+    await unseal('ada', 'A-1');
     expect(await faults()).toEqual([
       {
         ...nowhere,
         checkpointNo: 1,
         sentence: 'The seal of the checkpoint was not made with this master key.',
       },
+    ]);
+  });
+
+  test('an order that is kept from being sealed', async () => {
+    await tamper(`delete from unsealed_orders where merchant_id = 'ada' and order_id = 'A-1'`);
+    expect(await faults()).toEqual([
+      { ...at('A-1', 1), sentence: expect.stringMatching(/after event 0, but is not among those that wait/) },
     ]);
   });
 
@@ -300,7 +307,7 @@ describe('what a superuser does behind its back shows', () => {
     await tamper(`delete from audit_checkpoints where merchant_id = 'ada' and checkpoint_no = 3`);
     expect(await faults()).toEqual([{ ...at('C-2', 4), sentence: expect.stringMatching(/none does/) }]);
     // Covering that up leaves no trace inside the database: what was noted down outside tells.
-    await tamper(`update orders set sealed_seq = 0 where merchant_id = 'ada' and order_id = 'C-2'`);
+    await unseal('ada', 'C-2');
     expect(await faults()).toEqual([]);
     expect(await faults(newest)).toEqual([
       { ...nowhere, checkpointNo: 3, sentence: 'The checkpoint was noted down, but is gone.' },
@@ -445,6 +452,14 @@ async function newestNo(): Promise<number | undefined> {
 }
 
 /** One statement with every trigger and foreign key switched off, as only a superuser can. */
+/** What a forger does who wants an order to be sealed anew. */
+async function unseal(merchantId: string, orderId: string): Promise<void> {
+  await tamper(
+    `update orders set sealed_seq = 0 where merchant_id = '${merchantId}' and order_id = '${orderId}'`,
+  );
+  await tamper(`insert into unsealed_orders values ('${merchantId}', '${orderId}')`);
+}
+
 async function tamper(statement: string): Promise<void> {
   await fresh.db.transaction(async (tx) => {
     await tx.query(`set local session_replication_role = replica`);

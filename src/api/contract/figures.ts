@@ -6,8 +6,13 @@ import { PUBLIC_STATUSES } from './refunds.ts';
 
 const day = z
   .string()
-  .regex(/^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$/, 'a day, such as 2026-03-31')
-  .refine((text) => !Number.isNaN(Date.parse(text)), 'a day of the calendar, such as 2026-03-31');
+  .regex(/^20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$/, 'a day, such as 2026-03-31')
+  .refine((text) => isDay(text), 'a day of the calendar, such as 2026-03-31');
+
+function isDay(text: string): boolean {
+  const at = new Date(`${text}T00:00:00Z`);
+  return !Number.isNaN(at.getTime()) && at.toISOString().startsWith(text);
+}
 
 export const LONGEST_FIGURES_DAYS = 400;
 

@@ -1,0 +1,132 @@
+-- Lists of orders and refunds: for each filter that is offered an index, most of them in the order of the list.
+
+-- Orders -----------------------------------------------------------------------------------------------
+
+-- A row is an order with events that no checkpoint has sealed yet. It stands apart so that the next event of an order changes
+-- no indexed column of its row: whatever indexes the lists need, a refund writes to none of them.
+create table unsealed_orders (
+  merchant_id text not null,
+  order_id text not null,
+  primary key (merchant_id, order_id)
+);
+
+create function keep_unsealed() returns trigger language plpgsql as $$
+begin
+  insert into unsealed_orders (merchant_id, order_id) select merchant_id, order_id from new_events
+  on conflict do nothing;
+  return null;
+end $$;
+create trigger events_to_seal after insert on events
+  referencing new table as new_events for each statement execute function keep_unsealed();
+
+insert into unsealed_orders (merchant_id, order_id)
+select merchant_id, order_id from orders where event_seq > sealed_seq;
+drop index orders_unsealed;
+
+-- Room on each page for the next version of a row, so that a change stays on its page.
+alter table orders set (fillfactor = 85);
+alter table transactions set (fillfactor = 85);
+
+-- The gateway of the transaction that was charged, else of the last one; null without a transaction.
+alter table orders add column gateway text;
+update orders o set gateway = t.gateway
+from (select distinct on (merchant_id, order_id) merchant_id, order_id, gateway from transactions
+      order by merchant_id, order_id, status = 'CHARGED' desc, length(txn_id) desc, txn_id desc) t
+where t.merchant_id = o.merchant_id and t.order_id = o.order_id;
+
+-- The verb that records payments keeps it: as 0004_orders.sql has it, with one more column in its two writes.
+do $$
+declare
+  v_verb text := pg_get_functiondef('record_transactions(timestamptz, text, text[], jsonb)'::regprocedure);
+  v_change text[];
+begin
+  foreach v_change slice 1 in array array[
+    ['insert into orders (merchant_id, order_id, order_uuid, status,',
+     'insert into orders (merchant_id, order_id, order_uuid, gateway, status,'],
+    ['select p_merchant_id, c.the_order_id, c.order_uuid, c.order_status,',
+     'select p_merchant_id, c.the_order_id, c.order_uuid, c.gateway, c.order_status,'],
+    ['update orders o set status = c.order_status,',
+     'update orders o set status = c.order_status, gateway = case
+          when c.charged_by is null and ((c.t).txn_id is null or c.status = ''CHARGED'' or (c.t).txn_id = c.last_txn_id)
+          then c.gateway else o.gateway end,']]
+  loop
+    if position(v_change[1] in v_verb) = 0 then
+      raise exception 'record_transactions is not what 0004_orders.sql made';
+    end if;
+    v_verb := replace(v_verb, v_change[1], v_change[2]);
+  end loop;
+  execute v_verb;
+end $$;
+
+drop index orders_by_time;
+create index orders_by_time on orders (merchant_id, created_at desc, order_id);
+create index orders_by_gateway on orders (merchant_id, gateway, created_at desc, order_id);
+create index orders_by_amount on orders (merchant_id, currency, amount_minor desc, order_id);
+create index orders_by_beginning on orders (merchant_id, (lower(order_id) collate "C"));
+
+-- Transactions -----------------------------------------------------------------------------------------
+
+create index transactions_by_merchants_payment on transactions (merchant_id, gateway_payment_id);
+
+-- How much of it is refunded, refunds under way counted; null where nothing is. Beside it the time of its order, so that
+-- the refunded orders can be walked as the list has them. Both are kept by the triggers that keep reserved_minor.
+alter table transactions add column refunded text check (refunded in ('partly', 'fully'));
+alter table transactions add column ordered_at timestamptz;
+update transactions t set
+  refunded = case when t.reserved_minor = t.effective_minor then 'fully' else 'partly' end, ordered_at = o.created_at
+from orders o
+where t.reserved_minor > 0 and o.merchant_id = t.merchant_id and o.order_id = t.order_id;
+create index transactions_refunded on transactions (merchant_id, refunded, ordered_at desc, order_id)
+  where refunded is not null;
+
+create function refunded_words(reserved_minor bigint, effective_minor bigint) returns text immutable language sql
+  return case when reserved_minor = 0 then null when reserved_minor < effective_minor then 'partly' else 'fully' end;
+
+-- Invariant 1: what is reserved follows from the refunds themselves, once per statement.
+create or replace function keep_reserved_on_insert() returns trigger language plpgsql
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+  v_updated bigint;
+begin
+  update transactions t set
+    reserved_minor = t.reserved_minor + d.delta,
+    refunded = refunded_words(t.reserved_minor + d.delta, t.effective_minor),
+    ordered_at = coalesce(t.ordered_at, (
+      select o.created_at from orders o where o.merchant_id = t.merchant_id and o.order_id = t.order_id))
+  from (select merchant_id, order_id, txn_id, sum(amount_minor)::bigint as delta
+        from new_refunds where state_reserves(state) group by 1, 2, 3) d
+  where t.merchant_id = d.merchant_id and t.order_id = d.order_id and t.txn_id = d.txn_id;
+  -- The update has proved that each transaction exists; a foreign key would look each of them up once more.
+  get diagnostics v_updated = row_count;
+  if v_updated <> (select count(distinct (merchant_id, order_id, txn_id)) from new_refunds) then
+    raise exception 'a refund needs a transaction, and holds its amount from the start'
+      using errcode = 'foreign_key_violation';
+  end if;
+  return null;
+end $$;
+
+create or replace function keep_reserved_on_update() returns trigger language plpgsql
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+begin
+  update transactions t set
+    reserved_minor = t.reserved_minor + d.delta,
+    refunded = refunded_words(t.reserved_minor + d.delta, t.effective_minor)
+  from (select n.merchant_id, n.order_id, n.txn_id,
+               sum(n.amount_minor * (state_reserves(n.state)::int - state_reserves(o.state)::int))::bigint as delta
+        from new_refunds n
+        join old_refunds o using (merchant_id, order_id, refund_id)
+        where state_reserves(n.state) <> state_reserves(o.state) group by 1, 2, 3) d
+  where t.merchant_id = d.merchant_id and t.order_id = d.order_id and t.txn_id = d.txn_id;
+  return null;
+end $$;
+
+-- Refunds ----------------------------------------------------------------------------------------------
+
+create index refunds_open_by_due on refunds (merchant_id, due_at, refund_id) where next_look_at is not null;
+create index refunds_by_amount on refunds (merchant_id, currency, amount_minor);
+create index refunds_by_batch on refunds (merchant_id, batch_id, created_at desc, refund_id desc)
+  where batch_id is not null;
+-- Most refunds come by API and are nobody's: those that are found by their maker or door are the others.
+create index refunds_by_maker on refunds (merchant_id, initiated_by, created_at desc, refund_id desc)
+  where initiated_by <> 'API';
+create index refunds_by_door on refunds (merchant_id, door, created_at desc, refund_id desc) where door <> 'api';
