@@ -52,6 +52,8 @@ export interface DelivererDeps {
   readonly vault: Vault;
   readonly sender: WebhookSender;
   readonly renderOrder: RenderOrder;
+  /** Milliseconds that no change of the clock moves; this process's own where absent. */
+  readonly monotonicMs?: () => number;
 }
 
 const IDLE_MS = 250;
@@ -64,12 +66,33 @@ const GATHER_MS = 5;
 /** Well past the longest try: a lease that runs out means that its worker is gone. */
 export const LEASE_MS = 4 * TRY_TIMEOUT_MS;
 
-/**
- * The loop that tells merchants: spreads notifications over the endpoints that want them, and tries what is due. The
- * order is read when a try begins, and one address has at most one try of an order under way, so what is delivered
- * last is the state that is true (invariant 7). Any number of these loops may run on one database.
- */
+/** The loop that tells merchants. Any number of them may run on one database. */
 export function createDeliverer(deps: DelivererDeps): Loop {
+  const rounds = createDeliveryRounds(deps, () => loop.wake());
+  const loop = createLoop({
+    name: 'webhooks',
+    log: deps.log,
+    idleMs: IDLE_MS,
+    gatherMs: GATHER_MS,
+    ...rounds,
+  });
+  return loop;
+}
+
+export interface DeliveryRounds {
+  /** One round; true when there may be more at once. Ends when tries have been begun, not when they are done. */
+  tick(): Promise<boolean>;
+  /** Waits for all tries that were begun. */
+  drain(): Promise<void>;
+}
+
+/**
+ * The rounds of one such loop, for whoever sets their pace: spreads notifications over the endpoints that want them,
+ * and tries what is due. The order is read when a try begins, and one address has at most one try of an order under
+ * way, so what is delivered last is the state that is true (invariant 7). `onFreed` is told when a try has ended.
+ */
+export function createDeliveryRounds(deps: DelivererDeps, onFreed: () => void): DeliveryRounds {
+  const monotonicMs = deps.monotonicMs ?? (() => performance.now());
   const running = new Set<Promise<void>>();
   const pace = createPace();
   const record = grouped(RECORD_SLICE, (finished: FinishedTry[]) => recordAndJudge(deps, finished));
@@ -108,12 +131,11 @@ export function createDeliverer(deps: DelivererDeps): Loop {
       return null;
     };
     if (typeof target === 'string') return giveUp(target);
-    const claimedAtMs = performance.now();
+    const claimedAtMs = monotonicMs();
     const rendered = await deps.renderOrder(delivery.merchantId, delivery.orderId);
     if (rendered === null) return giveUp('order_missing');
     // Too late to be sure that the try ends before another worker may begin the next.
-    if (performance.now() - claimedAtMs > LEASE_MS / 2)
-      throw new Error('the order could not be read in time');
+    if (monotonicMs() - claimedAtMs > LEASE_MS / 2) throw new Error('the order could not be read in time');
     const result = await deps.sender.send(target, {
       eventId: eventIdOf(delivery.notificationId),
       eventName: delivery.eventName,
@@ -138,22 +160,17 @@ export function createDeliverer(deps: DelivererDeps): Loop {
           result && { acknowledged: result.outcome === 'acknowledged', durationMs: result.durationMs },
         );
         running.delete(done);
-        loop.wake();
+        onFreed();
       });
     running.add(done);
   }
 
-  const loop = createLoop({
-    name: 'webhooks',
-    log: deps.log,
-    idleMs: IDLE_MS,
-    gatherMs: GATHER_MS,
+  return {
     tick,
     drain: async () => {
       while (running.size > 0) await Promise.all(running);
     },
-  });
-  return loop;
+  };
 }
 
 // Spreading ---------------------------------------------------------------------------------------------
