@@ -7,11 +7,12 @@ import { join } from 'node:path';
 import { crash } from './crash/crash.ts';
 import { fuzzProof } from './fuzz/fuzz.ts';
 import { BrokenInvariant, type Figures, type Proof } from './proof.ts';
+import { mutants } from './simulate/mutants.ts';
 import { simulate } from './simulate/simulate.ts';
 import { soak } from './soak/soak.ts';
 
 /** What is proved later joins here. */
-const PROOFS: readonly Proof[] = [simulate, crash, soak, fuzzProof];
+const PROOFS: readonly Proof[] = [simulate, mutants, crash, soak, fuzzProof];
 
 const PLACES = join(import.meta.dirname, '../data/proof');
 

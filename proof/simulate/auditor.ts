@@ -1,14 +1,18 @@
-import { createHash } from 'node:crypto';
+import { createHash, createHmac, hkdfSync } from 'node:crypto';
 import type { Queryable } from '../../src/lib/db.ts';
 import type { BookedRefund, ModelBooks } from './model-books.ts';
 
 /** What the merchants were told by the answers at the doors. */
-export interface AcceptedRefund {
+export interface AcceptedRefund extends AskedRefund {
   readonly refundId: string;
+  readonly amountMinor: number;
+}
+
+/** What a refund is asked for under: at most one has it (invariant 2). */
+interface AskedRefund {
   readonly merchantId: string;
   readonly orderId: string;
   readonly uniqueRequestId: string;
-  readonly amountMinor: number;
 }
 
 interface RefundRow {
@@ -26,6 +30,34 @@ interface RefundRow {
   arn: string | null;
   next_look_at: Date | null;
   event_seq: number;
+}
+
+/** An address that a merchant wants to be told at; null: of what is told without asking. */
+interface ListeningMerchant {
+  readonly url: string;
+  readonly merchantId: string;
+  readonly events: readonly string[] | null;
+}
+
+interface Message {
+  readonly eventId: string;
+  readonly sequence: number;
+  readonly order: unknown;
+}
+
+interface TellingOrder {
+  readonly merchant_id: string;
+  readonly order_id: string;
+  readonly refunds?: readonly { readonly unique_request_id: string; readonly status: string }[];
+}
+
+interface CheckpointRow {
+  readonly merchant_id: string;
+  readonly checkpoint_no: number;
+  readonly sealed_at: Date;
+  readonly orders: readonly (readonly [orderId: string, seq: number, hash: string])[];
+  readonly hash: Buffer;
+  readonly seal: Buffer;
 }
 
 interface EventRow {
@@ -54,6 +86,9 @@ const TOLD: Readonly<Record<string, string>> = {
   FAILURE: 'ORDER_REFUND_FAILED',
   MANUAL_REVIEW: 'REFUND_MANUAL_REVIEW_NEEDED',
 };
+/** What an address gets that has not chosen, and how often it is tried. */
+const TOLD_WITHOUT_ASKING = Object.values(TOLD);
+const TRIES_OF_THE_SCHEDULE = 17;
 const FINAL = new Set(['succeeded', 'failed', 'cancelled', 'reversed']);
 const LONGEST_WAIT_MS = 28 * 3_600_000;
 
@@ -75,13 +110,35 @@ export class Auditor {
   readonly #made = new Map<string, BookedRefund>();
   /** The places in each history that the gateway has told us of in a way that we could believe. */
   readonly #heard = new Map<BookedRefund, number>();
+  /** What the gateway has taken, done or not: from then on only it can say what becomes of it. */
+  readonly #taken = new Set<string>();
+  /** Requests that somebody still waits for an answer to. */
+  readonly #unanswered = new Set<string>();
+  /** Ids that were said to be known already. */
+  readonly #saidKnown = new Set<string>();
   /** Settled by a person's word: what is true of it is theirs to answer for. */
   readonly #resolved = new Set<string>();
 
-  constructor(db: Queryable, merchantIds: readonly string[], books: ReadonlyMap<string, ModelBooks>) {
+  readonly #endpoints: readonly ListeningMerchant[];
+  readonly #masterKey: Buffer;
+  /** By address and order: what was told last, and up to which event of the order. */
+  readonly #toldLast = new Map<string, Message>();
+  /** By address and event: how often it was told. */
+  readonly #toldTimes = new Map<string, number>();
+  readonly #acknowledged = new Set<string>();
+
+  constructor(
+    db: Queryable,
+    merchantIds: readonly string[],
+    books: ReadonlyMap<string, ModelBooks>,
+    endpoints: readonly ListeningMerchant[],
+    masterKey: Buffer,
+  ) {
     this.#db = db;
     this.#merchantIds = merchantIds;
     this.#books = books;
+    this.#endpoints = endpoints;
+    this.#masterKey = masterKey;
   }
 
   get lives(): number {
@@ -96,6 +153,20 @@ export class Auditor {
   accepted(refund: AcceptedRefund): void {
     this.#claim(refund);
     this.#accepted.set(refund.refundId, refund);
+  }
+
+  /** A merchant asks, and goes on asking until it is answered. */
+  waits(refund: AskedRefund): void {
+    this.#unanswered.add(requestOf(refund));
+  }
+
+  answered(refund: AskedRefund): void {
+    this.#unanswered.delete(requestOf(refund));
+  }
+
+  /** It was refused because there is a refund of that id. */
+  saidKnown(refund: AskedRefund): void {
+    this.#saidKnown.add(requestOf(refund));
   }
 
   resolved(refundId: string): void {
@@ -115,9 +186,18 @@ export class Auditor {
     this.#arrived.set(reference, { key, body, times: (before?.times ?? 0) + 1 });
   }
 
+  taken(reference: string): void {
+    this.#taken.add(reference);
+  }
+
+  sentPastKeyLife(reference: string): void {
+    this.#must(false, 3, () => `refund ${reference} was sent again when its key was forgotten`);
+  }
+
   made(refund: BookedRefund): void {
     const { reference } = refund;
     if (reference === null) return;
+    this.#taken.add(reference);
     this.#must(!this.#made.has(reference), 3, () => `refund ${reference} was made twice at the gateway`);
     this.#made.set(reference, refund);
   }
@@ -126,11 +206,30 @@ export class Auditor {
     this.#heard.set(refund, Math.max(place, this.#heard.get(refund) ?? -1));
   }
 
+  /** A message has arrived at a merchant's address. */
+  told(url: string, message: Message): void {
+    const { merchant_id: merchantId, order_id: orderId } = message.order as TellingOrder;
+    const isTheirs = this.#endpoints.some((e) => e.url === url && e.merchantId === merchantId);
+    this.#must(isTheirs, 8, () => `${url} was told of ${orderId} of ${merchantId}`);
+    const place = `${url} ${orderId}`;
+    const before = this.#toldLast.get(place)?.sequence ?? 0;
+    this.#must(message.sequence >= before, 7, () => {
+      return `${url} was told how ${orderId} was at ${message.sequence} after how it was at ${before}`;
+    });
+    this.#toldLast.set(place, message);
+    const event = `${url} ${message.eventId}`;
+    this.#toldTimes.set(event, (this.#toldTimes.get(event) ?? 0) + 1);
+  }
+
+  acknowledged(url: string, message: Message): void {
+    this.#acknowledged.add(`${url} ${message.eventId}`);
+  }
+
   /** Everything that must hold at any moment. `now` is the program's time. */
   async check(now: Date): Promise<void> {
     const [refunds, events, told] = await this.#read();
     const changes = this.#checkTrail(refunds, events);
-    this.#checkTold(changes, told, refunds);
+    this.#checkNotified(changes, told, refunds);
     await this.#checkSums(refunds);
     await this.#checkSends();
     const rows = new Map(refunds.map((row) => [row.refund_id, row]));
@@ -152,6 +251,12 @@ export class Auditor {
   async checkEnd(now: Date, calm: boolean): Promise<void> {
     await this.check(now);
     const [refunds] = await this.#read();
+    this.#must(this.#unanswered.size === 0, 4, () => `never answered: ${[...this.#unanswered].join(', ')}`);
+    const requests = new Set(
+      refunds.map((row) => `${row.merchant_id} ${row.order_id} ${row.unique_request_id}`),
+    );
+    for (const request of this.#saidKnown)
+      this.#must(requests.has(request), 8, () => `${request} was said to be known already, and is not`);
     for (const row of refunds) {
       this.#must(FINAL.has(row.state) || row.state === 'manual_review', 5, () => {
         return `it has not ended: ${show(row)}`;
@@ -161,6 +266,8 @@ export class Auditor {
       this.#must(row.state === 'succeeded', 5, () => `nothing went wrong, and yet: ${show(row)}`);
       this.#must(this.#arrived.get(row.refund_id)?.times === 1, 3, () => `sent more than once: ${show(row)}`);
     }
+    await this.#checkSeals();
+    await this.#checkTold(refunds, calm);
   }
 
   get payouts(): number {
@@ -171,7 +278,7 @@ export class Auditor {
 
   // Invariant 2, also over answers alone: two different refunds for one id would be seen here first.
   #claim(refund: AcceptedRefund): void {
-    const request = `${refund.merchantId} ${refund.orderId} ${refund.uniqueRequestId}`;
+    const request = requestOf(refund);
     const before = this.#requests.get(request);
     this.#must(before === undefined || before === refund.refundId, 2, () => {
       return `${request} was accepted as ${before} and as ${refund.refundId}`;
@@ -186,8 +293,8 @@ export class Auditor {
     this.#must(made === undefined || made.amountMinor === row.amount_minor, 10, () => {
       return `the gateway made it over ${made?.amountMinor}: ${show(row)}`;
     });
-    this.#must(row.state !== 'cancelled' || made === undefined, 3, () => {
-      return `it is cancelled, and the gateway has made it: ${show(row)}`;
+    this.#must(row.state !== 'cancelled' || !this.#taken.has(row.refund_id), 3, () => {
+      return `it is cancelled, and the gateway has taken it: ${show(row)}`;
     });
     if (this.#resolved.has(row.refund_id)) return;
     this.#must(row.state !== 'succeeded' || words.has('paid'), 3, () => {
@@ -257,7 +364,7 @@ export class Auditor {
     return changes;
   }
 
-  #checkTold(
+  #checkNotified(
     changes: ReadonlyMap<string, string>,
     told: readonly Record<string, string | number>[],
     refunds: readonly RefundRow[],
@@ -344,6 +451,96 @@ export class Auditor {
     }
   }
 
+  /** Every event is sealed, by checkpoints that follow on each other and that only the master key can have made. */
+  async #checkSeals(): Promise<void> {
+    const of = [this.#merchantIds];
+    const events = await this.#db.query<EventRow>(
+      'select merchant_id, order_id, seq, hash from events where merchant_id = any($1) order by seq',
+      of,
+    );
+    const hashes = new Map(events.map((e) => [`${e.merchant_id} ${e.order_id} ${e.seq}`, e.hash]));
+    const last = new Map(events.map((e) => [`${e.merchant_id} ${e.order_id}`, e.seq]));
+    const checkpoints = await this.#db.query<CheckpointRow>(
+      `select merchant_id, checkpoint_no, sealed_at, orders, hash, seal from audit_checkpoints
+       where merchant_id = any($1) order by merchant_id, checkpoint_no`,
+      of,
+    );
+    const sealingKey = Buffer.from(
+      hkdfSync('sha256', this.#masterKey, '', 'refundry mac audit checkpoint', 32),
+    );
+    const heads = new Map<string, { no: number; hash: Buffer }>();
+    const sealed = new Map<string, number>();
+    for (const { merchant_id, checkpoint_no, sealed_at, orders, hash, seal } of checkpoints) {
+      const name = `checkpoint ${checkpoint_no} of ${merchant_id}`;
+      const head = heads.get(merchant_id) ?? { no: 0, hash: Buffer.alloc(0) };
+      heads.set(merchant_id, { no: checkpoint_no, hash });
+      const content = JSON.stringify([merchant_id, checkpoint_no, sealed_at.toISOString(), orders]);
+      const expected = createHash('sha256').update(head.hash).update(content).digest();
+      const follows = checkpoint_no === head.no + 1 && expected.equals(hash);
+      this.#must(follows, 6, () => `${name} does not follow on the one before it`);
+      const mac = createHmac('sha256', sealingKey).update(hash).digest();
+      this.#must(mac.equals(seal), 6, () => `${name} does not carry its seal`);
+      for (const [orderId, seq, eventHash] of orders) {
+        const place = `${merchant_id} ${orderId}`;
+        const isSo = hashes.get(`${place} ${seq}`)?.toString('hex') === eventHash;
+        this.#must(isSo, 6, () => `${name} seals event ${seq} of ${orderId}, which is not so`);
+        this.#must(seq > (sealed.get(place) ?? 0), 6, () => `${name} seals ${orderId} up to ${seq} again`);
+        sealed.set(place, seq);
+      }
+    }
+    // The first event is that of the order, which the world wrote itself.
+    for (const [order, seq] of [...last].filter(([, until]) => until > 1))
+      this.#must(
+        sealed.get(order) === seq,
+        6,
+        () => `${order} is sealed up to ${sealed.get(order)} of ${seq}`,
+      );
+  }
+
+  /** Each address was told everything it asked for, and what it was told last is true. */
+  async #checkTold(refunds: readonly RefundRow[], calm: boolean): Promise<void> {
+    if (this.#endpoints.length === 0) return;
+    const of = [this.#merchantIds];
+    const notifications = await this.#db.query<Record<string, string>>(
+      `select merchant_id, order_id, event_name, replace(notification_id::text, '-', '') as hex
+       from notifications where merchant_id = any($1)`,
+      of,
+    );
+    const undelivered = await this.#db.query<Record<string, string>>(
+      `select e.url, d.order_id, d.state, d.round_tries from deliveries d join webhook_endpoints e using (endpoint_id)
+       where d.merchant_id = any($1) and d.state <> 'delivered'`,
+      of,
+    );
+    const givenUp = new Set<string>();
+    for (const { url, order_id, state, round_tries } of undelivered) {
+      const isUsedUp = state === 'given_up' && Number(round_tries) === TRIES_OF_THE_SCHEDULE;
+      this.#must(isUsedUp, 7, () => `${url} waits for ${order_id} (${state} after ${round_tries} tries)`);
+      givenUp.add(`${url} ${order_id}`);
+    }
+    for (const { url, merchantId, events } of this.#endpoints) {
+      for (const { merchant_id, order_id, event_name, hex } of notifications) {
+        const isWanted = merchant_id === merchantId && (events ?? TOLD_WITHOUT_ASKING).includes(event_name!);
+        if (!isWanted || givenUp.has(`${url} ${order_id}`)) continue;
+        const event = `${url} evt_V2_${hex}`;
+        this.#must(
+          this.#acknowledged.has(event),
+          7,
+          () => `${url} was never told ${event_name} of ${order_id}`,
+        );
+        this.#must(!calm || this.#toldTimes.get(event) === 1, 7, () => `${event} was told more than once`);
+      }
+      for (const row of refunds) {
+        const status = PUBLIC[row.state]!;
+        if (row.merchant_id !== merchantId || status === 'PENDING' || givenUp.has(`${url} ${row.order_id}`))
+          continue;
+        const told = (this.#toldLast.get(`${url} ${row.order_id}`)?.order as TellingOrder | undefined)
+          ?.refunds;
+        const shown = told?.find((entry) => entry.unique_request_id === row.unique_request_id)?.status;
+        this.#must(shown === status, 7, () => `${url} was told last that it is ${shown}: ${show(row)}`);
+      }
+    }
+  }
+
   async #read() {
     const of = [this.#merchantIds];
     const refunds = await this.#db.query<RefundRow>('select * from refunds where merchant_id = any($1)', of);
@@ -367,6 +564,10 @@ export class Auditor {
 
 /** An invariant that does not hold. */
 export class Broken extends Error {}
+
+function requestOf({ merchantId, orderId, uniqueRequestId }: AskedRefund): string {
+  return `${merchantId} ${orderId} ${uniqueRequestId}`;
+}
 
 function show(row: RefundRow | undefined): string {
   return row

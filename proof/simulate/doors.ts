@@ -2,7 +2,9 @@ import { newId } from '../../src/lib/ids.ts';
 import type { EngineDeps } from '../../src/refunds/engine.ts';
 import { type RefundOutcome, type RefundRequest, recordRefunds } from '../../src/refunds/record.ts';
 
-export type AskedRefund = Pick<RefundRequest, 'merchantId' | 'orderId' | 'uniqueRequestId' | 'amount'>;
+export type AskedRefund = Pick<RefundRequest, 'merchantId' | 'uniqueRequestId' | 'amount'> & {
+  readonly orderId: string;
+};
 
 /** A way in for refunds. A new one joins by a row here. */
 export interface SimulatedDoor {

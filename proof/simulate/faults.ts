@@ -1,4 +1,4 @@
-import type { Chance } from './chance.ts';
+import { Chance } from './chance.ts';
 
 /** Something that goes wrong. A new kind joins by a row here and a question where it can strike. */
 export interface FaultKind {
@@ -44,7 +44,7 @@ export const FAULT_KINDS = [
   { name: 'process stalled', likelihood: 0.003 },
   { name: 'clock jumped', likelihood: 0.03 },
   { name: 'clocks apart', likelihood: 1 },
-  { name: 'account switched off', likelihood: 0.02 },
+  { name: 'account switched off', likelihood: 0.04 },
   // People and merchants
   { name: 'cancelled by a person', likelihood: 0.1 },
   { name: 'resolved by a person', likelihood: 0.5 },
@@ -53,34 +53,103 @@ export const FAULT_KINDS = [
   { name: 'acted on by another merchant', likelihood: 0.05 },
   { name: 'asked again under the same id', likelihood: 0.2 },
   { name: 'asked again under a new id', likelihood: 0.5 },
+  { name: 'told late that a change was written', likelihood: 0.005 },
+  // The merchants' receivers of webhooks
+  { name: 'message to a receiver lost', likelihood: 0.05 },
+  { name: 'receipt of a message lost', likelihood: 0.08 },
+  { name: 'receiver answers 500', likelihood: 0.1 },
+  { name: 'receiver slow', likelihood: 0.1 },
+  { name: 'receiver gone for hours', likelihood: 0.05 },
 ] as const satisfies readonly FaultKind[];
 
 export type FaultName = (typeof FAULT_KINDS)[number]['name'];
+
+/** Kinds that are dangerous together. In a world of a theme there are no others, and they strike more often. */
+export const THEMES: readonly { readonly kinds: readonly FaultName[]; readonly intensity: number }[] = [
+  {
+    kinds: [
+      'lost after the gateway did it',
+      'arrived after the time-out',
+      'look-up that lags',
+      'webhook lost',
+      'asked out of turn by a person',
+    ],
+    intensity: 5,
+  },
+  {
+    kinds: [
+      '5xx before doing it, stored under the key',
+      '5xx after doing it, stored under the key',
+      'account switched off',
+      'cancelled by a person',
+      'connection refused',
+    ],
+    intensity: 3,
+  },
+  {
+    kinds: ['lost after the gateway did it', 'webhook lost', 'told late that a change was written'],
+    intensity: 10,
+  },
+  {
+    kinds: [
+      'receipt of a message lost',
+      'receiver slow',
+      'process stalled',
+      'process killed after a step',
+      'success taken back',
+    ],
+    intensity: 3,
+  },
+];
+
+/** Which kinds a world has, and how much more often than usual they strike. */
+export interface FaultMix {
+  readonly kinds: ReadonlySet<string>;
+  readonly intensity: number;
+}
+
+/** Some worlds have all faults, some none, most a handful or a theme: a fault shows more clearly where few others hide it. */
+export function faultMixOf(seed: number): FaultMix {
+  const chance = new Chance(seed ^ 0x5eed);
+  if (chance.hit(0.5)) {
+    const { kinds, intensity } = chance.pick(THEMES);
+    return { kinds: new Set(kinds), intensity };
+  }
+  const share = chance.pick([0, 0.15, 0.15, 0.3, 0.3, 0.6, 1]);
+  return {
+    kinds: new Set(FAULT_KINDS.filter(() => chance.hit(share)).map(({ name }) => name)),
+    intensity: 1,
+  };
+}
+
+const LIKELIHOOD = Object.fromEntries(
+  FAULT_KINDS.map(({ name, likelihood }) => [name, likelihood]),
+) as Readonly<Record<FaultName, number>>;
 
 /** The faults of one world. */
 export class Faults {
   readonly counts = new Map<string, number>();
   readonly #chance: Chance;
-  readonly #enabled: ReadonlySet<string>;
+  readonly #mix: FaultMix;
   #over = false;
 
-  constructor(chance: Chance, enabled: ReadonlySet<string>) {
+  constructor(chance: Chance, mix: FaultMix) {
     this.#chance = chance;
-    this.#enabled = enabled;
+    this.#mix = mix;
   }
 
   has(name: FaultName): boolean {
-    return this.#enabled.has(name);
+    return this.#mix.kinds.has(name);
   }
 
   get none(): boolean {
-    return this.#enabled.size === 0;
+    return this.#mix.kinds.size === 0;
   }
 
   /** Whether it strikes now; counted when it does. */
   strikes(name: FaultName): boolean {
-    if (this.#over || !this.#enabled.has(name)) return false;
-    if (!this.#chance.hit(FAULT_KINDS.find((kind) => kind.name === name)!.likelihood)) return false;
+    if (this.#over || !this.#mix.kinds.has(name)) return false;
+    if (!this.#chance.hit(LIKELIHOOD[name] * this.#mix.intensity)) return false;
     this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
     return true;
   }

@@ -22,6 +22,12 @@ export interface BookedRefund {
 export interface BookListener {
   /** A request to make a refund has arrived. */
   asked(reference: string, key: string | null, body: string): void;
+  /** It was neither refused nor told to come later: whether it was done only the gateway can say. */
+  taken(reference: string): void;
+  /** It was sent when the key's life was over. */
+  sentPastKeyLife(reference: string): void;
+  /** The sender has got no answer that says what became of it. */
+  leftInDoubt(reference: string): void;
   made(refund: BookedRefund): void;
   /** Its status is another now, the first one included. `quick`: the webhook about it runs ahead of the answer. */
   moved(refund: BookedRefund, quick: boolean): void;
@@ -45,6 +51,8 @@ export class ModelBooks {
   readonly #faults: Faults;
   readonly #chance: Chance;
   readonly #listener: BookListener;
+  /** How much earlier than it should our processes, with clocks apart, may take absence as proved. */
+  readonly #apartMs: number;
   /** A forward jump of our clock would break the spacing that the proof of absence rests on. */
   readonly #mayLag: boolean;
 
@@ -56,6 +64,7 @@ export class ModelBooks {
       chance: Chance;
       listener: BookListener;
       paidMinor: ReadonlyMap<string, number>;
+      apartMs: number;
       mayLag: boolean;
     },
   ) {
@@ -65,6 +74,7 @@ export class ModelBooks {
     this.#chance = parts.chance;
     this.#listener = parts.listener;
     this.#paidMinor = parts.paidMinor;
+    this.#apartMs = parts.apartMs;
     this.#mayLag = parts.mayLag;
   }
 
@@ -90,6 +100,17 @@ export class ModelBooks {
 
   /** The way from one of our processes to this gateway and back. */
   httpOf(owner: Owner): GatewayHttp {
+    const carry = this.#wayOf(owner);
+    return async (request) => {
+      const exchange = await carry(request);
+      const clear = exchange.kind === 'not_sent' || (exchange.kind === 'response' && exchange.status < 500);
+      if (request.body !== null && !clear)
+        this.#listener.leftInDoubt((JSON.parse(request.body) as WireRequest).reference);
+      return exchange;
+    };
+  }
+
+  #wayOf(owner: Owner): GatewayHttp {
     return async (request) => {
       const timeoutMs = request.timeoutMs ?? 30_000;
       const sentMs = this.#timeline.nowMs;
@@ -99,14 +120,16 @@ export class ModelBooks {
       if (faults.strikes('connection refused')) return { kind: 'not_sent', why: 'connection refused' };
       if (request.body !== null && this.#mayLag && faults.strikes('arrived after the time-out')) {
         this.#timeline.at(sentMs + timeoutMs + this.#withinProof(0.4), () => {
-          this.#create(request.headers, request.body!, 0.5);
+          this.#create(request.headers, request.body!, sentMs, 0.5);
         });
         await this.#timeline.turn(owner, sentMs + timeoutMs);
         return noAnswer('timed out');
       }
       if (faults.strikes('lost before the gateway did it')) return noAnswer('connection reset');
       const answer =
-        request.body === null ? this.#look(request.url) : this.#create(request.headers, request.body);
+        request.body === null
+          ? this.#look(request.url)
+          : this.#create(request.headers, request.body, sentMs, this.#profile.mostLag);
       if (turn === 'last') return neverMore();
       if (faults.strikes('lost after the gateway did it')) return noAnswer('connection reset');
       if (faults.strikes('slow answer')) {
@@ -125,13 +148,19 @@ export class ModelBooks {
   }
 
   /** `lagShare`: how much of the time that absence takes to be proved is left for look-ups to lag. */
-  #create(headers: Readonly<Record<string, string>>, body: string, lagShare = 0.95): Exchange {
+  #create(
+    headers: Readonly<Record<string, string>>,
+    body: string,
+    sentMs: number,
+    lagShare: number,
+  ): Exchange {
     const asked = JSON.parse(body) as WireRequest;
     const key = headers['idempotency-key'] ?? null;
     this.#listener.asked(asked.reference, key, body);
     if (this.#faults.strikes('401')) return problem(401, 'bad_credentials');
     if (this.#faults.strikes('429')) return problem(429, 'too_many_requests');
     const known = key === null ? undefined : this.#keys.get(key);
+    if (known && known.untilMs <= sentMs) this.#listener.sentPastKeyLife(asked.reference);
     if (known && known.untilMs > this.#timeline.nowMs) return known.answer;
     const remember = (answer: Exchange) => {
       const life = this.#profile.capabilities.keyLifeMs;
@@ -140,8 +169,10 @@ export class ModelBooks {
       return answer;
     };
 
-    if (this.#faults.strikes('5xx before doing it, stored under the key'))
+    if (this.#faults.strikes('5xx before doing it, stored under the key')) {
+      this.#listener.taken(asked.reference);
       return remember(problem(500, 'internal'));
+    }
     const refusal = this.#refusalOf(asked);
     if (refusal) return refusal;
     const refund = this.#book(asked.reference, asked.payment, asked.amount, lagShare);
@@ -154,6 +185,8 @@ export class ModelBooks {
   }
 
   #refusalOf(asked: WireRequest): Exchange | null {
+    if (this.#profile.refusesRepeats && this.#byReference.has(asked.reference))
+      return problem(422, 'reference_exists');
     const fundsMs = this.#noFundsUntilMs.get(asked.reference);
     if (fundsMs !== undefined && fundsMs > this.#timeline.nowMs) return problem(402, 'no_funds');
     if (fundsMs === undefined && this.#faults.strikes('no balance')) {
@@ -238,11 +271,11 @@ export class ModelBooks {
     return ok(this.shown(refund, entry));
   }
 
-  /** A wait that leaves the proof of absence its last word: at most this share of it. */
+  /** A wait of at most this share of the time in which absence is proved, by whichever of our clocks. */
   #withinProof(share: number): number {
     const proof = this.#profile.capabilities.absenceProof;
     const wholeMs = proof ? proof.answers * proof.spacingMs : 10 * MINUTE;
-    return Math.floor(wholeMs * share * (this.#chance.hit(0.5) ? 1 : this.#chance.next()));
+    return Math.floor((wholeMs - this.#apartMs) * share * (this.#chance.hit(0.5) ? 1 : this.#chance.next()));
   }
 }
 

@@ -21,12 +21,16 @@ export interface ModelProfile {
   readonly hasLookUps: boolean;
   /** Whether it refuses what would give back more than was paid. One that does not shows money sent twice. */
   readonly guardsPayment: boolean;
+  /** Whether it refuses a reference that it has made already, so that even a wrong proof of absence pays nothing twice. */
+  readonly refusesRepeats: boolean;
+  /** How long look-ups may lag, as a share of the time in which they are said to prove absence. */
+  readonly mostLag: number;
 }
 
 const COMMON = {
   partialRefunds: true,
   instantRefunds: false,
-  absenceProof: { answers: 2, spacingMs: MINUTE },
+  absenceProof: { answers: 2, spacingMs: 2 * MINUTE },
   pollDelaysMs: [MINUTE, 30 * MINUTE, 2 * HOUR, 8 * HOUR],
   lookDelaysMs: [30_000, 2 * MINUTE, 10 * MINUTE, HOUR],
   resendDelaysMs: [10_000, MINUTE, 10 * MINUTE, HOUR],
@@ -44,6 +48,8 @@ export const MODEL_GATEWAYS: readonly ModelProfile[] = [
     timesItsNews: true,
     hasLookUps: true,
     guardsPayment: false,
+    refusesRepeats: false,
+    mostLag: 0.95,
   },
   {
     name: 'GUARDED',
@@ -51,6 +57,8 @@ export const MODEL_GATEWAYS: readonly ModelProfile[] = [
     timesItsNews: false,
     hasLookUps: true,
     guardsPayment: true,
+    refusesRepeats: false,
+    mostLag: 0.95,
   },
   {
     name: 'FORGETFUL',
@@ -58,6 +66,8 @@ export const MODEL_GATEWAYS: readonly ModelProfile[] = [
     timesItsNews: true,
     hasLookUps: true,
     guardsPayment: false,
+    refusesRepeats: false,
+    mostLag: 0.95,
   },
   {
     name: 'KEYLESS',
@@ -65,6 +75,8 @@ export const MODEL_GATEWAYS: readonly ModelProfile[] = [
     timesItsNews: false,
     hasLookUps: true,
     guardsPayment: false,
+    refusesRepeats: false,
+    mostLag: 0.95,
   },
   {
     name: 'UNPROVABLE',
@@ -72,6 +84,8 @@ export const MODEL_GATEWAYS: readonly ModelProfile[] = [
     timesItsNews: true,
     hasLookUps: true,
     guardsPayment: false,
+    refusesRepeats: false,
+    mostLag: 0.95,
   },
   {
     name: 'SILENT',
@@ -79,6 +93,18 @@ export const MODEL_GATEWAYS: readonly ModelProfile[] = [
     timesItsNews: true,
     hasLookUps: false,
     guardsPayment: false,
+    refusesRepeats: false,
+    mostLag: 0.95,
+  },
+  {
+    name: 'REFERENCED',
+    capabilities: { ...COMMON, keyLifeMs: null },
+    timesItsNews: true,
+    hasLookUps: true,
+    guardsPayment: false,
+    refusesRepeats: true,
+    // It does not keep its promise: whoever believes the refusal of a repeat shows as failed what was paid.
+    mostLag: 1.6,
   },
 ];
 

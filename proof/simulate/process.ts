@@ -1,13 +1,19 @@
+import { createRenderOrder } from '../../src/api/juspay/render-order.ts';
+import { sealEvents } from '../../src/audit/checkpoint.ts';
 import type { GatewayAccountAccess, GatewayHttp } from '../../src/gateways/gateway.ts';
 import type { GatewayRegistry } from '../../src/gateways/registry.ts';
 import type { Clock } from '../../src/lib/clock.ts';
+import { TOLERATED_APART_MS } from '../../src/lib/database-clock.ts';
 import type { Database } from '../../src/lib/db.ts';
 import { createLogger } from '../../src/lib/log.ts';
+import type { Vault } from '../../src/lib/vault.ts';
 import type { EngineDeps } from '../../src/refunds/engine.ts';
-import { createRefundRounds, type RefundRounds } from '../../src/refunds/worker.ts';
+import { createRefundRounds } from '../../src/refunds/worker.ts';
 import { createChangeWriter } from '../../src/refunds/writer.ts';
+import { createDeliveryRounds } from '../../src/webhooks/deliver.ts';
 import type { Chance } from './chance.ts';
 import type { Faults } from './faults.ts';
+import type { Receivers } from './receiver.ts';
 import { neverMore, type Owner, type Timeline } from './timeline.ts';
 
 /** What all processes of a world share. */
@@ -21,22 +27,30 @@ export interface World {
   clockOffsetMs: number;
   openAccess(gatewayAccountId: string): GatewayAccountAccess | null;
   httpOf(owner: Owner): GatewayHttp;
+  readonly vault: Vault;
+  readonly receivers: Receivers;
   /** There may be work for workers. */
   wake(): void;
+  /** There may be something to tell merchants. */
+  wakeTellers(): void;
 }
+
+export type LoopName = 'refunds' | 'webhooks' | 'sealer';
 
 /** One of our processes: the real engine, whose every step outside itself is a turn of the world's timeline. */
 export class Process implements Owner {
   alive = true;
   stalledUntilMs = 0;
   readonly deps: EngineDeps;
-  readonly #rounds: RefundRounds;
-  #inRound = false;
+  readonly #rounds: Readonly<Record<LoopName, () => Promise<boolean>>>;
+  readonly #underWay = new Set<LoopName>();
 
   constructor(world: World, chance: Chance) {
-    const skewMs = world.faults.has('clocks apart') ? chance.whole(-2_000, 2_000) : 0;
+    const skewMs = world.faults.strikes('clocks apart')
+      ? chance.whole(-TOLERATED_APART_MS, TOLERATED_APART_MS)
+      : 0;
     const clock: Clock = { now: () => new Date(world.timeline.nowMs + world.clockOffsetMs + skewMs) };
-    const db = databaseOf(world, this);
+    const db = databaseOf(world, this, chance);
     this.deps = {
       db,
       clock,
@@ -50,18 +64,31 @@ export class Process implements Owner {
       manualReviewAfterMs: world.manualReviewAfterMs,
       wake: () => world.wake(),
     };
-    this.#rounds = createRefundRounds(this.deps, () => world.wake());
+    const { vault } = world;
+    const tellers = {
+      ...this.deps,
+      vault,
+      sender: world.receivers.senderOf(this, clock),
+      renderOrder: createRenderOrder(db, { publicUrl: 'http://refundry.test', gateways: world.gateways }),
+      monotonicMs: () => world.timeline.nowMs,
+    };
+    const sealer = { db, clock, vault, log: SILENT };
+    this.#rounds = {
+      refunds: createRefundRounds(this.deps, () => world.wake()).tick,
+      webhooks: createDeliveryRounds(tellers, () => world.wakeTellers()).tick,
+      sealer: async () => (await sealEvents(sealer)) > 0,
+    };
   }
 
-  /** Begins a round of the worker, where none is under way; `done` hears whether it found work. */
-  beginRound(done: (more: boolean) => void): void {
-    if (!this.alive || this.#inRound) return;
-    this.#inRound = true;
+  /** Begins a round of one of its loops, where none is under way; `done` hears whether it found work. */
+  begin(loop: LoopName, done: (more: boolean) => void = () => undefined): void {
+    if (!this.alive || this.#underWay.has(loop)) return;
+    this.#underWay.add(loop);
     const end = (more: boolean) => {
-      this.#inRound = false;
+      this.#underWay.delete(loop);
       done(more);
     };
-    this.#rounds.tick().then(end, () => end(true));
+    this.#rounds[loop]().then(end, () => end(true));
   }
 }
 
@@ -69,18 +96,22 @@ const SILENT = createLogger('silent');
 
 class BrokenConnection extends Error {}
 
-function databaseOf({ db, timeline, faults }: World, owner: Owner): Database {
-  async function take<Result>(statement: () => Promise<Result>): Promise<Result> {
+function databaseOf({ db, timeline, faults }: World, owner: Owner, chance: Chance): Database {
+  async function take<Result>(statement: () => Promise<Result>, isChange = false): Promise<Result> {
     const turn = await timeline.turn(owner);
     if (faults.strikes('connection broke before the statement')) throw new BrokenConnection('not begun');
     const result = await timeline.io(statement);
     if (turn === 'last') return neverMore();
+    if (isChange && faults.strikes('told late that a change was written')) {
+      const waitMs = chance.pick([1_000, 40_000, 10 * 60_000, 40 * 60_000]);
+      if ((await timeline.turn(owner, timeline.nowMs + waitMs)) === 'last') return neverMore();
+    }
     if (faults.strikes('connection broke after the statement')) throw new BrokenConnection('done, not told');
     return result;
   }
   return {
     query: <Row>(text: string, params?: readonly unknown[]) =>
-      take(async () => inOneOrder(await db.query<Row>(text, params))),
+      take(async () => inOneOrder(await db.query<Row>(text, params)), text.includes('move_refunds')),
     transaction: (work) => take(() => db.transaction(work)),
     connect: () => db.connect(),
     close: async () => undefined,

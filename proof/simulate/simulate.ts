@@ -8,11 +8,13 @@ import { migrate } from '../../src/lib/migrate.ts';
 import { BrokenInvariant, type Figures, type Proof, type ProofRun } from '../proof.ts';
 import { Broken } from './auditor.ts';
 import { FAULT_KINDS } from './faults.ts';
-import { faultsOfWorld, liveWorld, type WorldFigures, type WorldSpec } from './world.ts';
+import { liveWorld, mixOfWorld, type WorldFigures, type WorldSpec } from './world.ts';
 
 /** Worlds that live at the same moment, each in a database of its own. */
 const SIDE_BY_SIDE = 4;
 const REFUNDS_OF_A_WORLD = 200;
+/** Runs this long must have met every kind of fault. */
+const LIVES_THAT_SHOW_ALL = 20_000;
 
 export const simulate: Proof = {
   name: 'simulate',
@@ -45,10 +47,14 @@ export const simulate: Proof = {
 };
 
 /** The same on a server that is there already; its user must be allowed to make databases. */
-export async function simulateOn(serverUrl: string, run: ProofRun): Promise<Figures> {
+export async function simulateOn(
+  serverUrl: string,
+  run: ProofRun,
+  how: { readonly shrinks: boolean } = { shrinks: true },
+): Promise<Figures> {
   const shelf = await openShelf(serverUrl);
   try {
-    return await simulateIn(shelf, run);
+    return await simulateIn(shelf, run, how.shrinks);
   } finally {
     await shelf.close();
   }
@@ -91,7 +97,7 @@ interface Place {
   readonly sums: Readonly<Record<string, number>>;
 }
 
-async function simulateIn(shelf: Shelf, run: ProofRun): Promise<Figures> {
+async function simulateIn(shelf: Shelf, run: ProofRun, shrinks: boolean): Promise<Figures> {
   const began = Date.now();
   const { lives, seed, refunds, faults } = run.options as Readonly<
     Record<'lives' | 'seed' | 'refunds' | 'faults', number>
@@ -99,28 +105,36 @@ async function simulateIn(shelf: Shelf, run: ProofRun): Promise<Figures> {
   const place = run.resumeAt as Place | null;
   const sums = new Map(Object.entries(place?.sums ?? {}));
   const add = (what: string, figure: number) => sums.set(what, (sums.get(what) ?? 0) + figure);
-  const ended = new Set<number>();
+  // What is summed up is what is not lived again when a stopped run goes on: all worlds below one seed.
+  const ended = new Map<number, WorldFigures>();
   let nextSeed = place?.nextSeed ?? seed;
   let doneBelow = nextSeed;
+  let lived = sums.get('lives') ?? 0;
   const broken: { spec: WorldSpec; error: Broken }[] = [];
   let saidAt = Date.now();
 
   const lane = async (database: Database) => {
-    while ((sums.get('lives') ?? 0) < lives && broken.length === 0 && !run.signal.aborted) {
+    while (lived < lives && broken.length === 0 && !run.signal.aborted) {
       const spec = { seed: nextSeed++, refunds, faults: faultsOf(faults) };
       try {
-        sum(await liveWorld(database, spec), add);
+        const world = await liveWorld(database, spec);
+        lived += world.lives;
+        ended.set(spec.seed, world);
       } catch (error) {
         if (!(error instanceof Broken))
           throw new Error(`the simulation itself failed at seed ${spec.seed}`, { cause: error });
         broken.push({ spec, error });
         return;
       }
-      ended.add(spec.seed);
-      while (ended.delete(doneBelow)) doneBelow++;
+      for (let world = ended.get(doneBelow); world; world = ended.get(doneBelow)) {
+        ended.delete(doneBelow++);
+        sum(world, add);
+      }
       if (Date.now() - saidAt > 10_000) {
         saidAt = Date.now();
-        run.progress(`${sums.get('lives')} of ${lives} lives, ${sums.get('worlds')} worlds, none broken`);
+        run.progress(
+          `${lived} of ${lives} lives, ${(sums.get('worlds') ?? 0) + ended.size} worlds, none broken`,
+        );
       }
     }
   };
@@ -128,13 +142,21 @@ async function simulateIn(shelf: Shelf, run: ProofRun): Promise<Figures> {
   for (let n = 0; n < SIDE_BY_SIDE; n++) databases.push(await shelf.take());
   await Promise.all(databases.map(lane));
   if (broken[0]) {
-    run.progress(`${broken[0].error.message}\nLooking for a smaller world that shows it …`);
-    const smallest = await shrink(shelf, broken[0]);
+    if (shrinks) run.progress(`${broken[0].error.message}\nLooking for a smaller world that shows it …`);
+    const smallest = shrinks ? await shrink(shelf, broken[0]) : broken[0];
     throw new BrokenInvariant(smallest.error.message, replayOf(smallest.spec));
   }
   add('seconds', Math.round((Date.now() - began) / 1000));
   if (run.signal.aborted) run.saveAt({ nextSeed: doneBelow, sums: Object.fromEntries(sums) } satisfies Place);
+  else if (faults === 0 && lived >= LIVES_THAT_SHOW_ALL)
+    refuseIdleFaults(sums, replayOf({ seed, refunds, faults: null }));
   return figuresOf(sums);
+}
+
+/** A kind of fault that never strikes proves nothing. */
+function refuseIdleFaults(sums: ReadonlyMap<string, number>, replay: string): void {
+  const idle = FAULT_KINDS.filter(({ name }) => !sums.has(`fault: ${name}`)).map(({ name }) => name);
+  if (idle.length > 0) throw new BrokenInvariant(`these faults never happened: ${idle.join(', ')}`, replay);
 }
 
 function sum(world: WorldFigures, add: (what: string, figure: number) => void): void {
@@ -169,8 +191,8 @@ async function shrink(shelf: Shelf, found: { spec: WorldSpec; error: Broken }) {
   };
   for (let refunds = 1; refunds < found.spec.refunds; refunds *= 2)
     if (await breaks({ ...found.spec, refunds })) break;
-  for (const name of faultsOfWorld(found.spec)) {
-    const fewer = new Set(faultsOfWorld(smallest.spec));
+  for (const name of mixOfWorld(found.spec).kinds) {
+    const fewer = new Set(mixOfWorld(smallest.spec).kinds);
     fewer.delete(name);
     if (fewer.size > 0) await breaks({ ...smallest.spec, faults: fewer });
   }

@@ -1,19 +1,27 @@
+import { sealEvents } from '../../src/audit/checkpoint.ts';
+import { verifyAudit } from '../../src/audit/verify.ts';
 import type { GatewayAccountAccess } from '../../src/gateways/gateway.ts';
 import { type GatewayRegistry, registryOf } from '../../src/gateways/registry.ts';
+import { TOLERATED_APART_MS } from '../../src/lib/database-clock.ts';
 import type { Database } from '../../src/lib/db.ts';
 import { newId } from '../../src/lib/ids.ts';
+import { createLogger } from '../../src/lib/log.ts';
 import { formatAmount } from '../../src/lib/money.ts';
+import { createVault } from '../../src/lib/vault.ts';
 import { cancelRefund } from '../../src/refunds/cancel.ts';
 import { settleFromWebhook } from '../../src/refunds/hear.ts';
 import { lookNow } from '../../src/refunds/look.ts';
 import { resolveRefund } from '../../src/refunds/resolve.ts';
+import { createEndpoint } from '../../src/webhooks/endpoints.ts';
+import { WEBHOOK_EVENT_NAMES } from '../../src/webhooks/events.ts';
 import { Auditor, Broken } from './auditor.ts';
 import { Chance } from './chance.ts';
 import { type AskedRefund, DOORS } from './doors.ts';
-import { FAULT_KINDS, Faults } from './faults.ts';
+import { type FaultMix, Faults, faultMixOf } from './faults.ts';
 import { type BookedRefund, ModelBooks } from './model-books.ts';
 import { MODEL_GATEWAYS, modelConnector, profileOf, SIGNATURE, type WireRefund } from './model-gateway.ts';
 import { Process, type World } from './process.ts';
+import { Receivers } from './receiver.ts';
 import { type Owner, Timeline, type Turn } from './timeline.ts';
 
 /** All there is to know of a world: equal ones live the same life. */
@@ -38,6 +46,8 @@ const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const START_MS = Date.UTC(2026, 0, 5);
+const MASTER_KEY = Buffer.alloc(32, 7);
+const TELLING_SHARE = 0.25;
 const CURRENCIES = [
   { currency: 'INR', exponent: 2 },
   { currency: 'JPY', exponent: 0 },
@@ -45,6 +55,11 @@ const CURRENCIES = [
 ] as const;
 const API = { by: 'api', key: 'simulated', request_id: 'simulated' } as const;
 const WEBHOOK_RETRIES_MS = [5 * SECOND, MINUTE, 10 * MINUTE, HOUR, 4 * HOUR, 12 * HOUR];
+
+/** Their share is greater: keys would hide what sends twice. */
+const WITHOUT_KEYS = MODEL_GATEWAYS.filter(
+  ({ capabilities }) => capabilities.keyLifeMs === null && capabilities.absenceProof !== null,
+);
 
 interface Order {
   readonly merchantId: string;
@@ -55,6 +70,14 @@ interface Order {
   readonly amountMinor: number;
   readonly currency: string;
   readonly exponent: number;
+}
+
+/** Where a merchant wants to be told. */
+interface Endpoint {
+  readonly url: string;
+  readonly merchantId: string;
+  /** Null: the defaults. */
+  readonly events: readonly string[] | null;
 }
 
 interface Account {
@@ -77,12 +100,16 @@ class Simulation implements World {
   readonly faults: Faults;
   readonly gateways: GatewayRegistry;
   readonly manualReviewAfterMs: number;
+  readonly vault = createVault(MASTER_KEY);
+  readonly receivers: Receivers;
   clockOffsetMs = 0;
   readonly #spec: WorldSpec;
   readonly #chance: Chance;
   readonly #merchantIds: readonly string[];
   readonly #accounts: readonly Account[];
   readonly #orders: readonly Order[];
+  /** Telling costs as much as refunding: only some worlds have merchants who want to be told. */
+  readonly #endpoints: readonly Endpoint[];
   readonly #books = new Map<string, ModelBooks>();
   readonly #auditor: Auditor;
   readonly #workers: Process[] = [];
@@ -90,9 +117,13 @@ class Simulation implements World {
   readonly #switchedOff = new Set<string>();
   readonly #clockMode: 'forward' | 'back' | 'both';
   readonly #faultsEndMs: number;
-  #asked = 0;
+  /** How much later than planned our machines take something up. */
+  readonly #delaysMs: readonly number[];
+  readonly #asked = new Map<string, number>();
+  #askedInAll = 0;
   #futileMs = SECOND;
   #mayWork = true;
+  #mayTell = false;
   #over = false;
 
   constructor(db: Database, spec: WorldSpec) {
@@ -102,10 +133,15 @@ class Simulation implements World {
     this.#chance = chance;
     this.db = db;
     this.timeline = new Timeline(START_MS, root.fork());
-    this.faults = new Faults(root.fork(), faultsOfWorld(spec));
+    this.faults = new Faults(root.fork(), mixOfWorld(spec));
     this.gateways = registryOf(MODEL_GATEWAYS.map(modelConnector));
     this.manualReviewAfterMs = chance.pick([2 * HOUR, 24 * HOUR, 72 * HOUR]);
     this.#clockMode = chance.pick(['forward', 'back', 'both']);
+    this.#delaysMs = chance.pick([
+      [0, 0, 3 * SECOND, 45 * SECOND, 5 * MINUTE, 15 * MINUTE],
+      [0, 0, 3 * SECOND, 45 * SECOND, 5 * MINUTE, 15 * MINUTE],
+      [0, SECOND, 20 * SECOND, 40 * SECOND],
+    ]);
     this.#faultsEndMs = START_MS + chance.pick([3, 12, 36]) * HOUR;
     // Worlds share a database one after the other; the name keeps them apart.
     const name = newId().replaceAll('-', '');
@@ -114,20 +150,32 @@ class Simulation implements World {
       [0, 1].map((n) => ({
         merchantId,
         accountId: `${merchantId}-${n}`,
-        gateway: chance.pick(MODEL_GATEWAYS).name,
+        gateway: chance.pick(chance.hit(0.25) ? WITHOUT_KEYS : MODEL_GATEWAYS).name,
       })),
     );
+    const ordersOf = new Map<string, number>();
     this.#orders = Array.from({ length: Math.max(1, Math.ceil(spec.refunds / 3)) }, (_, n) => {
       const account = chance.pick(this.#accounts);
+      // Merchants number their orders and requests alike: one's id must never be taken for the other's.
+      const no = (ordersOf.get(account.merchantId) ?? 0) + 1;
+      ordersOf.set(account.merchantId, no);
       return {
         ...account,
         ...chance.pick(CURRENCIES),
-        orderId: `order-${String(n).padStart(4, '0')}`,
+        orderId: `order-${String(no).padStart(4, '0')}`,
         payment: `pay-${n}`,
         amountMinor: chance.whole(1, 100_000),
       };
     });
-    this.#auditor = new Auditor(db, this.#merchantIds, this.#books);
+    this.#endpoints = chance.hit(TELLING_SHARE)
+      ? this.#merchantIds.map((merchantId, n) => ({
+          url: `http://receiver.test/${merchantId}`,
+          merchantId,
+          events: n === 0 ? WEBHOOK_EVENT_NAMES : null,
+        }))
+      : [];
+    this.#auditor = new Auditor(db, this.#merchantIds, this.#books, this.#endpoints, MASTER_KEY);
+    this.receivers = new Receivers(this.timeline, this.faults, root.fork(), this.#auditor);
     for (const account of this.#accounts) this.#books.set(account.accountId, this.#openBooks(account));
   }
 
@@ -163,10 +211,17 @@ class Simulation implements World {
     );
     const column = (of: (order: Order) => unknown) => this.#orders.map(of);
     await this.db.query(
-      `insert into orders (merchant_id, order_id, order_uuid, status, amount_minor, currency, exponent, created_at,
-         updated_at)
-       select m, o, gen_random_uuid(), 'CHARGED', amount, currency, exponent, $6, $6
-       from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::smallint[]) x(m, o, amount, currency, exponent)`,
+      `with made as (
+         select x.*, event_body(m, o, 1, $6, 'order.created', null, null, null, $7, null) as body
+         from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::smallint[]) x(m, o, amount, currency, exponent)
+       ), logged as (
+         insert into events (merchant_id, order_id, seq, at, body, hash)
+         select m, o, 1, $6, body, event_hash('', body) from made
+       )
+       insert into orders (merchant_id, order_id, order_uuid, status, amount_minor, currency, exponent, event_seq,
+         event_hash, created_at, updated_at)
+       select m, o, gen_random_uuid(), 'CHARGED', amount, currency, exponent, 1, event_hash('', body), $6, $6
+       from made`,
       [
         column((o) => o.merchantId),
         column((o) => o.orderId),
@@ -174,12 +229,13 @@ class Simulation implements World {
         column((o) => o.currency),
         column((o) => o.exponent),
         at,
+        JSON.stringify(API),
       ],
     );
     await this.db.query(
       `insert into transactions (merchant_id, order_id, txn_id, txn_uuid, status, amount_minor, gateway,
          gateway_account_id, gateway_payment_id, payment_method_type, charged_at, created_at, updated_at)
-       select m, o, m || o, gen_random_uuid(), 'CHARGED', amount, gateway, account, payment, 'CARD', $7, $7, $7
+       select m, o, 'txn-' || o, gen_random_uuid(), 'CHARGED', amount, gateway, account, payment, 'CARD', $7, $7, $7
        from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[])
          x(m, o, amount, gateway, account, payment)`,
       [
@@ -196,8 +252,22 @@ class Simulation implements World {
       this.#workers.push(this.#newProcess());
       this.#doors.push(this.#newProcess());
     }
+    for (const { merchantId, url, events } of this.#endpoints) {
+      const made = await createEndpoint(
+        {
+          db: this.db,
+          clock: { now: () => new Date(START_MS - HOUR) },
+          vault: this.vault,
+          allowPrivate: true,
+        },
+        merchantId,
+        { url, events },
+      );
+      if (!made.ok) throw new Error(made.refusal.message);
+    }
     this.#planRequests();
     this.timeline.at(START_MS + HOUR, () => this.#troubleNow());
+    this.timeline.at(START_MS + HOUR / 2, () => this.#sealNow());
     this.timeline.at(START_MS + 2 * HOUR, () => this.#peopleAtWork());
     this.timeline.at(this.#faultsEndMs, () => {
       this.faults.end();
@@ -213,9 +283,13 @@ class Simulation implements World {
       paidMinor: new Map(
         this.#orders.filter((o) => o.accountId === account.accountId).map((o) => [o.payment, o.amountMinor]),
       ),
+      apartMs: this.faults.has('clocks apart') ? 2 * TOLERATED_APART_MS : 0,
       mayLag: !this.faults.has('clock jumped') || this.#clockMode === 'back',
       listener: {
         asked: (reference, key, body) => this.#auditor.asked(reference, key, body),
+        taken: (reference) => this.#auditor.taken(reference),
+        sentPastKeyLife: (reference) => this.#auditor.sentPastKeyLife(reference),
+        leftInDoubt: (reference) => this.#growImpatient(account.merchantId, reference),
         made: (refund) => this.#auditor.made(refund),
         moved: (refund, quick) => this.#sendWebhooks(account, refund, quick),
       },
@@ -235,8 +309,9 @@ class Simulation implements World {
       this.timeline.begin();
       await this.timeline.settled();
       if (this.#mayWork && (this.timeline.idle || this.#chance.hit(0.03))) this.#beginRounds();
+      if (this.#mayTell && (this.timeline.idle || this.#chance.hit(0.02))) this.#beginTelling();
       if (this.timeline.idle) {
-        if (!this.#mayWork && !(await this.#passTime())) break;
+        if (!this.#mayWork && !this.#mayTell && !(await this.#passTime())) break;
         await this.timeline.settled();
         if (this.timeline.nowMs > lastMs) throw new Broken('invariant 5: the world does not come to its end');
         continue;
@@ -245,8 +320,25 @@ class Simulation implements World {
       if (this.timeline.steps % stepsPerCheck === 0) await this.#auditor.check(this.#now());
       if (this.#auditor.broken) throw this.#auditor.broken;
     }
+    await sealEvents({
+      db: this.db,
+      clock: { now: () => this.#now() },
+      vault: this.vault,
+      log: createLogger('silent'),
+    });
     await this.#auditor.checkEnd(this.#now(), this.faults.none);
     if (this.#auditor.broken) throw this.#auditor.broken;
+    for (const merchantId of this.#merchantIds)
+      await verifyAudit(this.db, this.vault, {
+        merchantId,
+        onFault: ({ sentence }) => {
+          throw new Broken(`invariant 6: the program's own audit says: ${sentence}`);
+        },
+      });
+    // The next world shares the database and has workers of its own.
+    await this.db.query('update notifications set spread_at = null where merchant_id = any($1)', [
+      this.#merchantIds,
+    ]);
     await this.db.query('update gateway_accounts set enabled = false where merchant_id = any($1)', [
       this.#merchantIds,
     ]);
@@ -261,25 +353,55 @@ class Simulation implements World {
     const first = this.#chance.pick(this.#workers);
     for (const worker of this.#workers) {
       if (worker !== first && this.#chance.hit(0.6)) continue;
-      worker.beginRound((more) => {
+      worker.begin('refunds', (more) => {
         if (more) this.#mayWork = true;
       });
     }
   }
 
+  wakeTellers(): void {
+    this.#mayTell = this.#endpoints.length > 0;
+  }
+
+  #beginTelling(): void {
+    this.#mayTell = false;
+    const first = this.#chance.pick(this.#workers);
+    for (const worker of this.#workers) {
+      if (worker !== first && this.#chance.hit(0.6)) continue;
+      worker.begin('webhooks', (more) => {
+        if (more) this.wakeTellers();
+      });
+    }
+  }
+
+  #sealNow(): void {
+    if (this.timeline.nowMs >= this.#faultsEndMs) return;
+    for (const worker of this.#workers) worker.begin('sealer');
+    this.timeline.at(this.timeline.nowMs + this.#chance.whole(MINUTE, 3 * HOUR), () => this.#sealNow());
+  }
+
   /** Goes to when something can happen next, often somewhat past it. False when nothing is to come. */
   async #passTime(): Promise<boolean> {
-    const [row] = await this.db.query<{ look: Date | null; review: Date | null; open: number }>(
+    const [row] = await this.db.query<{
+      look: Date | null;
+      review: Date | null;
+      open: number;
+      tell: Date | null;
+    }>(
       `select min(next_look_at) filter (where state <> 'manual_review' or not $2) as look,
               min(review_at) filter (where state in ('queued', 'unknown', 'waiting_for_funds', 'submitted')) as review,
-              count(*) filter (where next_look_at is not null and state <> 'manual_review')::int as open
+              count(*) filter (where next_look_at is not null and state <> 'manual_review')::int as open,
+              case when $3 then least(
+                (select min(next_try_at) from deliveries where merchant_id = any($1) and state = 'pending'),
+                (select min(spread_at) from notifications where merchant_id = any($1) and spread_at is not null)
+              ) end as tell
        from refunds where merchant_id = any($1)`,
-      [this.#merchantIds, this.#over],
+      [this.#merchantIds, this.#over, this.#endpoints.length > 0],
     );
     const planned = this.timeline.nextMs();
-    if (planned === null && row!.open === 0) return false;
+    if (planned === null && row!.open === 0 && row!.tell === null) return false;
     const ours = Math.min(
-      ...[row!.look, row!.review].map((at) =>
+      ...[row!.look, row!.review, row!.tell].map((at) =>
         at === null ? Number.POSITIVE_INFINITY : at.getTime() - this.clockOffsetMs,
       ),
     );
@@ -289,10 +411,9 @@ class Simulation implements World {
       planned ?? Number.POSITIVE_INFINITY,
       ours > this.timeline.nowMs ? ours : this.timeline.nowMs + this.#futileMs,
     );
-    this.timeline.nowMs =
-      Math.max(nextMs, this.timeline.nowMs) +
-      this.#chance.pick([0, 0, 3 * SECOND, 45 * SECOND, 5 * MINUTE, 15 * MINUTE]);
+    this.timeline.nowMs = Math.max(nextMs, this.timeline.nowMs) + this.#chance.pick(this.#delaysMs);
     this.#mayWork = true;
+    if (row!.tell !== null) this.wakeTellers();
     return true;
   }
 
@@ -335,10 +456,10 @@ class Simulation implements World {
   #troubleNow(): void {
     if (this.timeline.nowMs >= this.#faultsEndMs) return;
     if (this.faults.strikes('clock jumped')) {
-      const jumpMs = this.#chance.whole(0, 4 * MINUTE);
-      if (this.#clockMode === 'forward') this.clockOffsetMs += jumpMs * 30;
+      const jumpMs = this.#chance.whole(0, 3 * MINUTE);
+      if (this.#clockMode === 'forward') this.clockOffsetMs += jumpMs * 40;
       else if (this.#clockMode === 'back')
-        this.clockOffsetMs = Math.max(this.clockOffsetMs - jumpMs, -8 * MINUTE);
+        this.clockOffsetMs = Math.max(this.clockOffsetMs - jumpMs, -6 * MINUTE);
       else this.clockOffsetMs = this.#chance.pick([jumpMs, -jumpMs]);
     }
     for (const { accountId } of this.#accounts) {
@@ -354,6 +475,7 @@ class Simulation implements World {
           .get(order.accountId)!
           .refundBehindOurBack(order.payment, this.#chance.whole(1, order.amountMinor));
     }
+    for (const { url } of this.#endpoints) this.receivers.mayGo(url);
     this.#forgeWebhook();
     this.timeline.at(this.timeline.nowMs + this.#chance.whole(MINUTE, HOUR), () => this.#troubleNow());
   }
@@ -374,11 +496,14 @@ class Simulation implements World {
   }
 
   #newRequest(order: Order = this.#chance.pick(this.#orders), amountMinor?: number): AskedRefund {
+    const no = (this.#asked.get(order.merchantId) ?? 0) + 1;
+    this.#asked.set(order.merchantId, no);
+    this.#askedInAll++;
     const part = amountMinor ?? this.#chance.whole(1, Math.max(1, Math.ceil(order.amountMinor / 2)));
     return {
       merchantId: order.merchantId,
       orderId: order.orderId,
-      uniqueRequestId: `request-${String(++this.#asked).padStart(5, '0')}`,
+      uniqueRequestId: `request-${String(no).padStart(5, '0')}`,
       amount:
         amountMinor === undefined && this.#chance.hit(0.2) ? 'full' : formatAmount(part, order.exponent),
     };
@@ -390,11 +515,14 @@ class Simulation implements World {
     const again = () => {
       if (!answered && time < 20) this.#ask(list, time + 1);
     };
-    DOORS[this.#asked % DOORS.length]!.ask(this.#door().deps, list).then(
+    for (const refund of time === 0 ? list : []) this.#auditor.waits(refund);
+    DOORS[this.#askedInAll % DOORS.length]!.ask(this.#door().deps, list).then(
       (outcomes) => {
         answered = true;
         outcomes.forEach((outcome, n) => {
           const asked = list[n]!;
+          this.#auditor.answered(asked);
+          if (!outcome.ok && outcome.refusal === 'duplicate_request_id') this.#auditor.saidKnown(asked);
           if (!outcome.ok) return;
           const { refundId, merchantId, orderId, amountMinor } = outcome.refund;
           this.#auditor.accepted({ ...asked, refundId, merchantId, orderId, amountMinor });
@@ -414,9 +542,7 @@ class Simulation implements World {
     if (this.faults.strikes('cancelled by a person'))
       this.timeline.at(soon(), () => this.#cancel(asked.merchantId, refundId));
     if (this.faults.strikes('asked out of turn by a person'))
-      this.timeline.at(soon(), () => {
-        lookNow(this.#door().deps, asked.merchantId, refundId, API).catch(() => undefined);
-      });
+      this.timeline.at(soon(), () => this.#askOutOfTurn(asked.merchantId, refundId));
     if (this.faults.strikes('acted on by another merchant'))
       this.timeline.at(soon(), () => this.#trespass(other, refundId));
     if (this.faults.strikes('asked again under a new id'))
@@ -429,6 +555,21 @@ class Simulation implements World {
     cancelRefund(this.#door().deps, merchantId, refundId, { reason: null, cause: API }).catch(
       () => undefined,
     );
+  }
+
+  /** Whoever sees a send in doubt asks about it again and again, or wants it gone. */
+  #growImpatient(merchantId: string, refundId: string): void {
+    const later = (mostMs: number) => this.timeline.nowMs + this.#chance.whole(0, mostMs);
+    if (this.faults.strikes('asked out of turn by a person'))
+      for (let n = 0; n < 4; n++)
+        this.timeline.at(later(2 * MINUTE), () => this.#askOutOfTurn(merchantId, refundId));
+    if (this.faults.strikes('cancelled by a person'))
+      for (let n = 0; n < 6; n++)
+        this.timeline.at(later(20 * MINUTE), () => this.#cancel(merchantId, refundId));
+  }
+
+  #askOutOfTurn(merchantId: string, refundId: string): void {
+    lookNow(this.#door().deps, merchantId, refundId, API).catch(() => undefined);
   }
 
   #trespass(merchantId: string, refundId: string): void {
@@ -454,7 +595,9 @@ class Simulation implements World {
 
   /** Merchants give back under a new id what has failed. */
   #askAnew(refundId: string, asked: AskedRefund): void {
-    const order = this.#orders.find((o) => o.orderId === asked.orderId)!;
+    const order = this.#orders.find(
+      ({ merchantId, orderId }) => merchantId === asked.merchantId && orderId === asked.orderId,
+    )!;
     const work = async () => {
       const [row] = await this.db.query<{ state: string; amount_minor: number }>(
         'select state, amount_minor from refunds where merchant_id = $1 and refund_id = $2',
@@ -569,10 +712,7 @@ class Simulation implements World {
   }
 }
 
-/** Some worlds have all faults, some none, most a handful: a fault shows more clearly where few others hide it. */
-export function faultsOfWorld({ seed, faults }: WorldSpec): ReadonlySet<string> {
-  if (faults) return faults;
-  const chance = new Chance(seed ^ 0x5eed);
-  const share = chance.pick([0, 0.15, 0.15, 0.3, 0.3, 0.6, 1]);
-  return new Set(FAULT_KINDS.filter(() => chance.hit(share)).map(({ name }) => name));
+export function mixOfWorld({ seed, faults }: WorldSpec): FaultMix {
+  const mix = faultMixOf(seed);
+  return faults ? { ...mix, kinds: faults } : mix;
 }

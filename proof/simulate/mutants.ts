@@ -1,0 +1,311 @@
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { startEmbeddedPostgres } from '../../src/lib/embedded-postgres.ts';
+import { BrokenInvariant, type Figures, type Proof, type ProofRun } from '../proof.ts';
+import type * as Simulation from './simulate.ts';
+
+/** A fault put into a copy of the program on purpose, which the simulation has to find. A new one joins by a row here. */
+interface Mutant {
+  readonly name: string;
+  readonly changes: readonly {
+    /** From the root of the project. */
+    readonly file: string;
+    /** Stands there once. */
+    readonly was: string;
+    readonly is: string;
+  }[];
+}
+
+function mutant(name: string, file: string, was: string, is: string): Mutant {
+  return { name, changes: [{ file, was, is }] };
+}
+
+const OUTCOME = 'src/refunds/outcome.ts';
+const STORE = 'src/refunds/store.ts';
+const REFUNDS_SQL = 'migrations/0002_refunds.sql';
+
+const NO_ROOM_CHECK = {
+  file: REFUNDS_SQL,
+  was: 'when f.asked > f.rest or f.rest = 0 then',
+  is: 'when false then',
+};
+
+export const MUTANTS: readonly Mutant[] = [
+  // What may be sent, and when
+  mutant(
+    'a key lives for ever',
+    OUTCOME,
+    'refund.keyUsedAt === null || at.now.getTime() + KEY_LIFE_MARGIN_MS < refund.keyUsedAt.getTime() + life',
+    'refund.keyUsedAt === null || true',
+  ),
+  mutant(
+    'absences at any pace count',
+    OUTCOME,
+    'refund.absenceCountsAt !== null && askedAt < refund.absenceCountsAt',
+    'refund.absenceCountsAt !== null && false',
+  ),
+  mutant('one absence proves', OUTCOME, 'absences < proof.answers', 'absences < 1'),
+  mutant(
+    'an unanswered send is made again',
+    OUTCOME,
+    "case 'unknown':\n      return toUnknown(refund, answer.why, answer.evidence, at);",
+    "case 'unknown':\n      return { to: 'queued', kind: 'refund.not_sent', set: { next_look_at: backoff }, evidence: answer.evidence, notify: [] };",
+  ),
+  mutant(
+    'a lost hold is sent again',
+    OUTCOME,
+    "return toUnknown(refund, 'The program stopped while the gateway was being asked.', null, at);",
+    "return { to: 'queued', kind: 'refund.not_sent', set: { next_look_at: at.now }, evidence: null, notify: [] };",
+  ),
+  mutant(
+    'a stalled worker sends when its hold may be over',
+    'src/refunds/submit.ts',
+    'deps.clock.now().getTime() > lastMoment',
+    'lastMoment < 0',
+  ),
+  mutant(
+    'a worker sends without having written that it does',
+    'src/refunds/submit.ts',
+    'if (!refund) return null;',
+    'if (!refund) return send(deps, { ...claimed, sends: claimed.sends + 1 }, request, access);',
+  ),
+  // What is believed
+  mutant(
+    'a refusal after an unanswered send is believed',
+    OUTCOME,
+    'if (certainSoFar) return refused(',
+    'if (at) return refused(',
+  ),
+  mutant(
+    'a webhook that proves nothing is believed',
+    'src/refunds/hear.ts',
+    "event.news !== null && reading.kind === 'authentic'",
+    'event.news !== null',
+  ),
+  {
+    name: 'old news counts',
+    changes: [
+      {
+        file: OUTCOME,
+        was: '  const stale = news.at !== null && refund.gatewayAt !== null && news.at < refund.gatewayAt;\n  const target',
+        is: '  const stale = news.at === refund;\n  const target',
+      },
+    ],
+  },
+  mutant(
+    'a look-up that lags silences a webhook',
+    'src/refunds/hear.ts',
+    "look.answer.kind === 'news' && !isOlder(look.answer.news, news)",
+    "look.answer.kind === 'news'",
+  ),
+  mutant(
+    'a success that is taken back stays a success',
+    OUTCOME,
+    "from === 'succeeded' ? 'reversed' : 'failed'",
+    "from === 'succeeded' ? null : 'failed'",
+  ),
+  mutant(
+    'a late success is not heard',
+    OUTCOME,
+    "if (from === 'failed' || from === 'reversed') return 'manual_review';",
+    "if (from === 'failed' || from === 'reversed') return null;",
+  ),
+  // Who may do what
+  mutant('a cancel after a send is accepted', OUTCOME, ' && refund.keyUsedAt === null;\n}', ';\n}'),
+  mutant(
+    "another merchant's refund is hit",
+    STORE,
+    'select * from refunds where merchant_id = $1 and refund_id = $2',
+    'select * from refunds where $1::text is not null and refund_id = $2',
+  ),
+  mutant(
+    "another merchant's request ids count",
+    REFUNDS_SQL,
+    'where r.order_id = f.order_id and r.merchant_id is not distinct from f.merchant_id',
+    'where r.order_id = f.order_id',
+  ),
+  // What is kept and told
+  mutant(
+    'what is decided on an old version is written',
+    REFUNDS_SQL,
+    'and r.refund_id = i.refund_id and r.event_seq = i.decided_on',
+    'and r.refund_id = i.refund_id',
+  ),
+  { name: 'no room is left, and only the schema says so', changes: [NO_ROOM_CHECK] },
+  {
+    name: 'more than was paid is given back',
+    changes: [
+      NO_ROOM_CHECK,
+      {
+        file: 'migrations/0001_core.sql',
+        was: 'check (reserved_minor between 0 and effective_minor)',
+        is: 'check (reserved_minor >= 0)',
+      },
+    ],
+  },
+  mutant(
+    'a request id makes two refunds',
+    REFUNDS_SQL,
+    "when known.has_request_id then 'duplicate_request_id'",
+    '',
+  ),
+  mutant(
+    'nobody is told of a review',
+    OUTCOME,
+    "notify: ['REFUND_MANUAL_REVIEW_NEEDED'],\n  };",
+    'notify: [],\n  };',
+  ),
+  mutant(
+    'nobody is told of a reference that comes late',
+    OUTCOME,
+    'notify: [...notifyOf(target), ...notifyArn],',
+    'notify: notifyOf(target),',
+  ),
+  mutant(
+    'a message that was refused is not sent again',
+    'src/webhooks/deliver.ts',
+    "const delayMs = result.outcome === 'bad_url' ?",
+    "const delayMs = result.outcome === 'refused_status' ?",
+  ),
+  {
+    name: 'two states of an order are told at once',
+    changes: [
+      {
+        file: 'src/webhooks/store.ts',
+        was: 'and (o.try_id is not null or (o.next_try_at, o.delivery_id) < (d.next_try_at, d.delivery_id))',
+        is: 'and false',
+      },
+      {
+        file: 'migrations/0003_webhooks.sql',
+        was: 'create unique index deliveries_one_under_way on',
+        is: 'create index deliveries_one_under_way on',
+      },
+    ],
+  },
+  mutant(
+    'an order is told to whoever listens',
+    'src/webhooks/deliver.ts',
+    'subscriptions.get(n.merchantId) ?? []',
+    '[...subscriptions.values()].flat()',
+  ),
+  mutant(
+    'a seal does not follow on the one before',
+    'src/audit/checkpoint.ts',
+    'checkpointHash(last?.hash ?? Buffer.alloc(0), checkpoint)',
+    'checkpointHash(Buffer.alloc(0), checkpoint)',
+  ),
+  mutant(
+    'an order is sealed once',
+    'src/audit/checkpoint.ts',
+    'order by order_id limit $3',
+    'and sealed_seq = 0 order by order_id limit $3',
+  ),
+  mutant(
+    'what waits too long waits on',
+    'src/refunds/worker.ts',
+    'fresh.state === refund.state && fresh.reviewAt <= at.now',
+    'fresh.state === refund.state && fresh.reviewAt < fresh.createdAt',
+  ),
+];
+
+export const mutants: Proof = {
+  name: 'mutants',
+  about:
+    'Puts faults into copies of the program, one at a time, and lets the simulation look for each: one that it does not find ends the proof.',
+  options: [
+    { name: 'lives', otherwise: 10_000, about: 'refunds to live through before a fault counts as not found' },
+    { name: 'seed', otherwise: 1, about: 'the seed of the first world' },
+  ],
+  async prove(run) {
+    const dataDir = mkdtempSync(join(tmpdir(), 'refundry-mutants-'));
+    const server = await startEmbeddedPostgres({
+      dataDir,
+      whenOwned: 'refuse',
+      settings: { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off' },
+    });
+    try {
+      return await findMutants(server.connectionString, run, MUTANTS);
+    } finally {
+      await server.stop();
+      rmSync(dataDir, { recursive: true, force: true });
+    }
+  },
+};
+
+/** The same on a server that is there already. Says of each mutant what showed it. */
+export async function findMutants(
+  serverUrl: string,
+  run: ProofRun,
+  chosen: readonly Mutant[],
+): Promise<Figures> {
+  const found: Record<string, string> = { ...(run.resumeAt as Record<string, string> | null) };
+  const survived: string[] = [];
+  refuseLostTexts();
+  for (const one of chosen) {
+    if (run.signal.aborted) break;
+    if (one.name in found) continue;
+    const shown = await lookFor(one, serverUrl, run);
+    if (run.signal.aborted) break;
+    run.progress(`${one.name}: ${shown ?? 'NOT FOUND'}`);
+    if (shown === null) survived.push(one.name);
+    else found[one.name] = shown;
+  }
+  if (run.signal.aborted) run.saveAt(found);
+  if (survived.length > 0) {
+    const { lives, seed } = run.options;
+    throw new BrokenInvariant(
+      `the simulation does not find: ${survived.join('; ')}`,
+      `npm run proof -- mutants --lives ${lives} --seed ${seed}`,
+    );
+  }
+  return { 'faults put in': chosen.length, ...found };
+}
+
+const ROOT = join(import.meta.dirname, '../..');
+
+/** The invariant that showed it, or null where it was not found. */
+async function lookFor(one: Mutant, serverUrl: string, run: ProofRun): Promise<string | null> {
+  const copy = mkdtempSync(join(tmpdir(), 'refundry-mutant-'));
+  try {
+    for (const folder of ['src', 'proof', 'migrations'])
+      cpSync(join(ROOT, folder), join(copy, folder), { recursive: true });
+    cpSync(join(ROOT, 'package.json'), join(copy, 'package.json'));
+    symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
+    for (const { file, was, is } of one.changes) {
+      const path = join(copy, file);
+      writeFileSync(
+        path,
+        readFileSync(path, 'utf8').replace(was, () => is),
+      );
+    }
+    const { simulateOn } = (await import(
+      pathToFileURL(join(copy, 'proof/simulate/simulate.ts')).href
+    )) as typeof Simulation;
+    const { lives = 0, seed = 0 } = run.options;
+    const options = { lives, seed, refunds: 100, faults: 0 };
+    await simulateOn(
+      serverUrl,
+      { ...run, options, progress: () => undefined, resumeAt: null, saveAt: () => undefined },
+      { shrinks: false },
+    );
+    return null;
+  } catch (error) {
+    // The copy's classes are not ours.
+    if ((error as Error).constructor.name !== BrokenInvariant.name) throw error;
+    return (error as Error).message.split('\n')[0]!;
+  } finally {
+    rmSync(copy, { recursive: true, force: true });
+  }
+}
+
+/** A text that is no longer there, or stands there twice, would put in nothing, or something else. */
+export function refuseLostTexts(): void {
+  for (const { name, changes } of MUTANTS)
+    for (const { file, was } of changes) {
+      const times = readFileSync(join(ROOT, file), 'utf8').split(was).length - 1;
+      if (times !== 1)
+        throw new Error(`mutant "${name}": its text stands ${times} times in ${file}, not once`);
+    }
+}
