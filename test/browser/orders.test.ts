@@ -118,7 +118,7 @@ test('of two tabs the slower one is told what changed before anything is sent', 
   await first.getByRole('button', { name: 'Done' }).waitFor();
 
   await initiate(second);
-  await second.getByRole('dialog').getByText('somebody', { exact: false }).first().waitFor();
+  await second.getByRole('dialog').getByText('not what you expected', { exact: false }).first().waitFor();
   expect((await refundsOf(orderId)).map(({ amount }) => amount)).toEqual(['500.00']);
   await second.unroute(/\/v1\/(stream|orders)/);
 });

@@ -12,7 +12,12 @@ import classes from './table.module.css';
 const features = tableFeatures({ columnVisibilityFeature });
 
 export type Column<Row extends RowData> = ColumnDef<typeof features, Row> & {
-  readonly meta?: { readonly align?: 'right'; readonly width?: number | string; readonly label?: string };
+  readonly meta?: {
+    readonly align?: 'right';
+    readonly width?: number | string;
+    /** Left out where the screen is narrow. */
+    readonly wideOnly?: true;
+  };
 };
 
 /** `columnsOf<Order>()` gives the helper that makes a list's columns. */
@@ -110,7 +115,13 @@ export function DataTable<Row extends RowData>(props: Props<Row>) {
               {group.headers.map((header) => {
                 const meta = header.column.columnDef.meta as Column<Row>['meta'];
                 return (
-                  <th key={header.id} scope="col" data-align={meta?.align} style={{ width: meta?.width }}>
+                  <th
+                    key={header.id}
+                    scope="col"
+                    data-align={meta?.align}
+                    data-wide-only={meta?.wideOnly}
+                    style={{ width: meta?.width }}
+                  >
                     {header.isPlaceholder ? null : <table.FlexRender header={header} />}
                   </th>
                 );
@@ -130,11 +141,14 @@ export function DataTable<Row extends RowData>(props: Props<Row>) {
               onClick={(event) => click(event, row.original)}
               onAuxClick={(event) => click(event, row.original)}
             >
-              {row.getVisibleCells().map((cell) => (
-                <td key={cell.id} data-align={(cell.column.columnDef.meta as Column<Row>['meta'])?.align}>
-                  <table.FlexRender cell={cell} />
-                </td>
-              ))}
+              {row.getVisibleCells().map((cell) => {
+                const meta = cell.column.columnDef.meta as Column<Row>['meta'];
+                return (
+                  <td key={cell.id} data-align={meta?.align} data-wide-only={meta?.wideOnly}>
+                    <table.FlexRender cell={cell} />
+                  </td>
+                );
+              })}
             </tr>
           ))}
         </tbody>

@@ -8,7 +8,7 @@ export function Time({ at, exact = false }: { readonly at: string; readonly exac
   const moment = new Date(at);
   const absolute = absoluteTime(moment, zone);
   return (
-    <time dateTime={at} title={absolute} className="figure" style={{ whiteSpace: 'nowrap' }}>
+    <time dateTime={at} title={absolute} className="figure">
       {exact ? absolute : relativeTime(moment, nowMs, zone)}
     </time>
   );

@@ -71,6 +71,8 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
   const [typed, setTyped] = useState('');
   const [reason, setReason] = useState('');
   const [note, setNote] = useState('');
+  // As it was when the popup opened; the page behind goes on following the truth.
+  const [leftAtOpening] = useState(leftShown);
   const [believedLeft, setBelievedLeft] = useState<string | null>(null);
   const [confirmedLookAlike, setConfirmedLookAlike] = useState<string | null>(null);
   // One key for everything this popup sends: however often the button is pressed, one refund at most is made.
@@ -105,8 +107,8 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
   const shown = preview.data ?? facts;
   const upToDate = asked.amount === amount && asked.txnId === txnId && !preview.isFetching;
   const plan = part === 'other' && typed.trim() === '' ? null : shown.refund;
-  const left = facts.refund?.left_before ?? chosen?.left ?? leftShown;
-  const believed = believedLeft ?? (paid.length === 1 ? leftShown : left);
+  const left = facts.refund?.left_before ?? chosen?.left ?? leftAtOpening;
+  const believed = believedLeft ?? (paid.length === 1 ? leftAtOpening : left);
   const changed = believed !== left;
   const lookAlike = shown.warnings.find(({ code }) => code === 'look_alike');
   const amountBlocker = part === 'other' ? shown.blockers.find(({ field }) => field === 'amount') : undefined;

@@ -13,7 +13,7 @@ import { Empty, Failed, Loading } from '../../parts/answers.tsx';
 import { ColumnChoice } from '../../parts/column-choice.tsx';
 import { ChoiceFilter, FieldFilter, FilterBar, SearchFilter } from '../../parts/filters.tsx';
 import { Id } from '../../parts/id.tsx';
-import { Money } from '../../parts/money.tsx';
+import { isZero, Money } from '../../parts/money.tsx';
 import { Page } from '../../parts/page.tsx';
 import { Pager } from '../../parts/pager.tsx';
 import { SidePanel } from '../../parts/panel.tsx';
@@ -248,10 +248,19 @@ const COLUMNS = column.columns([
   column.accessor((order) => order.customer_email ?? order.customer_phone ?? order.customer_id, {
     id: 'customer',
     header: 'Customer',
+    meta: { wideOnly: true },
     cell: (cell) => cell.getValue() ?? '—',
   }),
-  column.accessor('gateway', { header: 'Gateway', cell: (cell) => cell.getValue() ?? '—' }),
-  column.accessor('payment_method', { header: 'Method', cell: (cell) => cell.getValue() ?? '—' }),
+  column.accessor('gateway', {
+    header: 'Gateway',
+    meta: { wideOnly: true },
+    cell: (cell) => cell.getValue() ?? '—',
+  }),
+  column.accessor('payment_method', {
+    header: 'Method',
+    meta: { wideOnly: true },
+    cell: (cell) => cell.getValue() ?? '—',
+  }),
   column.accessor('amount', {
     header: 'Amount',
     meta: { align: 'right' },
@@ -260,24 +269,27 @@ const COLUMNS = column.columns([
   column.accessor('refunded_amount', {
     header: 'Refunded',
     meta: { align: 'right' },
-    cell: ({ row: { original: order } }) => (
-      <span className="figure">
-        <RefundedBar
-          paid={order.charged_amount}
-          refunded={order.refunded_amount}
-          inFlight={order.refunding_amount}
-          currency={order.currency}
-        />{' '}
-        <Money amount={order.refunded_amount} currency={order.currency} />
-      </span>
-    ),
+    cell: ({ row: { original: order } }) =>
+      isZero(order.refunded_amount) ? (
+        '—'
+      ) : (
+        <span className="figure">
+          <RefundedBar
+            paid={order.charged_amount}
+            refunded={order.refunded_amount}
+            inFlight={order.refunding_amount}
+            currency={order.currency}
+          />{' '}
+          <Money amount={order.refunded_amount} currency={order.currency} />
+        </span>
+      ),
   }),
   column.accessor('refundable_amount', {
     header: 'Left',
     meta: { align: 'right' },
     cell: (cell) => <Money amount={cell.getValue()} currency={cell.row.original.currency} />,
   }),
-  column.accessor('status', { header: 'Status' }),
+  column.accessor('status', { header: 'Status', meta: { wideOnly: true } }),
 ]);
 
 const CHOOSABLE = [
