@@ -8,13 +8,11 @@ import { eventIdOf, type TryResult, type WebhookSender } from './send.ts';
 import {
   countInRange,
   type Delivery,
-  insertDeliveries,
   makeDue,
-  makeRangeDue,
-  type Notification,
   type ResendRange,
+  type ResentSlice,
   readDelivery,
-  readMissing,
+  resendSlice,
 } from './store.ts';
 
 export interface ResendDeps {
@@ -29,7 +27,7 @@ export type ResendRefusal = 'not_found' | 'endpoint_removed' | 'endpoint_disable
 
 /** The most events that one call sends again. */
 export const MAX_RESEND = 100_000;
-const SLICE = 5_000;
+const SLICE = 1_000;
 
 /** Sends one delivery again, whatever became of it, now and with all its retries. */
 export async function resendDelivery(
@@ -50,8 +48,8 @@ export async function resendDelivery(
 }
 
 /**
- * Sends an endpoint the events of a time range that it has chosen: those it was told, those it missed, and those
- * from before it was there. `onlyFailed` leaves out what it has acknowledged. Answers how many that are.
+ * Sends an endpoint the events of a time range that it has chosen, in the order in which they happened: those it was
+ * told, those it missed, and those from before it was there. `onlyFailed` leaves out what it has acknowledged. Answers how many that are.
  */
 export async function resendRange(
   deps: ResendDeps,
@@ -71,24 +69,19 @@ export async function resendRange(
   };
   if ((await countInRange(deps.db, range, MAX_RESEND + 1)) > MAX_RESEND) return 'range_too_large';
   const now = deps.clock.now();
-  let count = await makeRangeDue(deps.db, range, input.onlyFailed, now);
-  let missing: Notification[];
-  do {
-    missing = await readMissing(deps.db, range, SLICE);
-    await insertDeliveries(
-      deps.db,
-      missing.map((n) => ({
-        ...n,
-        deliveryId: newId(),
-        endpointId,
-        orderUrl: null,
-        lane: endpointId,
-        nextTryAt: now,
-      })),
+  let count = 0;
+  let after: ResentSlice['last'] = null;
+  for (let place = 0; place === 0 || after !== null; place += SLICE) {
+    const slice: ResentSlice = await resendSlice(deps.db, range, {
+      after,
+      leadUs: MAX_RESEND - place,
+      onlyFailed: input.onlyFailed,
       now,
-    );
-    count += missing.length;
-  } while (missing.length === SLICE);
+      newIds: Array.from({ length: SLICE }, newId),
+    });
+    count += slice.count;
+    after = slice.last;
+  }
   deps.wake();
   return count;
 }

@@ -195,14 +195,15 @@ export interface FinishedTry {
 }
 
 /**
- * Writes finished tries. One whose lease had run out, so that the delivery is in other hands, is logged and changes
- * nothing else. May be repeated.
+ * Writes finished tries, and counts them into the hours of their endpoints. One whose lease had run out, so that the
+ * delivery is in other hands, is logged and changes nothing else. May be repeated.
  */
 export async function recordTries(db: Queryable, finished: readonly FinishedTry[], now: Date): Promise<void> {
   const items = finished.map(({ delivery, tryId, result, state, nextTryAt }) => ({
     merchantId: delivery.merchantId,
     orderId: delivery.orderId,
     deliveryId: delivery.deliveryId,
+    endpointId: delivery.endpointId,
     tryId,
     state,
     nextTryAt,
@@ -211,8 +212,8 @@ export async function recordTries(db: Queryable, finished: readonly FinishedTry[
   }));
   await db.query(
     `with finished as (
-       select * from jsonb_to_recordset($1) as f("merchantId" text, "orderId" text, "deliveryId" uuid, "tryId" uuid,
-         state text, "nextTryAt" timestamptz, at timestamptz, "durationMs" integer, url text, outcome text,
+       select * from jsonb_to_recordset($1) as f("merchantId" text, "orderId" text, "deliveryId" uuid,
+         "endpointId" uuid, "tryId" uuid, state text, "nextTryAt" timestamptz, at timestamptz, "durationMs" integer, url text, outcome text,
          detail text, status integer, "responseExcerpt" text, sequence bigint, "requestBytes" integer,
          "requestSha256" text)
      ), moved as (
@@ -222,13 +223,28 @@ export async function recordTries(db: Queryable, finished: readonly FinishedTry[
        from finished f
        where d.merchant_id = f."merchantId" and d.order_id = f."orderId" and d.delivery_id = f."deliveryId"
          and d.try_id = f."tryId"
+     ), logged as (
+       insert into delivery_tries (merchant_id, order_id, delivery_id, try_id, at, duration_ms, url, outcome, detail,
+         status, response_excerpt, sequence, request_bytes, request_sha256)
+       select "merchantId", "orderId", "deliveryId", "tryId", at, "durationMs", url, outcome, detail, status,
+         "responseExcerpt", sequence, "requestBytes", decode("requestSha256", 'hex')
+       from finished
+       on conflict do nothing
+       returning delivery_id, try_id, at, outcome
+     ), standing as (
+       -- One that is being removed in this moment is waited for, and then not counted.
+       select endpoint_id from webhook_endpoints
+       where endpoint_id in (select "endpointId" from finished) order by endpoint_id for key share
      )
-     insert into delivery_tries (merchant_id, order_id, delivery_id, try_id, at, duration_ms, url, outcome, detail,
-       status, response_excerpt, sequence, request_bytes, request_sha256)
-     select "merchantId", "orderId", "deliveryId", "tryId", at, "durationMs", url, outcome, detail, status,
-       "responseExcerpt", sequence, "requestBytes", decode("requestSha256", 'hex')
-     from finished
-     on conflict do nothing`,
+     insert into endpoint_hours (endpoint_id, hour, delivered, failed)
+     select s.endpoint_id, date_trunc('hour', l.at, 'UTC'), count(*) filter (where l.outcome = 'acknowledged'),
+       count(*) filter (where l.outcome <> 'acknowledged')
+     from logged l
+     join finished f on f."deliveryId" = l.delivery_id and f."tryId" = l.try_id
+     join standing s on s.endpoint_id = f."endpointId"
+     group by 1, 2 order by 1, 2
+     on conflict (endpoint_id, hour) do update
+       set delivered = endpoint_hours.delivered + excluded.delivered, failed = endpoint_hours.failed + excluded.failed`,
     [JSON.stringify(items), now],
   );
 }
@@ -341,6 +357,27 @@ export async function readTries(db: Queryable, delivery: Delivery): Promise<TryR
   );
 }
 
+/** How the tries to an endpoint went, by the hour, since then; hours without any are left out. */
+export async function readHours(
+  db: Queryable,
+  endpointId: string,
+  since: Date,
+): Promise<{ hour: Date; delivered: number; failed: number }[]> {
+  return db.query(
+    'select hour, delivered, failed from endpoint_hours where endpoint_id = $1 and hour >= $2 order by hour',
+    [endpointId, since],
+  );
+}
+
+/** How many deliveries to an endpoint still have a try ahead, counted no further than `most`. */
+export async function countWaiting(db: Queryable, endpointId: string, most: number): Promise<number> {
+  const [row] = await db.query<{ count: number }>(
+    `select count(*) from (select 1 from deliveries where lane = $1 and state = 'pending' limit $2) counted`,
+    [endpointId, most],
+  );
+  return row!.count;
+}
+
 // Sending again -----------------------------------------------------------------------------------------
 
 /** Makes a delivery due now, at the start of the schedule; one that is under way stays as it is. */
@@ -377,37 +414,75 @@ export async function countInRange(db: Queryable, range: ResendRange, most: numb
   return row!.count;
 }
 
-/** Makes the endpoint's deliveries of the range due now, and says how many. Those under way stay as they are. */
-export async function makeRangeDue(
-  db: Queryable,
-  range: ResendRange,
-  onlyFailed: boolean,
-  now: Date,
-): Promise<number> {
-  const [row] = await db.query<{ count: number }>(
-    `with again as (
-     update deliveries d set state = 'pending', next_try_at = $7, round_tries = 0, updated_at = $7
-     from (select n.merchant_id, n.order_id, n.notification_id ${IN_RANGE}) told
-     where d.merchant_id = told.merchant_id and d.order_id = told.order_id
-       and d.notification_id = told.notification_id and d.lane = $2
-       and d.try_id is null and not ($6 and d.state = 'delivered')
-     returning 1)
-     select count(*) from again`,
-    [range.merchantId, range.endpointId, range.eventNames, range.from, range.before, onlyFailed, now],
-  );
-  return row!.count;
+/** Where a slice of a range ended. */
+export interface ResentSlice {
+  /** How many of its events are sent again. */
+  readonly count: number;
+  /** The last event that was looked at; null at the end of the range. */
+  readonly last: { readonly createdAt: Date; readonly notificationId: string } | null;
 }
 
-/** Events of the range that were never on their way to the endpoint. */
-export async function readMissing(db: Queryable, range: ResendRange, limit: number): Promise<Notification[]> {
-  return db.query(
-    `select n.merchant_id as "merchantId", n.order_id as "orderId", n.notification_id as "notificationId",
-       n.event_name as "eventName", n.refund_id as "refundId", n.created_at as "createdAt"
-     ${IN_RANGE} and not exists (
-       select 1 from deliveries d
-       where d.merchant_id = n.merchant_id and d.order_id = n.order_id
-         and d.notification_id = n.notification_id and d.lane = $2)
-     order by n.created_at, n.notification_id limit $6`,
-    [range.merchantId, range.endpointId, range.eventNames, range.from, range.before, limit],
+/**
+ * Makes the next events of the range due, in the order in which they happened: those that the endpoint was told, and
+ * those that never were on their way to it. What is under way stays as it is. Each is due a microsecond after the one
+ * before it, the first of the slice `leadUs` microseconds ago, so that they are claimed in this order too.
+ */
+export async function resendSlice(
+  db: Queryable,
+  range: ResendRange,
+  slice: {
+    readonly after: ResentSlice['last'];
+    readonly leadUs: number;
+    readonly onlyFailed: boolean;
+    readonly now: Date;
+    /** Ids for deliveries that are not there yet: as many as the slice looks at. */
+    readonly newIds: readonly string[];
+  },
+): Promise<ResentSlice> {
+  const [row] = await db.query<{ count: number; createdAt: Date | null; notificationId: string | null }>(
+    `with told as materialized (
+       select n.merchant_id, n.order_id, n.notification_id, n.event_name, n.refund_id, n.created_at,
+         row_number() over (order by n.created_at, n.notification_id) as place,
+         $7::timestamptz - ($8::int - row_number() over (order by n.created_at, n.notification_id))
+           * interval '1 microsecond' as due_at
+       ${IN_RANGE} and ($9::timestamptz is null or (n.created_at, n.notification_id) > ($9, $10::uuid))
+       order by n.created_at, n.notification_id limit cardinality($11::uuid[])
+     ), again as (
+       update deliveries d set state = 'pending', next_try_at = t.due_at, round_tries = 0, updated_at = $7
+       from told t
+       where d.merchant_id = t.merchant_id and d.order_id = t.order_id and d.notification_id = t.notification_id
+         and d.lane = $2 and d.try_id is null and not ($6 and d.state = 'delivered')
+       returning 1
+     ), missed as (
+       insert into deliveries (merchant_id, order_id, delivery_id, notification_id, event_name, refund_id,
+         endpoint_id, lane, state, next_try_at, created_at, updated_at)
+       select t.merchant_id, t.order_id, ($11::uuid[])[t.place], t.notification_id, t.event_name, t.refund_id,
+         $2, $2, 'pending', t.due_at, t.created_at, $7
+       from told t
+       where not exists (
+         select 1 from deliveries d
+         where d.merchant_id = t.merchant_id and d.order_id = t.order_id
+           and d.notification_id = t.notification_id and d.lane = $2)
+       on conflict (merchant_id, order_id, notification_id, lane) do nothing
+       returning 1
+     )
+     select (select count(*) from again) + (select count(*) from missed) as count,
+       l.created_at as "createdAt", l.notification_id as "notificationId"
+     from (select 1) one left join told l on l.place = cardinality($11::uuid[])`,
+    [
+      range.merchantId,
+      range.endpointId,
+      range.eventNames,
+      range.from,
+      range.before,
+      slice.onlyFailed,
+      slice.now,
+      slice.leadUs,
+      slice.after?.createdAt ?? null,
+      slice.after?.notificationId ?? null,
+      slice.newIds,
+    ],
   );
+  const { count, createdAt, notificationId } = row!;
+  return { count, last: createdAt && notificationId ? { createdAt, notificationId } : null };
 }

@@ -6,7 +6,7 @@ import { createVault } from '../../src/lib/vault.ts';
 import { createDeliverer } from '../../src/webhooks/deliver.ts';
 import { createWebhookSender } from '../../src/webhooks/send.ts';
 import { type Answer, type Call, call, startApi } from '../support/api.ts';
-import { ManualClock } from '../support/engine.ts';
+import { ManualClock, putOrder } from '../support/engine.ts';
 import { afterTest, sceneOn, startReceiver, status } from './support.ts';
 
 const HOUR_MS = 3_600_000;
@@ -457,6 +457,110 @@ test('the events of a time range are sent again: all, or what was not acknowledg
   expect(await bad({ created_from: minute(0), created_before: minute(93 * 24 * 60) })).toBe('created_before');
   expect(await bad({ created_from: 'today', created_before: minute(1) })).toBe('created_from');
   expect(await bad({ created_before: minute(1) })).toBe('created_from');
+});
+
+test('thousands of a range are sent again in slices, in the order in which they happened', async () => {
+  const { api, at, add, clock, worker } = await open();
+  await worker.stop();
+  const made = await add({ url: 'https://shop.example.com/hook' });
+  const start = clock.now().getTime();
+  await api.db.query(
+    `insert into orders (merchant_id, order_id, order_uuid, status, amount_minor, currency, exponent, created_at, updated_at)
+     select 'acme', 'many-' || n, gen_random_uuid(), 'CHARGED', 100, 'INR', 2, $1, $1 from generate_series(1, 2500) n`,
+    [new Date(start)],
+  );
+  // Happened in the sequence of their numbers, several in one moment.
+  await api.db.query(
+    `insert into notifications (merchant_id, order_id, notification_id, event_name, event_seq, created_at)
+     select 'acme', 'many-' || n, ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'ORDER_REFUNDED', 1,
+       $1::timestamptz + (n / 10) * interval '1 millisecond' from generate_series(1, 2500) n`,
+    [new Date(start)],
+  );
+  const answer = await at(`/v1/webhook-endpoints/${made.endpoint_id}/resend`, {
+    json: {
+      created_from: new Date(start).toISOString(),
+      created_before: new Date(start + 60_000).toISOString(),
+    },
+  });
+  expect(answer.body).toEqual({ resent: 2500 });
+  const due = await api.db.query<{ order_id: string }>(
+    'select order_id from deliveries where lane = $1 order by next_try_at, delivery_id',
+    [made.endpoint_id],
+  );
+  const left = due.map(({ order_id }) => Number(order_id.slice('many-'.length)));
+  expect(left).toEqual([...left].sort((a, b) => a - b));
+  expect(left).toHaveLength(2500);
+});
+
+test('an endpoint shows its last day by the hour, and what waits', async () => {
+  const { api, at, add, told, quiet, clock } = await open();
+  let code = 200;
+  const receiver = await startReceiver((response) => response.writeHead(code).end());
+  const made = await add({ url: receiver.url });
+  const path = `/v1/webhook-endpoints/${made.endpoint_id}/health`;
+  const fresh = (await at(path)).body;
+  expect(fresh).toMatchObject({ delivered: 0, failed: 0, waiting: 0 });
+  expect(fresh.hours).toHaveLength(24);
+  const hourOf = (ms: number) => new Date(Math.floor(ms / HOUR_MS) * HOUR_MS).toISOString();
+  const first = clock.now().getTime();
+  for (const next of [200, 200, 500]) {
+    code = next;
+    await told('ORDER_REFUNDED');
+    await quiet();
+  }
+  expect(fresh.hours.at(-1).from).toBe(hourOf(first));
+  expect((await at(path)).body.hours.at(-1)).toEqual({ from: hourOf(first), delivered: 2, failed: 1 });
+  clock.pass(2 * HOUR_MS);
+  code = 500;
+  await quiet();
+  const later = (await at(path)).body;
+  expect(later.hours.at(-3)).toEqual({ from: hourOf(first), delivered: 2, failed: 1 });
+  expect(later.hours.at(-1)).toMatchObject({ delivered: 0, failed: 1 });
+  expect(later).toMatchObject({ delivered: 2, failed: 2, waiting: 1 });
+  // A test is no delivery.
+  await at(`/v1/webhook-endpoints/${made.endpoint_id}/test`, { method: 'POST' });
+  expect((await at(path)).body.failed).toBe(2);
+  clock.pass(24 * HOUR_MS);
+  expect((await at(path)).body.hours.every((hour: { delivered: number }) => hour.delivered === 0)).toBe(true);
+  expect((await at(path, { as: 'other' })).status).toBe(404);
+  expect(await api.db.query('select 1 from endpoint_hours')).not.toEqual([]);
+  await at(`/v1/webhook-endpoints/${made.endpoint_id}`, { method: 'DELETE' });
+  expect(await api.db.query('select 1 from endpoint_hours')).toEqual([]);
+});
+
+test('an endpoint is switched off with a reason, which goes when it is switched on', async () => {
+  const { at, add } = await open();
+  const made = await add({ url: 'https://shop.example.com/hook' });
+  const patch = (json: Record<string, unknown>) =>
+    at(`/v1/webhook-endpoints/${made.endpoint_id}`, { method: 'PATCH', json });
+  expect((await patch({ enabled: false, disabled_reason: 'Moving house' })).body).toMatchObject({
+    enabled: false,
+    disabled_reason: 'Moving house',
+  });
+  expect((await patch({ enabled: false })).body.disabled_reason).toBe('Moving house');
+  expect((await patch({ enabled: true })).body.disabled_reason).toBeNull();
+  expect((await patch({ enabled: true, disabled_reason: 'why' })).body.error.field).toBe('disabled_reason');
+  expect((await patch({ enabled: false })).body.disabled_reason).toBe('It was switched off.');
+});
+
+test('the deliveries of a refund are those of its events', async () => {
+  const { api, at, add, worker, quiet } = await open();
+  const receiver = await startReceiver();
+  await add({ url: receiver.url, events: ['REFUND_INITIATED'] });
+  await putOrder(api.db, { orderId: 'own', amountMinor: 1_000 });
+  const make = async (key: string) => {
+    const json = { order_id: 'own', unique_request_id: key, amount: key === 'a' ? '1.00' : '2.00' };
+    return (await at('/v1/refunds', { json })).body.refund_id as string;
+  };
+  const [a, b] = [await make('a'), await make('b')];
+  worker.wake();
+  await quiet();
+  const found = await at(`/v1/refunds/${a}/deliveries`);
+  expect(found.body.deliveries).toMatchObject([
+    { refund_id: a, event: 'REFUND_INITIATED', state: 'delivered' },
+  ]);
+  expect((await at(`/v1/refunds/${b}/deliveries?state=pending`)).body.deliveries).toEqual([]);
+  expect((await at(`/v1/refunds/${a}/deliveries`, { as: 'other' })).status).toBe(404);
 });
 
 test('another merchant sees nothing of it', async () => {

@@ -3,6 +3,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { plusMs } from '../../lib/clock.ts';
 import { isUuid } from '../../lib/ids.ts';
+import { readRefund } from '../../refunds/store.ts';
 import {
   createEndpoint,
   deleteEndpoint,
@@ -26,7 +27,15 @@ import {
 } from '../../webhooks/resend.ts';
 import { DEFAULT_SECRET_GRACE_MS } from '../../webhooks/schedule.ts';
 import { createWebhookSender, eventIdOf, type TryResult } from '../../webhooks/send.ts';
-import { type Delivery, listDeliveries, readDelivery, readTries } from '../../webhooks/store.ts';
+import {
+  countWaiting,
+  type Delivery,
+  listDeliveries,
+  readDelivery,
+  readHours,
+  readTries,
+} from '../../webhooks/store.ts';
+import { refundParamsSchema } from '../contract/refunds.ts';
 import {
   deliveryFilterSchema,
   deliveryPageSchema,
@@ -35,6 +44,7 @@ import {
   type deliveryTrySchema,
   deliveryWithTriesSchema,
   endpointChangesSchema,
+  endpointHealthSchema,
   endpointListSchema,
   endpointParamsSchema,
   endpointSchema,
@@ -48,9 +58,11 @@ import {
 import type { ApiDeps } from '../deps.ts';
 import { ApiError, errorSchema } from '../errors.ts';
 import { pageOf, positionOf } from './pages.ts';
+import { refundNotFound } from './refusals.ts';
 
 const HOUR_MS = 3_600_000;
 const LONGEST_RANGE_DAYS = 92;
+const MOST_WAITING_COUNTED = 10_000;
 
 /** Where the merchant is told, what was brought there, and bringing it there again. */
 export async function webhookEndpointRoutes(instance: FastifyInstance, deps: ApiDeps): Promise<void> {
@@ -206,6 +218,40 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
     },
   );
 
+  app.get(
+    '/v1/webhook-endpoints/:endpoint_id/health',
+    {
+      config: { permission: 'webhooks.read' },
+      schema: {
+        tags: ['Webhooks'],
+        summary: 'How the tries of the last 24 hours went',
+        params: endpointParamsSchema,
+        response: { 200: endpointHealthSchema, 404: errorSchema },
+      },
+    },
+    async (request) => {
+      const { endpoint_id } = request.params;
+      const found = await readEndpoint(deps, request.caller.merchantId, endpoint_id);
+      if (!found) return refuse('not_found');
+      const thisHour = new Date(Math.floor(deps.clock.now().getTime() / HOUR_MS) * HOUR_MS);
+      const [counted, waiting] = await Promise.all([
+        readHours(deps.db, found.endpointId, plusMs(thisHour, -23 * HOUR_MS)),
+        countWaiting(deps.db, found.endpointId, MOST_WAITING_COUNTED),
+      ]);
+      const hours = Array.from({ length: 24 }, (_, n) => {
+        const from = plusMs(thisHour, (n - 23) * HOUR_MS);
+        const { delivered = 0, failed = 0 } = counted.find(({ hour }) => +hour === +from) ?? {};
+        return { from: from.toISOString(), delivered, failed };
+      });
+      return {
+        hours,
+        delivered: hours.reduce((sum, { delivered }) => sum + delivered, 0),
+        failed: hours.reduce((sum, { failed }) => sum + failed, 0),
+        waiting,
+      };
+    },
+  );
+
   app.post(
     '/v1/webhook-endpoints/:endpoint_id/resend',
     {
@@ -277,6 +323,26 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
       },
     },
     async (request) => listPage(deps, request.caller.merchantId, request.query),
+  );
+
+  app.get(
+    '/v1/refunds/:refund_id/deliveries',
+    {
+      config: { permission: 'webhooks.read' },
+      schema: {
+        tags: ['Webhooks'],
+        summary: "List a refund's deliveries, newest event first",
+        params: refundParamsSchema,
+        querystring: deliveryFilterSchema.omit({ refund_id: true, order_id: true }),
+        response: { 200: deliveryPageSchema, 404: errorSchema },
+      },
+    },
+    async (request) => {
+      const { merchantId } = request.caller;
+      const refund = await readRefund(deps.db, merchantId, request.params.refund_id);
+      if (!refund) throw refundNotFound();
+      return listPage(deps, merchantId, { ...request.query, refund_id: refund.refundId });
+    },
   );
 
   app.get(
