@@ -4,7 +4,7 @@ import type { FindAnswer, FoundRefund } from '../../src/gateways/gateway.ts';
 import { registryOf } from '../../src/gateways/registry.ts';
 import { plusMs } from '../../src/lib/clock.ts';
 import { newId } from '../../src/lib/ids.ts';
-import { markRestored } from '../../src/refunds/restored.ts';
+import { type CheckedPayment, checkRestored, markRestored } from '../../src/refunds/restored.ts';
 import type { RefundState } from '../../src/refunds/states.ts';
 import { absent, HOUR, MINUTE, news, type Scene, scene, until } from './model.ts';
 
@@ -156,5 +156,41 @@ describe('what a restore marks', () => {
     worker();
     await s.becomes(id, 'manual_review', MINUTE);
     expect(s.model.asked).toEqual([]);
+  });
+});
+
+/** More than are read at once. */
+const MANY = 501;
+
+describe('many', () => {
+  beforeEach(async () => {
+    const numbers = Array.from({ length: MANY }, (_, n) => n);
+    for (let from = 0; from < MANY; from += 50)
+      await Promise.all(numbers.slice(from, from + 50).map((n) => s.refund(`many-${n}`)));
+  });
+
+  test('every refund under way is marked', async () => {
+    const marked = await s.deps.db.transaction((tx) => markRestored(tx, s.deps, backedUpAt()));
+    expect(marked).toBe(MANY);
+    expect(await s.deps.db.query('select state, count(*) as count from refunds group by state')).toEqual([
+      { state: 'unknown', count: MANY },
+    ]);
+  });
+
+  test('every charged payment is asked about', async () => {
+    const asked = new Set<string>();
+    const told: CheckedPayment[] = [];
+    const gateway = {
+      ...s.model.gateway,
+      findRefunds: async ({ gatewayPaymentId }: { gatewayPaymentId: string }): Promise<FindAnswer> => {
+        asked.add(gatewayPaymentId);
+        return { kind: 'found', refunds: asked.size === MANY ? [found({})] : [], evidence: {} };
+      },
+    };
+    const restored = { backedUpAt: backedUpAt(), watchUntil: plusMs(s.clock.now(), HOUR) };
+    const deps = { ...s.deps, gateways: registryOf([gateway]) };
+    expect(await checkRestored(deps, restored, (one) => told.push(one))).toBe(MANY);
+    expect(asked.size).toBe(MANY);
+    expect(told).toMatchObject([{ kind: 'strangers', payment: { orderId: 'many-99' } }]);
   });
 });
