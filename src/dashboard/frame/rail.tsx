@@ -19,7 +19,7 @@ export function Rail({ narrow }: { readonly narrow: boolean }) {
           <div key={group ?? ''} className={classes.group}>
             {group && <div className={classes.groupName}>{group}</div>}
             {allowed.map(({ label, to, icon: Icon, counts: counted }) => {
-              const count = counted && counts ? counts.statuses.MANUAL_REVIEW : 0;
+              const count = counted && counts ? counts.attention : 0;
               return (
                 <Tooltip key={to} label={label} position="right" disabled={!narrow}>
                   <Link

@@ -1,4 +1,7 @@
-/** Days as filters have them ("2026-11-23", the last one included), as moments that the API takes. */
+/**
+ * What filters have, as moments that the API takes: days ("2026-11-23", the last one included), or the moments
+ * themselves where a figure leads to exactly its rows.
+ */
 export function dayRange(
   from: string | undefined,
   to: string | undefined,
@@ -6,11 +9,16 @@ export function dayRange(
 ): { created_from?: string; created_before?: string } {
   return {
     ...(isDay(from) && { created_from: startOfDay(from, zone) }),
+    ...(isMoment(from) && { created_from: from }),
     ...(isDay(to) && { created_before: startOfDay(dayAfter(to), zone) }),
+    ...(isMoment(to) && { created_before: to }),
   };
 }
 
-export function rangeText(from: string | undefined, to: string | undefined): string | undefined {
+export function rangeText(since: string | undefined, until: string | undefined): string | undefined {
+  const [from, to] = [since, until].map((end) =>
+    isMoment(end) ? `${end.slice(0, 16).replace('T', ' ')} UTC` : end,
+  );
   if (from && to) return from === to ? from : `${from} to ${to}`;
   if (from) return `since ${from}`;
   return to && `until ${to}`;
@@ -18,6 +26,15 @@ export function rangeText(from: string | undefined, to: string | undefined): str
 
 function isDay(text: string | undefined): text is string {
   return text !== undefined && /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(Date.parse(text));
+}
+
+function isMoment(text: string | undefined): text is string {
+  return text !== undefined && /^\d{4}-\d{2}-\d{2}T[\d:.]+Z$/.test(text) && !Number.isNaN(Date.parse(text));
+}
+
+/** The day that it is in a zone. */
+export function dayIn(zone: string, atMs: number): string {
+  return new Intl.DateTimeFormat('en-CA', { timeZone: zone }).format(atMs);
 }
 
 export function dayAfter(day: string, days = 1): string {
