@@ -52,10 +52,17 @@ export async function readTeamMember(
   return rows[0] ?? null;
 }
 
+/** A person of a team, and whether they are about. */
+export interface ListedMember extends Member {
+  /** The last sign of any of their browsers, late by a twentieth of SESSION_IDLE; null while signed in nowhere. */
+  readonly lastSeenAt: Date | null;
+}
+
 /** Everyone of the team, in the order in which they joined. */
-export async function listTeam(db: Queryable, merchantId: string): Promise<Member[]> {
-  return db.query<Member>(
-    `select ${MEMBER} from users u join members m on m.user_id = u.id
+export async function listTeam(db: Queryable, merchantId: string): Promise<ListedMember[]> {
+  return db.query<ListedMember>(
+    `select ${MEMBER}, (select max(s.updated_at) from sessions s where s.user_id = u.id) as "lastSeenAt"
+     from users u join members m on m.user_id = u.id
      where m.merchant_id = $1 order by m.joined_at, u.id`,
     [merchantId],
   );

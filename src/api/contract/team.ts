@@ -33,8 +33,12 @@ export const invitationSchema = z
   })
   .meta({ id: 'Invitation', description: 'Someone who may join.' });
 
+const listedMember = memberSchema
+  .extend({ last_seen_at: time.nullable().describe('Null while they are signed in nowhere.') })
+  .meta({ id: 'ListedMember', description: 'A person of the team, and when they were last about.' });
+
 export const teamSchema = z
-  .object({ members: z.array(memberSchema), invitations: z.array(invitationSchema) })
+  .object({ members: z.array(listedMember), invitations: z.array(invitationSchema) })
   .meta({ id: 'Team', description: 'Who is in the team, in the order of joining, and who is invited.' });
 
 const link = z
@@ -90,6 +94,7 @@ export const accessLogSchema = z
   .meta({ id: 'AccessLog', description: 'A page of changes of who may do what, newest first.' });
 
 export type Member = z.infer<typeof memberSchema>;
+export type ListedMember = z.infer<typeof listedMember>;
 export type Invitation = z.infer<typeof invitationSchema>;
 export type Team = z.infer<typeof teamSchema>;
 export type NewInvitation = z.infer<typeof newInvitationSchema>;

@@ -55,7 +55,10 @@ export async function teamRoutes(instance: FastifyInstance, deps: ApiDeps): Prom
         listInvitations(db, clock, merchantId),
       ]);
       return {
-        members: members.map((member) => memberView(member, userId)),
+        members: members.map((member) => ({
+          ...memberView(member, userId),
+          last_seen_at: member.lastSeenAt?.toISOString() ?? null,
+        })),
         invitations: invitations.map(invitationView),
       };
     },

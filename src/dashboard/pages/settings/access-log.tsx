@@ -1,0 +1,92 @@
+import { useQuery } from '@tanstack/react-query';
+import { useNavigate, useSearch } from '@tanstack/react-router';
+import type { AccessLogPage } from '../../../api/contract/team.ts';
+import { accessLogQuery } from '../../api/team.ts';
+import { Empty, Failed, Loading } from '../../parts/answers.tsx';
+import { Section } from '../../parts/page.tsx';
+import { Pager } from '../../parts/pager.tsx';
+import { roleOf } from '../../parts/roles.ts';
+import { columnsOf, DataTable } from '../../parts/table.tsx';
+import { Time } from '../../parts/time.tsx';
+
+/** Who changed what about people, and who signed in: rows that nobody can change. */
+export function AccessLog() {
+  const { cursor } = useSearch({ from: '/signed-in/settings/team' });
+  const navigate = useNavigate({ from: '/settings/team' });
+  const log = useQuery(accessLogQuery(cursor));
+  return (
+    <Section title="What was changed, and by whom">
+      {log.isPending && <Loading rows={5} />}
+      {log.isError && <Failed error={log.error} onRetry={() => void log.refetch()} />}
+      {log.data?.entries.length === 0 && <Empty title="Nothing has been changed yet." />}
+      {log.data && log.data.entries.length > 0 && (
+        <>
+          <DataTable
+            name="Changes"
+            columns={columns}
+            rows={log.data.entries}
+            rowId={(entry) => entry.entry_id}
+            fetching={log.isFetching}
+            wraps
+          />
+          <Pager
+            shown={log.data.entries.length}
+            cursor={cursor}
+            next={log.data.next_cursor}
+            onGo={(to) => void navigate({ search: to === undefined ? {} : { cursor: to } })}
+          />
+        </>
+      )}
+    </Section>
+  );
+}
+
+type AccessEntry = AccessLogPage['entries'][number];
+
+const column = columnsOf<AccessEntry>();
+
+const columns = [
+  column.accessor('at', { header: 'When', cell: ({ getValue }) => <Time at={getValue()} /> }),
+  column.accessor('by', { header: 'Who' }),
+  column.display({
+    id: 'what',
+    header: 'What',
+    cell: ({ row: { original: entry } }) => sentenceOf(entry),
+  }),
+];
+
+/** What was done to whom, to stand beside who did it. */
+function sentenceOf({ action, email, details }: AccessEntry): string {
+  return `${WORDS[action]?.(email, details) ?? `${action} ${email}`}.`;
+}
+
+type Details = AccessEntry['details'];
+
+const WORDS: Readonly<Record<string, (email: string, details: Details) => string>> = {
+  signed_in: (_, { address }) => (address ? `Signed in from ${address}` : 'Signed in'),
+  invited: (email, { role }) => `Invited ${email}${as(role)}`,
+  invitation_withdrawn: (email) => `Withdrew the invitation of ${email}`,
+  joined: (_, { role }) => `Joined${as(role)}`,
+  role_changed: (email, { from, to }) => `Changed the role of ${email} from ${label(from)} to ${label(to)}`,
+  disabled: (email) => `Switched the access of ${email} off`,
+  enabled: (email) => `Switched the access of ${email} on`,
+  removed: (email) => `Removed ${email} from the team`,
+  reset: (email, { second_factor }) =>
+    `Reset the password of ${email}${second_factor ? ' and switched their second factor off' : ''}`,
+  password_chosen: () => 'Chose a new password by a one-time link',
+  password_changed: () => 'Changed their password',
+  second_factor_on: () => 'Switched their second factor on',
+  second_factor_off: () => 'Switched their second factor off',
+  backup_codes_made: () => 'Made new backup codes',
+  sessions_ended: (email, { count }) =>
+    `Signed ${email} out of ${count === 1 ? 'one browser' : `${count} browsers`}`,
+  renamed: (_, { from, to }) => `Changed their name from ${from} to ${to}`,
+};
+
+function as(role: unknown): string {
+  return typeof role === 'string' ? ` as ${roleOf(role).label}` : '';
+}
+
+function label(role: unknown): string {
+  return roleOf(String(role)).label;
+}
