@@ -117,6 +117,12 @@ describe('the sandbox', () => {
   /** What has been told of this refund so far: the statuses, in the order of arrival. */
   const told = (facts: RefundFacts) => receiver.about(facts.refundId).map(({ refund }) => refund.status);
 
+  it('answers the question whether a key works', async () => {
+    const kindFor = async (key: string) => (await sandbox.checkAccess(access(key), http.send)).answer.kind;
+    expect(await kindFor(KEY)).toBe('works');
+    expect(await kindFor('wrong_first_merchant')).toBe('misconfigured');
+  });
+
   describe('does with a payment what its id says', () => {
     it('sbx_ok, and any other id: succeeds at once, with its ARN', async () => {
       for (const startsWith of ['sbx_ok', 'pay_29QQoUBi66xm2f', 'SBX_FAIL']) {

@@ -139,6 +139,7 @@ export function EndpointForm({
               maxLength={255}
               onChange={(event) => setPassword(event.currentTarget.value)}
               error={fieldProblem(problem, 'password')}
+              aria-invalid={fieldProblem(problem, 'password') !== null}
               visibilityToggleButtonProps={{ 'aria-label': 'Show password', type: 'button' }}
               visibilityToggleFocusable
             />

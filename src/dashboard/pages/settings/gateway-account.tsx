@@ -167,7 +167,7 @@ const OUTCOMES = {
   works: { tone: 'plain', title: 'The connection works.' },
   refused: { tone: 'red', title: 'The gateway does not accept these credentials.' },
   busy: { tone: 'amber', title: 'The gateway is too busy to say.' },
-  no_answer: { tone: 'red', title: 'The gateway did not answer.' },
+  no_answer: { tone: 'red', title: 'No usable answer came back.' },
 } as const;
 
 function TestResult({ result }: { readonly result: GatewayAccountTest }) {

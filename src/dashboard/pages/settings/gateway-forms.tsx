@@ -312,6 +312,7 @@ function CredentialInput({
     return (
       <PasswordInput
         {...common}
+        aria-invalid={problem !== null}
         autoComplete="new-password"
         visibilityToggleFocusable
         visibilityToggleButtonProps={{ 'aria-label': `Show ${field.label.toLowerCase()}`, type: 'button' }}
