@@ -97,6 +97,7 @@ export const THEMES: readonly { readonly kinds: readonly FaultName[]; readonly i
       'process stalled',
       'process killed after a step',
       'success taken back',
+      'clocks apart',
     ],
     intensity: 3,
   },

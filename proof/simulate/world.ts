@@ -47,7 +47,8 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const START_MS = Date.UTC(2026, 0, 5);
 const MASTER_KEY = Buffer.alloc(32, 7);
-const TELLING_SHARE = 0.25;
+const TELLING_SHARE = 0.15;
+const TELLING_SHARE_WITH_FAULTS = 0.6;
 const CURRENCIES = [
   { currency: 'INR', exponent: 2 },
   { currency: 'JPY', exponent: 0 },
@@ -167,7 +168,8 @@ class Simulation implements World {
         amountMinor: chance.whole(1, 100_000),
       };
     });
-    this.#endpoints = chance.hit(TELLING_SHARE)
+    const tells = chance.hit(this.faults.has('receiver slow') ? TELLING_SHARE_WITH_FAULTS : TELLING_SHARE);
+    this.#endpoints = tells
       ? this.#merchantIds.map((merchantId, n) => ({
           url: `http://receiver.test/${merchantId}`,
           merchantId,
