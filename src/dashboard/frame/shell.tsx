@@ -30,10 +30,13 @@ export function Shell() {
   const [narrowRail, setNarrowRail] = useLocalStorage({ key: 'refundry-narrow-rail', defaultValue: false });
 
   useEffect(() => {
-    const toSignIn = () => void navigate({ to: '/sign-in', search: { back: here } });
+    const toSignIn = () => {
+      // Several questions may be refused at once, some while this is on its way there.
+      if (pathname !== '/sign-in') void navigate({ to: '/sign-in', search: { back: here } });
+    };
     window.addEventListener(SIGNED_OUT, toSignIn);
     return () => window.removeEventListener(SIGNED_OUT, toSignIn);
-  }, [navigate, here]);
+  }, [navigate, here, pathname]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new page is why it closes
   useEffect(() => menu.close(), [pathname]);
   useHotkeys([
