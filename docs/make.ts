@@ -37,6 +37,7 @@ export function demoPage(colours: boolean): string {
       settings,
       place: '/home/you/refundry/data (embedded PostgreSQL)',
       demoKey: 'demo_45a33ef97b6e4245193dcf95',
+      demoPassword: 'demo-6f1d09c2ab47',
     },
     { orderId: 'IN10386', amount: '2290.00' },
     colours,

@@ -7,6 +7,7 @@ import { createGunzip, createGzip } from 'node:zlib';
 import type { PoolClient } from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { z } from 'zod';
+import { endAllWaysIn } from './access/users.ts';
 import type { Settings } from './config.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Database, Queryable } from './lib/db.ts';
@@ -146,6 +147,7 @@ export async function restoreBackup(
     const vault = await openVault(settings, tx, deps.clock);
     const backedUpAt = new Date(header.backed_up_at);
     const marked = await markRestored(tx, deps, backedUpAt);
+    await endAllWaysIn(tx, deps.clock.now());
     return { backedUpAt, tables: sums, marked, vault };
   });
 }

@@ -1,9 +1,20 @@
 import { resolve } from 'node:path';
-import { Command, CommanderError, Option } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
 import pretty from 'pino-pretty';
 import { createApiKey, listApiKeys, revokeApiKey } from './access/api-keys.ts';
 import { DEMO_MERCHANT, readDemoKey } from './access/demo-key.ts';
 import { createMerchant, listMerchants, readMerchant } from './access/merchants.ts';
+import { ROLES, type Role } from './access/roles.ts';
+import {
+  type AskedBy,
+  changeMember,
+  findTeamMember,
+  invite,
+  resetSignIn,
+  type TeamDeps,
+  type TeamResult,
+} from './access/team.ts';
+import { endAllWaysIn, listTeam, type Member } from './access/users.ts';
 import { AUDIT_TAMPERED, parseWitness, printAudit } from './audit/print.ts';
 import type { Witness } from './audit/verify.ts';
 import { restoreBackup, writeBackup } from './backup.ts';
@@ -109,7 +120,9 @@ Exit status: 0 done; 1 not done, and a sentence says what to put right; 2 the co
     .action(migrateOnly);
   program
     .command('doctor')
-    .description('Check Node.js, disk, port, PostgreSQL, clock, migrations and master key, one line each.')
+    .description(
+      'Check Node.js, disk, port, PostgreSQL, clock, migrations, master key and admins, one line each.',
+    )
     .addHelpText(
       'after',
       example('refundry doctor', 'Exit status: 0 all good, warnings included; 1 something is bad.'),
@@ -160,6 +173,7 @@ Exit status: 0 done; 1 not done, and a sentence says what to put right; 2 the co
     .action(printDemoKey);
   addMerchantCommands(program);
   addKeyCommands(program);
+  addUserCommands(program);
   addAuditCommands(program);
   addFigureCommands(program);
   return program;
@@ -218,6 +232,96 @@ function addKeyCommands(program: Command): void {
       example('refundry api-key revoke 0199… --merchant acme', 'Exit status: 0 ended; 1 no such key.'),
     )
     .action(endKey);
+}
+
+function addUserCommands(program: Command): void {
+  const users = program.command('user').description('People: who may sign in to a merchant’s dashboard.');
+  const role = () => new Option('--role <role>', 'what they may do').choices(ROLES).default('admin');
+  const whom = 'their e-mail, as "user list" shows it';
+  users
+    .command('add')
+    .description('Print a link by which a person joins the team. It works once, for 72 hours.')
+    .argument('<e-mail>', 'what they sign in with')
+    .addOption(merchantOption())
+    .addOption(role())
+    .option('--name <name>', 'what people call them; they may change it')
+    .addHelpText(
+      'after',
+      example(
+        'refundry user add asha@example.com --merchant acme',
+        'Exit status: 0 made; 1 no such merchant, or in the team already.',
+      ),
+    )
+    .action(inviteUser);
+  users
+    .command('list')
+    .description('List the people of a merchant’s team.')
+    .addOption(merchantOption())
+    .addHelpText(
+      'after',
+      example('refundry user list --merchant acme', 'Exit status: 0; 1 no such merchant.'),
+    )
+    .action(listUsers);
+  users
+    .command('role')
+    .description('Change what a person may do. It holds from their next request.')
+    .argument('<e-mail>', whom)
+    .addArgument(new Argument('<role>', 'what they may do').choices(ROLES))
+    .addOption(merchantOption())
+    .addHelpText(
+      'after',
+      example(
+        'refundry user role asha@example.com operations --merchant acme',
+        'Exit status: 0 changed; 1 nobody of this e-mail, or the last admin.',
+      ),
+    )
+    .action((email: string, to: Role, options: { merchant: string }) =>
+      changeUser(email, options.merchant, { role: to }),
+    );
+  users
+    .command('disable')
+    .description('Switch a person off: they are signed out everywhere and cannot come back.')
+    .argument('<e-mail>', whom)
+    .addOption(merchantOption())
+    .addHelpText(
+      'after',
+      example(
+        'refundry user disable asha@example.com --merchant acme',
+        'Exit status: 0 switched off; 1 nobody of this e-mail, or the last admin.',
+      ),
+    )
+    .action((email: string, options: { merchant: string }) =>
+      changeUser(email, options.merchant, { disabled: true }),
+    );
+  users
+    .command('enable')
+    .description('Switch a person on again.')
+    .argument('<e-mail>', whom)
+    .addOption(merchantOption())
+    .addHelpText(
+      'after',
+      example(
+        'refundry user enable asha@example.com --merchant acme',
+        'Exit status: 0 switched on; 1 nobody of this e-mail.',
+      ),
+    )
+    .action((email: string, options: { merchant: string }) =>
+      changeUser(email, options.merchant, { disabled: false }),
+    );
+  users
+    .command('reset')
+    .description('End a person’s password and sessions now, and print a link by which they choose a new one.')
+    .argument('<e-mail>', whom)
+    .addOption(merchantOption())
+    .option('--second-factor', 'end their second factor too')
+    .addHelpText(
+      'after',
+      example(
+        'refundry user reset asha@example.com --merchant acme --second-factor',
+        'Exit status: 0 done; 1 nobody of this e-mail.',
+      ),
+    )
+    .action(resetUser);
 }
 
 function addAuditCommands(program: Command): void {
@@ -391,7 +495,10 @@ async function restore(path: string | undefined, options: { check?: boolean; asO
     await requireUpToDate(opened);
     if (options.asOf !== undefined) {
       const asOf = readPastTime(options.asOf);
-      const marked = await opened.db.transaction((tx) => markRestored(tx, deps, asOf));
+      const marked = await opened.db.transaction(async (tx) => {
+        await endAllWaysIn(tx, systemClock.now());
+        return markRestored(tx, deps, asOf);
+      });
       process.stdout.write(markedPage(marked, asOf));
       return;
     }
@@ -488,6 +595,91 @@ async function endKey(keyId: string, options: { merchant: string }): Promise<voi
     if (!ended) throw new OperatorError(`Merchant ${options.merchant} has no key with the id ${keyId}.`);
     process.stdout.write(`Ended key ${keyId}.\n`);
   });
+}
+
+async function inviteUser(
+  address: string,
+  options: { merchant: string; role: Role; name?: string },
+): Promise<void> {
+  const email = address.trim().toLowerCase();
+  if (!/^[^\s@]{1,64}@[^\s@]{1,190}$/.test(email)) {
+    throw new OperatorError(`"${address}" is not an e-mail address.`);
+  }
+  await withTeam(options.merchant, async (deps, asked, settings) => {
+    const name = (options.name ?? email.split('@')[0]!).trim().slice(0, 100);
+    const { token } = orExplain(await invite(deps, asked, { email, name, role: options.role }), email);
+    printLink(settings, 'join', token);
+  });
+}
+
+async function listUsers(options: { merchant: string }): Promise<void> {
+  await withTeam(options.merchant, async ({ db }) => {
+    for (const one of await listTeam(db, options.merchant)) {
+      const state = one.disabledAt ? 'switched off' : one.hasPassword ? 'may sign in' : 'needs a link';
+      const factor = one.secondFactor ? 'second factor' : 'password only';
+      process.stdout.write(`${one.email}  ${one.role}  ${one.name}  ${factor}  ${state}\n`);
+    }
+  });
+}
+
+async function changeUser(
+  email: string,
+  merchant: string,
+  changes: { role?: Role; disabled?: boolean },
+): Promise<void> {
+  await withTeam(merchant, async (deps, asked) => {
+    const { userId } = await requireUser(deps.db, merchant, email);
+    const { role, disabledAt } = orExplain(await changeMember(deps, asked, userId, changes), email);
+    process.stdout.write(`${email} is ${role}${disabledAt ? ', switched off' : ''}.\n`);
+  });
+}
+
+async function resetUser(
+  email: string,
+  options: { merchant: string; secondFactor?: boolean },
+): Promise<void> {
+  await withTeam(options.merchant, async (deps, asked, settings) => {
+    const { userId } = await requireUser(deps.db, options.merchant, email);
+    const secondFactorToo = options.secondFactor === true;
+    const { token } = orExplain(await resetSignIn(deps, asked, userId, { secondFactorToo }), email);
+    printLink(settings, 'reset', token);
+  });
+}
+
+async function withTeam(
+  merchantId: string,
+  work: (deps: TeamDeps, asked: AskedBy, settings: Settings) => Promise<void>,
+): Promise<void> {
+  await withDatabase(async (db, settings) => {
+    await requireMerchant(db, merchantId);
+    const by = { userId: null, name: 'the command line' };
+    await work({ db, clock: systemClock }, { merchantId, by, requestId: null }, settings);
+  });
+}
+
+async function requireUser(db: Database, merchantId: string, email: string): Promise<Member> {
+  const found = await findTeamMember(db, merchantId, email);
+  if (!found) throw new OperatorError(`Nobody of merchant ${merchantId} has the e-mail ${email}.`);
+  return found;
+}
+
+function orExplain<Value>(result: TeamResult<Value>, email: string): Value {
+  if (result.ok) return result.value;
+  throw new OperatorError(
+    {
+      not_found: `Nobody has the e-mail ${email}.`,
+      already_member: `${email} is in the team already. "refundry user reset" makes a link for a new password.`,
+      last_admin: `${email} is the last admin who can sign in. Make another one first.`,
+    }[result.refusal],
+  );
+}
+
+function printLink(settings: Settings, page: 'join' | 'reset', token: string): void {
+  process.stdout.write(`${settings.publicUrl}/${page}#${token}\n`);
+  process.stderr.write(
+    'This link works once, for 72 hours: whoever has it comes in. It is not shown again.\n' +
+      (settings.publicUrlIsSet ? '' : 'PUBLIC_URL is not set, so it leads to this machine alone.\n'),
+  );
 }
 
 async function verifyTrail(options: { merchant?: string; witness?: string[] }): Promise<void> {

@@ -1,4 +1,6 @@
 import { existsSync, statfsSync } from 'node:fs';
+import { listMerchants } from './access/merchants.ts';
+import { hasAdmin } from './access/team.ts';
 import type { Settings } from './config.ts';
 import { isThere, type OpenedDatabase, openConfiguredDatabase } from './database.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
@@ -83,7 +85,9 @@ async function examineDatabase(settings: Settings, clock: Clock): Promise<Findin
     const findings = [await examineServer(opened), await examineClock(opened, clock)];
     const migrations = await examineMigrations(opened);
     findings.push(migrations);
-    if (migrations.verdict === 'good') findings.push(await examineMasterKey(opened, settings, clock));
+    if (migrations.verdict === 'good') {
+      findings.push(await examineMasterKey(opened, settings, clock), await examineAdmins(opened));
+    }
     return findings;
   } finally {
     await opened.close();
@@ -139,6 +143,23 @@ async function examineMasterKey({ db }: OpenedDatabase, settings: Settings, cloc
   } catch (error) {
     return { what, verdict: 'bad', says: sentenceOf(error) };
   }
+}
+
+async function examineAdmins({ db }: OpenedDatabase): Promise<Finding> {
+  const what = 'Admins';
+  const merchants = await listMerchants(db);
+  const without: string[] = [];
+  for (const { merchantId } of merchants) {
+    if (!(await hasAdmin(db, merchantId))) without.push(merchantId);
+  }
+  if (without.length === 0) {
+    const says =
+      merchants.length === 0 ? 'There is no merchant yet.' : 'Every merchant has one who can sign in.';
+    return { what, verdict: 'good', says };
+  }
+  const some = without.slice(0, 3).join(', ') + (without.length > 3 ? ` and ${without.length - 3} more` : '');
+  const says = `Nobody can manage ${some} in the dashboard. "refundry user add <e-mail> --merchant ${without[0]}" invites one.`;
+  return { what, verdict: 'warning', says };
 }
 
 function sentenceOf(error: unknown): string {

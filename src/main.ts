@@ -1,4 +1,5 @@
 import { ensureDemoKey } from './access/demo-key.ts';
+import { ensureDemoPeople } from './access/demo-people.ts';
 import { createAuthenticate } from './api/auth.ts';
 import type { ApiDeps } from './api/deps.ts';
 import { createRenderOrder } from './api/juspay/render-order.ts';
@@ -45,6 +46,8 @@ export interface Refundry {
   readonly migrated: readonly string[];
   /** Null without the demo. */
   readonly demoKey: string | null;
+  /** What the demo's people sign in with; null without the demo, and once it was changed. */
+  readonly demoPassword: string | null;
   /** Takes nothing new, finishes what is in flight, closes the database. May be called again. */
   stop(): Promise<void>;
   /** Ends the embedded PostgreSQL cleanly without waiting for work in flight: leases and retries pick that up. */
@@ -132,6 +135,7 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
       );
     }
     const demoKey = settings.demo ? await ensureDemoKey(db, clock, settings) : null;
+    const demoPassword = settings.demo ? await ensureDemoPeople(db, clock, vault) : null;
     if (demoKey !== null) await loadDemo({ db, clock, vault, gateways });
     if (settings.role !== 'worker') {
       const api: ApiDeps = { db, clock, log, settings, vault, gateways, gatewayHttp, engine };
@@ -156,6 +160,7 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
       place: opened.place,
       migrated,
       demoKey,
+      demoPassword,
       stop() {
         stopping ??= stopAll();
         return stopping;

@@ -1,15 +1,17 @@
+import { demoEmail } from './access/demo-people.ts';
+import { ROLES } from './access/roles.ts';
 import type { Refundry } from './main.ts';
 import type { ExampleOrder } from './orders/example.ts';
 
 /** What the terminal shows once everything runs: short enough for a small window, nothing that needs scrolling. */
 export function startPage(
-  refundry: Pick<Refundry, 'url' | 'settings' | 'place' | 'demoKey'>,
+  refundry: Pick<Refundry, 'url' | 'settings' | 'place' | 'demoKey' | 'demoPassword'>,
   example: ExampleOrder | null,
   colours: boolean,
 ): string {
   const paint = (code: number) => (text: string) => (colours ? `\x1b[${code}m${text}\x1b[0m` : text);
   const [strong, quiet, link] = [paint(1), paint(2), paint(36)];
-  const { url, settings, place, demoKey } = refundry;
+  const { url, settings, place, demoKey, demoPassword } = refundry;
   const fact = (name: string, value: string) => `  ${quiet(name.padEnd(11))}${value}`;
 
   if (url === null) {
@@ -18,16 +20,19 @@ export function startPage(
   const lines = [
     `  ${strong('Refundry')} is running.`,
     '',
-    fact('API', link(url)),
-    fact('Reference', link(`${url}/docs`)),
+    fact('Dashboard', link(url)),
+    fact('API', `${link(`${url}/docs`)}  the reference`),
     ...(settings.sandbox === 'off'
       ? []
       : [fact('Sandbox', `${link(`${url}/sandbox/refunds`)}  what the PG paid out`)]),
     fact('Health', link(`${url}/health`)),
   ];
-  if (demoKey) {
-    lines.push('', fact('Merchant', 'demo'), fact('API key', demoKey));
+  if (demoPassword) {
+    const [first, ...others] = [...ROLES].reverse();
+    const people = `${demoEmail(first!)}  or ${others.map((role) => `${role}@`).join(', ')}`;
+    lines.push('', fact('Sign in', people), fact('Password', demoPassword));
   }
+  if (demoKey) lines.push('', fact('Merchant', 'demo'), fact('API key', demoKey));
   if (demoKey && example) {
     lines.push(
       '',

@@ -126,6 +126,16 @@ export async function endOldSessions(db: Queryable, now: Date, aliveSince: Date)
   await db.query('delete from sessions where expires_at <= $1 or created_at <= $2', [now, aliveSince]);
 }
 
+/**
+ * Signs everyone out and ends all one-time links. After a restore, a session that somebody ended since the backup would
+ * live again, and a used link could be used once more.
+ */
+export async function endAllWaysIn(db: Queryable, now: Date): Promise<void> {
+  await db.query('delete from sessions');
+  await db.query('delete from verifications');
+  await db.query('update one_time_links set ended_at = $1 where ended_at is null', [now]);
+}
+
 /** Makes a person of the merchant's team who may sign in at once. Throws a unique violation for an e-mail that is taken. */
 export async function createUser(
   db: Queryable,

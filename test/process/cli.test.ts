@@ -93,9 +93,66 @@ test('the demo key is printed alone, for scripts', async () => {
   expect(await isKnown(stdout.trim())).toBe(true);
 });
 
-test('the doctor finds all of a running Refundry good', async () => {
+test('people are invited, changed and reset beside the running server', async () => {
+  await refundry('merchant', 'create', 'people');
+  const merchant = ['--merchant', 'people'];
+  const post = (path: string, body: object) =>
+    fetch(`${server.url}${path}`, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        'x-refundry': 'dashboard',
+        origin: new URL(server.url!).origin,
+      },
+      body: JSON.stringify(body),
+    });
+  const follow = async (link: string, password: string) => {
+    const [, token] = /^http:\/\/127\.0\.0\.1:\d+\/(?:join|reset)#(\S+)\n$/.exec(link)!;
+    return (await post('/auth/link/use', { token, password })).status;
+  };
+  const mayEnter = async (password: string) =>
+    (await post('/auth/sign-in', { email: 'asha@people.test', password })).status === 200;
+
+  const invited = await refundry('user', 'add', 'Asha@people.test', ...merchant, '--name', 'Asha Nair');
+  expect(invited).toMatchObject({ status: 0, stderr: expect.stringContaining('works once, for 72 hours') });
+  expect(await follow(invited.stdout, 'a first long password')).toBe(200);
+  expect(await refundry('user', 'add', 'asha@people.test', ...merchant)).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining('is in the team already'),
+  });
+  expect((await refundry('user', 'list', ...merchant)).stdout).toBe(
+    'asha@people.test  admin  Asha Nair  password only  may sign in\n',
+  );
+  for (const command of [
+    ['role', 'asha@people.test', 'viewer'],
+    ['disable', 'asha@people.test'],
+  ]) {
+    expect(await refundry('user', ...command, ...merchant)).toMatchObject({
+      status: 1,
+      stderr: 'asha@people.test is the last admin who can sign in. Make another one first.\n',
+    });
+  }
+  const reset = await refundry('user', 'reset', 'asha@people.test', ...merchant);
+  expect(reset.status).toBe(0);
+  expect(await mayEnter('a first long password')).toBe(false);
+  expect(await follow(reset.stdout, 'a second long password')).toBe(200);
+  expect(await mayEnter('a second long password')).toBe(true);
+  expect(await refundry('user', 'role', 'asha@people.test', 'boss', ...merchant)).toMatchObject({
+    status: 2,
+  });
+  expect(await refundry('user', 'disable', 'nobody@people.test', ...merchant)).toMatchObject({
+    status: 1,
+    stderr: 'Nobody of merchant people has the e-mail nobody@people.test.\n',
+  });
+}, 240_000);
+
+test('the doctor finds all of a running Refundry good, but for merchants without an admin', async () => {
+  await refundry('merchant', 'create', 'unmanned');
   const { status, stdout } = await refundry('doctor');
-  expect(stdout).not.toMatch(/^[✗!]/m);
+  expect(stdout).not.toMatch(/^✗/m);
+  expect(stdout.match(/^! .*$/gm)).toEqual([
+    expect.stringMatching(/^! Admins .*unmanned.*"refundry user add <e-mail> --merchant \w+" invites one\.$/),
+  ]);
   for (const what of [
     'Node.js',
     'Data folder',

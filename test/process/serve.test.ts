@@ -64,6 +64,33 @@ test('an empty folder becomes a running demo; SIGINT ends it with 0 and PostgreS
   expect(await second.end('SIGTERM')).toMatchObject({ status: 0 });
 });
 
+test('the demo has a person of each role, who come in by the password on the start page', async () => {
+  const { url, page } = await start();
+  const password = /Password\s+(\S+)/.exec(page)![1]!;
+  expect(/Sign in\s+(.+)/.exec(page)![1]).toBe('admin@demo.test  or operations@, support@, viewer@');
+  const roles = [];
+  for (const role of ['admin', 'operations', 'support', 'viewer']) {
+    const headers = {
+      'content-type': 'application/json',
+      'x-refundry': 'dashboard',
+      origin: new URL(url!).origin,
+    };
+    const body = JSON.stringify({ email: `${role}@demo.test`, password });
+    const signedIn = await fetch(`${url}/auth/sign-in`, { method: 'POST', headers, body });
+    expect(signedIn.status).toBe(200);
+    const cookie = signedIn.headers.getSetCookie().map((line) => line.split(';')[0]);
+    const me = await fetch(`${url}/v1/me`, { headers: { cookie: cookie.join('; ') } });
+    roles.push((await me.json()) as object);
+  }
+  expect(roles).toMatchObject(
+    ['admin', 'operations', 'support', 'viewer'].map((role) => ({
+      role,
+      demo: true,
+      merchant: { merchant_id: 'demo', sandbox: true },
+    })),
+  );
+});
+
 test('the start page fits a small window and has no colour codes where there is no terminal', async () => {
   const { page } = await start();
   const lines = page.trimEnd().split('\n');

@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createApiKey } from '../../src/access/api-keys.ts';
+import { makeLink, readLink } from '../../src/access/links.ts';
 import { createMerchant } from '../../src/access/merchants.ts';
+import { readTeamMember } from '../../src/access/users.ts';
 import { restoreBackup, writeBackup } from '../../src/backup.ts';
 import { readSettings } from '../../src/config.ts';
 import { type RunningSandbox, startSandbox } from '../../src/gateways/sandbox/server.ts';
@@ -13,6 +15,7 @@ import { systemClock } from '../../src/lib/clock.ts';
 import { createLogger } from '../../src/lib/log.ts';
 import { type Refundry, reachGateways, startRefundry } from '../../src/main.ts';
 import { blankDatabase, type FreshDatabase, freshDatabase } from '../support/database.ts';
+import { addPerson } from '../support/people.ts';
 import { runProgram } from '../support/program.ts';
 import { caller, chargedAtSandbox, until } from '../support/running.ts';
 
@@ -216,6 +219,34 @@ test('a refund that was waiting, and that the gateway never got, is sent once af
   await ended(again, 'never-sent', 'SUCCESS');
   expect(await payouts('never-sent')).toEqual([{ amount: 1000, status: 'succeeded' }]);
 }, 60_000);
+
+test('a restore keeps the people, but signs them out and ends their links', async () => {
+  const file = join(folder, 'backup.gz');
+  const { db } = original;
+  await startWithAccount();
+  await program!.stop();
+  const userId = await addPerson(db, { role: 'admin' });
+  const now = systemClock.now();
+  await db.query(
+    `insert into sessions (id, user_id, token, expires_at, created_at, updated_at) values ($1, $1, 't', $2, $2, $2)`,
+    [userId, now],
+  );
+  const link = {
+    merchantId: 'acme',
+    userId,
+    email: 'admin@acme.test',
+    name: 'A',
+    role: 'admin',
+    madeBy: 'test',
+  };
+  const { token } = await makeLink(db, systemClock, { ...link, role: 'admin' });
+  expect(await readLink(db, systemClock, token)).toMatchObject({ userId });
+  await writeBackup(db, systemClock, file);
+  await restore(file);
+  expect(await readTeamMember(empty.db, 'acme', userId)).toMatchObject({ role: 'admin', hasPassword: true });
+  expect(await empty.db.query('select from sessions')).toEqual([]);
+  expect(await readLink(empty.db, systemClock, token)).toBeNull();
+});
 
 test('the guards of the tables are on after a restore', async () => {
   const file = join(folder, 'backup.gz');

@@ -44,7 +44,7 @@ export async function startProgram(
   ]);
   return {
     process: child,
-    url: /API\s+(http\S+)/.exec(page)?.[1] ?? null,
+    url: /Dashboard\s+(http\S+)/.exec(page)?.[1] ?? null,
     page,
     end(signal) {
       if (signal) child.kill(signal);
