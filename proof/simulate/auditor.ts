@@ -149,6 +149,11 @@ export class Auditor {
     return [...this.#arrived.values()].reduce((sum, { times }) => sum + times, 0);
   }
 
+  /** Messages that arrived at merchants' addresses. */
+  get messages(): number {
+    return [...this.#toldTimes.values()].reduce((sum, times) => sum + times, 0);
+  }
+
   /** A 2xx was given for it. */
   accepted(refund: AcceptedRefund): void {
     this.#claim(refund);

@@ -165,6 +165,7 @@ function sum(world: WorldFigures, add: (what: string, figure: number) => void): 
   add('steps', world.steps);
   add('sends that reached a gateway', world.sends);
   add('payouts', world.payouts);
+  add('messages that reached a merchant', world.messages);
   add('invariants checked', world.checked);
   add('seconds', 0);
   for (const [name, count] of world.faults) add(`fault: ${name}`, count);

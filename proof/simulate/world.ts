@@ -38,6 +38,7 @@ export interface WorldFigures {
   readonly steps: number;
   readonly sends: number;
   readonly payouts: number;
+  readonly messages: number;
   readonly checked: number;
   readonly faults: ReadonlyMap<string, number>;
 }
@@ -182,8 +183,16 @@ class Simulation implements World {
   }
 
   figures(): WorldFigures {
-    const { lives, sends, payouts, checked } = this.#auditor;
-    return { lives, sends, payouts, checked, steps: this.timeline.steps, faults: this.faults.counts };
+    const { lives, sends, payouts, messages, checked } = this.#auditor;
+    return {
+      lives,
+      sends,
+      payouts,
+      messages,
+      checked,
+      steps: this.timeline.steps,
+      faults: this.faults.counts,
+    };
   }
 
   // The world as it stands before the first refund ---------------------------------------------------------
