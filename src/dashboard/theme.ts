@@ -3,6 +3,7 @@ import {
   Button,
   createTheme,
   type MantineColorsTuple,
+  Menu,
   Modal,
   Table,
   Tabs,
@@ -65,6 +66,8 @@ export const theme = createTheme({
   components: {
     Badge: Badge.extend({ defaultProps: { variant: 'light', radius: 'sm', tt: 'none', fw: 500 } }),
     Button: Button.extend({ defaultProps: { size: 'sm' } }),
+    // An element of its own to begin from is nothing that a menu may hold.
+    Menu: Menu.extend({ defaultProps: { withInitialFocusPlaceholder: false } }),
     Modal: Modal.extend({
       defaultProps: { transitionProps: { duration: 0 }, centered: true },
       styles: { title: { fontWeight: 600 } },
