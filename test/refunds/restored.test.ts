@@ -4,7 +4,12 @@ import type { FindAnswer, FoundRefund } from '../../src/gateways/gateway.ts';
 import { registryOf } from '../../src/gateways/registry.ts';
 import { plusMs } from '../../src/lib/clock.ts';
 import { newId } from '../../src/lib/ids.ts';
-import { type CheckedPayment, checkRestored, markRestored } from '../../src/refunds/restored.ts';
+import {
+  type CheckedPayment,
+  checkRestored,
+  markRestored,
+  readRestored,
+} from '../../src/refunds/restored.ts';
 import type { RefundState } from '../../src/refunds/states.ts';
 import { absent, HOUR, MINUTE, news, type Scene, scene, until } from './model.ts';
 
@@ -146,6 +151,18 @@ describe('what a restore marks', () => {
     const id = await inState('succeeded', ', next_look_at = null');
     expect(await mark()).toBe(0);
     expect((await s.read(id)).state).toBe('succeeded');
+  });
+
+  test('of several restores the oldest backup counts, and the watch that ends last, until it ends', async () => {
+    const [older, newer] = [plusMs(s.clock.now(), -9 * HOUR), plusMs(s.clock.now(), -HOUR)];
+    for (const asOf of [older, newer]) {
+      await s.deps.db.transaction((tx) => markRestored(tx, s.deps, asOf));
+      s.clock.pass(HOUR);
+    }
+    const restored = (await readRestored(s.deps.db, s.clock.now()))!;
+    expect(restored.backedUpAt).toEqual(older);
+    expect(restored.watchUntil).toEqual(plusMs(s.clock.now(), 365 * 24 * HOUR - HOUR));
+    expect(await readRestored(s.deps.db, plusMs(restored.watchUntil, 1))).toBeNull();
   });
 
   test('a key that may be forgotten by now is not used again, however surely nothing was made', async () => {
