@@ -6,6 +6,7 @@ import type { Database } from '../lib/db.ts';
 import { newId } from '../lib/ids.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Vault } from '../lib/vault.ts';
+import { countAttempt } from './attempts.ts';
 import { readMember } from './users.ts';
 
 export interface SignInDeps {
@@ -77,6 +78,7 @@ export interface SignIn {
 
 export const PASSWORD_LEAST = 12;
 export const PASSWORD_MOST = 128;
+const CODE_LIFE_MS = 120_000;
 const CLIENT_HEADER = 'x-refundry-client';
 const APP_CODE = /^\d{6}$/;
 
@@ -98,6 +100,19 @@ export function createSignIn(deps: SignInDeps): SignIn {
     }
   }
 
+  /** A code of the app works for a minute and a half; who saw it typed must not come in by it too (RFC 6238, 5.2). */
+  async function once(
+    code: string,
+    result: SignInResult<{ userId: string; token: string | undefined }>,
+  ): Promise<SignInResult<{ userId: string }>> {
+    if (!result.ok) return result;
+    const { userId, token } = result.value;
+    const limit = { bucket: `code:${userId}:${code}`, most: 1, windowMs: CODE_LIFE_MS };
+    if ((await countAttempt(deps.db, deps.clock, limit)) === null) return result;
+    await deps.db.query('delete from sessions where token = $1', [token]);
+    return { ok: false, refusal: 'wrong_code' };
+  }
+
   return {
     withPassword: (browser, email, password) =>
       attempt(
@@ -108,7 +123,7 @@ export function createSignIn(deps: SignInDeps): SignIn {
         }),
         (answer) => ({ userId: 'twoFactorRedirect' in answer ? null : answer.user.id }),
       ),
-    withCode(browser, code) {
+    async withCode(browser, code) {
       // With a living session better-auth would check the code for that one's person.
       const asked = {
         headers: headersOf({ ...browser, cookie: withoutSession(browser.cookie) }),
@@ -116,7 +131,10 @@ export function createSignIn(deps: SignInDeps): SignIn {
         returnHeaders: true as const,
       };
       return APP_CODE.test(code)
-        ? attempt(auth.api.verifyTOTP(asked), ({ user }) => ({ userId: user.id }))
+        ? once(
+            code,
+            await attempt(auth.api.verifyTOTP(asked), ({ user, token }) => ({ userId: user.id, token })),
+          )
         : attempt(auth.api.verifyBackupCode(asked), ({ user }) => ({ userId: user.id }));
     },
     async signOut(browser) {
@@ -256,7 +274,7 @@ function openBetterAuth({ db, log, vault, publicUrl, sessionIdleMs }: SignInDeps
       useSecureCookies: secure,
       defaultCookieAttributes: { httpOnly: true, sameSite: 'lax', secure },
       ipAddress: { ipAddressHeaders: [CLIENT_HEADER], ipv6Subnet: 128 },
-      // Our migrations make the tables, and a test compares them with what better-auth expects.
+      // Our migrations make the tables; it would look for them in every schema of the database.
       database: { generateId: newId, validateSchema: false },
     },
     // Only its HTTP handler counts, which nothing here calls; attempts.ts does.

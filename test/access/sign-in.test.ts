@@ -144,6 +144,22 @@ describe('the second factor', () => {
     expect((await byBackup()).status).toBe(401);
   });
 
+  test('a code that let someone in lets in nobody else', async () => {
+    await addPerson(api.db, { role: 'support', email: 'once@acme.test' });
+    const { uri } = await withSecondFactor('once@acme.test');
+    const [first, second] = [newBrowser(api), newBrowser(api)];
+    for (const browser of [first, second]) {
+      await browser.ask('/auth/sign-in', { json: { email: 'once@acme.test', password: PASSWORD } });
+    }
+    const code = await appOf(uri).code();
+    expect((await first.ask('/auth/code', { json: { code } })).status).toBe(200);
+    const again = await second.ask('/auth/code', { json: { code } });
+    expect([again.status, again.body.error.code]).toEqual([401, 'wrong_code']);
+    expect((await second.ask('/v1/me')).status).toBe(401);
+    const { body } = await first.ask('/v1/me/sessions');
+    expect(body.sessions.filter(({ current }: { current: boolean }) => current)).toHaveLength(1);
+  });
+
   test('its secret and its backup codes are not in the database in clear', async () => {
     await addPerson(api.db, { role: 'support', email: 'sealed@acme.test' });
     const { uri, codes } = await withSecondFactor('sealed@acme.test');
