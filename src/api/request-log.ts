@@ -23,7 +23,8 @@ const LONGEST_ERROR = 64 * 1024;
 
 /**
  * Keeps who called which address with which answer. Nobody waits for it. Strangers leave nothing here: what was not
- * let in belongs to no merchant.
+ * let in belongs to no merchant. Nor do people who read without being refused: their pages ask all the time, and what
+ * programs ask would be buried under it.
  */
 export function keepRequestLog(app: FastifyInstance, deps: ApiDeps): void {
   const requestLog = createRequestLog({ ...deps, keepMs: deps.settings.requestLogMs });
@@ -41,6 +42,7 @@ export function keepRequestLog(app: FastifyInstance, deps: ApiDeps): void {
   app.addHook('onResponse', async (request, reply) => {
     const { caller } = request;
     if (!caller) return;
+    if (caller.kind === 'user' && request.method === 'GET' && reply.statusCode < 400) return;
     const durationMs = Math.round(reply.elapsedTime);
     requestLog.note({
       merchantId: caller.merchantId,

@@ -1,4 +1,5 @@
 import { Button, Modal, Stack, Text, TextInput, VisuallyHidden } from '@mantine/core';
+import { useMediaQuery } from '@mantine/hooks';
 import { IconPlus } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -19,6 +20,8 @@ import { Time } from '../../parts/time.tsx';
 export function Keys() {
   const keys = useQuery(keysQuery);
   const mayManage = useMay('keys.manage');
+  // On a phone the button at the end of a row matters more than when the key was made.
+  const hidden = useMediaQuery('(max-width: 48em)') ? ['created_at', 'created_by'] : [];
   const [creating, setCreating] = useState(false);
   const [revoking, setRevoking] = useState<ApiKey | null>(null);
 
@@ -49,6 +52,7 @@ export function Keys() {
           columns={columnsWith(mayManage ? setRevoking : null)}
           rows={keys.data}
           rowId={(key) => key.api_key_id}
+          hidden={hidden}
           fetching={keys.isFetching}
         />
       )}

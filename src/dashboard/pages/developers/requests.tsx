@@ -55,7 +55,7 @@ export function Requests() {
   return (
     <Page
       title="Requests"
-      about="Every call to the API, with the error that its caller got. Bodies are not kept."
+      about="What programs asked of the API, what people changed, and the error that each got. Bodies are not kept."
       actions={
         <Button component="a" href="/docs" variant="default">
           API reference

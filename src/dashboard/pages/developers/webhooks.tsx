@@ -25,8 +25,7 @@ export function Webhooks() {
       title="Webhooks"
       about={
         <>
-          Your servers are told here when something happens to a refund. Messages are those of the Juspay
-          contract, signed by Standard Webhooks.
+          Your servers are told here what happens to refunds, in signed messages of the Juspay contract.
           {!mayManage && ' Only the role Admin may change endpoints and send again.'}
         </>
       }

@@ -155,7 +155,7 @@ export function TestConnection({
         </Button>
         {children}
       </Group>
-      <div aria-live="polite">
+      <div aria-live="polite" className={classes.result}>
         <Refusal problem={problem} />
         {result && <TestResult result={result} />}
       </div>
