@@ -99,6 +99,8 @@ const MAKERS: Readonly<Record<string, Maker>> = {
   refund_id: own('refund_id', newUuid),
   endpoint_id: own('endpoint_id', newUuid),
   delivery_id: own('delivery_id', newUuid),
+  view_id: own('view_id', newUuid),
+  query: (random, by) => `status=${by.canary(random)}`,
   gateway_account_id: own('gateway_account_id', (random) => `ga_${hex(random, 32)}`),
   gateway_account: (random, by) =>
     random.pick(['default', by.some('gateway_account_id', random) ?? 'default']),

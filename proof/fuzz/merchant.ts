@@ -65,6 +65,7 @@ const ID_NAMES: ReadonlyMap<string, string> = new Map([
   ['account', 'gateway_account_id'],
   ['endpoint_id', 'endpoint_id'],
   ['delivery_id', 'delivery_id'],
+  ['view_id', 'view_id'],
   ['next_cursor', 'next_cursor'],
   ['cursor', 'next_cursor'],
   ['next_after', 'next_after'],

@@ -48,9 +48,11 @@ interface Operation {
 export async function readSurface(url: string): Promise<Route[]> {
   const written: unknown = await (await fetch(`${url}/openapi.json`)).json();
   const document = inlined(written, written) as Document;
-  return Object.entries(document.paths).flatMap(([path, methods]) =>
+  const routes = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => routeOf(method.toUpperCase(), path, operation)),
   );
+  // An answer that goes on for as long as somebody listens is none that could be judged.
+  return routes.filter((route) => !route.answers.has('200 text/event-stream'));
 }
 
 /** The same without references: each is replaced by what it leads to. */

@@ -211,7 +211,8 @@ async function faultsOfBooks(db: Database): Promise<string[]> {
       `select t::text as row from ${name} t where t::text ~* '${SECRET.source}' limit 1`,
     );
     if (rows[0]) wrong.push(`${name} holds a secret in clear: ${rows[0].row.slice(0, 500)}`);
-    if (!owned) continue;
+    // The request log names what its merchant asked for, also where that is the other one's.
+    if (!owned || name === 'request_log') continue;
     const strangers = await db.query<{ row: string }>(
       `select t::text as row from ${name} t
        where merchant_id in ('fuzz_a', 'fuzz_b')
