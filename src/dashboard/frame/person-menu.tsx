@@ -25,7 +25,12 @@ export function PersonMenu({ onHelp }: { readonly onHelp: () => void }) {
       <Menu.Target>
         <UnstyledButton>
           <VisuallyHidden>Account of {name}</VisuallyHidden>
-          <Avatar size={30} radius="xl" color="initials" name={name} variant="light" />
+          <Avatar
+            size={30}
+            radius="xl"
+            name={name}
+            styles={{ placeholder: { color: 'var(--ink)', background: 'var(--chosen)' } }}
+          />
         </UnstyledButton>
       </Menu.Target>
       <Menu.Dropdown>

@@ -27,10 +27,11 @@ export function Rail({ narrow }: { readonly narrow: boolean }) {
                     className={classes.link}
                     activeOptions={{ exact: to === '/', includeSearch: false }}
                     activeProps={{ 'data-active': true, 'aria-current': 'page' }}
-                    aria-label={count > 0 ? `${label}, ${count}` : label}
+                    // Where the words are hidden, the name has to be said.
+                    {...(narrow && { 'aria-label': count > 0 ? `${label}, ${count}` : label })}
                   >
                     <Icon size={17} stroke={1.7} aria-hidden />
-                    <span className={classes.label}>{label}</span>
+                    <span className={classes.label}>{label}</span>{' '}
                     {count > 0 && <span className={classes.count}>{count > 999 ? '999+' : count}</span>}
                   </Link>
                 </Tooltip>

@@ -17,7 +17,7 @@ const WORDS: Readonly<Record<RefundState, Words>> = {
   queued: {
     happened: 'It is recorded and waits to be sent to the gateway.',
     money: 'No money has moved.',
-    todo: 'Nothing: it is sent by itself.',
+    todo: 'Nothing: it is sent by itself, as soon as the gateway’s account takes it.',
   },
   sending: {
     happened: 'It is on its way to the gateway.',
@@ -109,11 +109,11 @@ export function answerWords(before: Refund, after: RefundLooked): string {
 
 /** Whether the gateway may know of it, so that asking makes sense. */
 export function mayAsk(refund: Refund): boolean {
-  return refund.sent_to_gateway || refund.sends > 0;
+  return refund.sent_to_gateway || refund.state === 'sending';
 }
 
 export function mayCancel(refund: Refund): boolean {
-  return (refund.state === 'queued' || refund.state === 'awaiting_approval') && !mayAsk(refund);
+  return (refund.state === 'queued' || refund.state === 'awaiting_approval') && !refund.sent_to_gateway;
 }
 
 /** How a person's word may settle it: in review as either; once final, and a person was called, only as it is. */
