@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream';
 import { SingleBar } from 'cli-progress';
 import { CsvError, parse } from 'csv-parse';
 import type { Clock } from '../lib/clock.ts';
+import { csvCell } from '../lib/csv.ts';
 import type { Database } from '../lib/db.ts';
 import { linesOf, slicesOf } from '../lib/lines.ts';
 import { OperatorError } from '../lib/operator-error.ts';
@@ -225,9 +226,4 @@ function errorRow({
   const { field = '', value = '', message, accepted } = refusal;
   const sentence = accepted === undefined ? message : `${message} Accepted: ${accepted}.`;
   return `${[String(line), field, value, sentence].map(csvCell).join(',')}\n`;
-}
-
-/** Quoted, and never a formula to the spreadsheet that opens it. */
-function csvCell(text: string): string {
-  return `"${(/^[=+\-@\t\r]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
 }

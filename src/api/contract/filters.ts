@@ -14,3 +14,8 @@ export const decimalFilter = z
   .regex(/^\d{1,15}(\.\d{1,4})?$/, 'decimal text in major units, such as "12.50"');
 
 export const idPrefix = z.string().regex(/^[\x21-\x7e]{1,128}$/, '1 to 128 visible ASCII characters');
+
+export const withBom = z
+  .literal('true')
+  .optional()
+  .describe('Begin with a byte order mark, by which some spreadsheets know UTF-8.');

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ORDER_ID } from '../../orders/order.ts';
-import { currencyFilter, decimalFilter, idPrefix, wordList } from './filters.ts';
+import { currencyFilter, decimalFilter, idPrefix, withBom, wordList } from './filters.ts';
 import { nextCursor, pageFields } from './pages.ts';
 
 export const ORDER_SORTS = ['newest', 'oldest', 'amount_desc', 'amount_asc'] as const;
@@ -44,6 +44,12 @@ export const orderListQuerySchema = z.strictObject({
     .describe('amount_desc and amount_asc need `currency`: amounts of two currencies have no order.'),
   limit: pageFields.limit,
   cursor: pageFields.cursor,
+});
+
+export const orderExportQuerySchema = z.strictObject({
+  ...orderFilters,
+  sort: orderListQuerySchema.shape.sort,
+  bom: withBom,
 });
 
 export const orderParamsSchema = z.object({

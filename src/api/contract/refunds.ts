@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { holdsCardNumber } from '../../lib/card-number.ts';
 import { type PublicStatus, type RefundState, STATE_NAMES } from '../../refunds/states.ts';
-import { currencyFilter, decimalFilter, idPrefix, wordList } from './filters.ts';
+import { currencyFilter, decimalFilter, idPrefix, withBom, wordList } from './filters.ts';
 import { orderIdSchema } from './orders.ts';
 import { nextCursor, pageFields } from './pages.ts';
 
@@ -164,6 +164,12 @@ export const refundListQuerySchema = z.strictObject({
     .describe('`due`: only those that are not final, the longest due first.'),
   limit: pageFields.limit,
   cursor: pageFields.cursor,
+});
+
+export const refundExportQuerySchema = z.strictObject({
+  ...refundFilters,
+  sort: refundListQuerySchema.shape.sort,
+  bom: withBom,
 });
 
 export const refundParamsSchema = z.object({ refund_id: z.string().max(64) });

@@ -7,7 +7,7 @@ export const searchQuerySchema = z.strictObject({
     .trim()
     .min(2)
     .max(256)
-    .describe('An id, an e-mail address or a phone number, or its beginning.'),
+    .describe('An id, an e-mail address or a phone number; of order and refund ids the beginning is enough.'),
 });
 
 export const searchHitSchema = z.object({
