@@ -525,6 +525,8 @@ class Simulation implements World {
     let answered = false;
     const again = () => {
       if (!answered && time < 20) this.#ask(list, time + 1);
+      // An error and a wait that is over are one reason to ask again, not two.
+      answered = true;
     };
     for (const refund of time === 0 ? list : []) this.#auditor.waits(refund);
     DOORS[this.#askedInAll % DOORS.length]!.ask(this.#door().deps, list).then(
