@@ -86,7 +86,7 @@ describe('POST /v1/refunds', () => {
       'The body has no field ammount.',
       'ammount',
       undefined,
-      'order_id, txn_id, unique_request_id, amount, currency, refund_type, reason, note, metadata, expected_remaining',
+      'order_id, txn_id, unique_request_id, amount, currency, refund_type, reason, note, metadata, expected_remaining, confirm_look_alike',
     ],
   ])('%j', async (change, message, field, value, accepted) => {
     const { status, body } = await call(api, '/v1/refunds', { json: { ...refund, ...change } });
