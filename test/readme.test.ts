@@ -72,10 +72,10 @@ describe('against a fresh start', () => {
   test('the picture of the start page shows what the terminal does', () => {
     const real = server.page
       .replaceAll(server.url!, 'http://127.0.0.1:8080')
-      .replaceAll(/demo_[0-9a-f]+/g, '<key>')
+      .replaceAll(/demo[_-][0-9a-f]{12,}/g, '<key>')
       .replace(folder.path, '<data>');
     const drawn = demoPage(false)
-      .replaceAll(/demo_[0-9a-f]+/g, '<key>')
+      .replaceAll(/demo[_-][0-9a-f]{12,}/g, '<key>')
       .replace('/home/you/refundry/data', '<data>');
     expect(drawn.trim()).toBe(real.trim());
   });
