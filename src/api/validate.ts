@@ -19,7 +19,7 @@ export const validate: FastifySchemaCompiler<z.ZodType> = ({ schema, httpPart })
 };
 
 const PLACES: Readonly<Record<string, string>> = { body: 'body', querystring: 'query', params: 'address' };
-const SECRET_FIELD = /password|secret|credential|token|key|authorization|header/i;
+const SECRET_FIELD = /password|secret|credential|token|key|authorization|header|^code$/i;
 const HIDDEN = '****';
 
 function refusalOf(issue: z.core.$ZodIssue, data: unknown, place: string): ApiError {
