@@ -63,6 +63,20 @@ test('an account is added by the form of its connector, tried, corrected and tri
   await edit.getByText('What came back').click();
   expect(await page.content()).not.toContain('sbx_sk_0123456789abcdEFGH');
 
+  const save = async () => {
+    await edit.getByRole('button', { name: 'Save the account' }).click();
+    await edit.getByText('Saved.', { exact: false }).waitFor();
+  };
+  await edit.getByLabel('Previous secret key', { exact: true }).fill('sbx_sk_before_this_one_ZYXW');
+  await save();
+  await edit.getByText('Now ****ZYXW; empty keeps it.', { exact: false }).waitFor();
+  await edit.getByRole('checkbox', { name: 'Remove previous secret key' }).check();
+  await save();
+  await edit.getByText('****ZYXW', { exact: false }).waitFor({ state: 'hidden' });
+  expect((await accounts()).find(({ name }) => name === 'second')?.credentials).toEqual({
+    secret_key: '****EFGH',
+  });
+
   await page.keyboard.press('Escape');
   const card = page.getByRole('article', { name: 'Sandbox second' });
   await card.getByText('****EFGH').waitFor();

@@ -17,10 +17,14 @@ import { ask, type Query } from './client.ts';
 const ENDPOINTS = '/v1/webhook-endpoints';
 const DELIVERIES = '/v1/webhook-deliveries';
 
+/** News of deliveries come after the change that they tell of, so that the live stream is too early for them. */
+const REFRESH_MS = 5_000;
+
 /** The merchant's endpoints, oldest first. */
 export const endpointsQuery = queryOptions({
   queryKey: ['endpoints'],
   queryFn: async ({ signal }) => (await ask<WebhookEndpointList>('GET', ENDPOINTS, { signal })).endpoints,
+  refetchInterval: REFRESH_MS,
 });
 
 /** How an endpoint's tries of the last 24 hours went. */
@@ -29,7 +33,7 @@ export function endpointHealthQuery(endpointId: string) {
     queryKey: ['deliveries', 'health', endpointId],
     queryFn: ({ signal }) =>
       ask<WebhookEndpointHealth>('GET', `${ENDPOINTS}/${endpointId}/health`, { signal }),
-    refetchInterval: 60_000,
+    refetchInterval: 6 * REFRESH_MS,
   });
 }
 
@@ -39,6 +43,7 @@ export function deliveriesQuery(filters: Query) {
     queryKey: ['deliveries', 'page', filters],
     queryFn: ({ signal }) => ask<WebhookDeliveryPage>('GET', DELIVERIES, { query: filters, signal }),
     placeholderData: keepPreviousData,
+    ...(filters['cursor'] === undefined && { refetchInterval: REFRESH_MS }),
   });
 }
 
@@ -47,6 +52,7 @@ export function deliveryQuery(deliveryId: string) {
   return queryOptions({
     queryKey: ['deliveries', 'one', deliveryId],
     queryFn: ({ signal }) => ask<WebhookDeliveryWithTries>('GET', `${DELIVERIES}/${deliveryId}`, { signal }),
+    refetchInterval: REFRESH_MS,
   });
 }
 

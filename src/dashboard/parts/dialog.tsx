@@ -52,7 +52,7 @@ export function Dialog({
             <Button variant="default" onClick={onClose}>
               {leave}
             </Button>
-            <Button type="submit" loading={busy} disabled={disabled} {...(danger ? { color: 'red' } : {})}>
+            <Button type="submit" loading={busy} disabled={disabled} {...(danger ? { color: 'red.9' } : {})}>
               {act}
             </Button>
           </Group>

@@ -36,12 +36,7 @@ export function Copyable({
 
 /** Lines for a terminal. */
 export function Code({ children }: { readonly children: string }) {
-  return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by the keyboard
-    <pre className={classes.code} tabIndex={0}>
-      {children}
-    </pre>
-  );
+  return <pre className={classes.code}>{children}</pre>;
 }
 
 /** A secret that was just made, whole this one time. It does not go away by a slip of the hand. */

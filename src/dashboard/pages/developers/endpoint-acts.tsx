@@ -183,8 +183,8 @@ export function SwitchEndpoint({ endpoint, onClose }: Props) {
       {(problem) => (
         <>
           <Text size="md">
-            {endpoint.url} is told nothing until it is switched on again, and {givenUp(waiting)}. Both can be
-            made up for with Resend a range.
+            {endpoint.url} is told nothing until it is switched on again. {givenUp(waiting)} What it misses
+            can be sent later with Resend a range.
           </Text>
           <TextInput
             label="Reason"
@@ -215,7 +215,7 @@ export function RemoveEndpoint({ endpoint, onClose }: Props) {
       }}
     >
       <Text size="md">
-        {endpoint.url} is told nothing more, and {givenUp(waiting)}. Its signing secret is forgotten. Its
+        {endpoint.url} is told nothing more. {givenUp(waiting)} Its signing secret is forgotten. Its
         deliveries stay in the log below.
       </Text>
     </Dialog>
@@ -223,8 +223,8 @@ export function RemoveEndpoint({ endpoint, onClose }: Props) {
 }
 
 function givenUp(waiting: number): string {
-  if (waiting === 0) return 'nothing waits for it just now';
+  if (waiting === 0) return 'Nothing waits for it just now.';
   return waiting === 1
-    ? 'the delivery that waits for it is given up'
-    : `the ${waiting} deliveries that wait for it are given up`;
+    ? 'The delivery that waits for it is given up.'
+    : `The ${waiting} deliveries that wait for it are given up.`;
 }

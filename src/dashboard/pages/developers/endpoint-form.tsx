@@ -124,7 +124,7 @@ export function EndpointForm({
           <Group grow align="flex-start">
             <TextInput
               label="User name"
-              description="For Basic authentication; may be empty."
+              description="For Basic authentication."
               value={username}
               autoComplete="off"
               maxLength={255}

@@ -181,7 +181,7 @@ function NewKey({ made, onDone }: { readonly made: ApiKeyWithSecret; readonly on
         <Text size="sm" mb={6}>
           Try it. The key is the user name of Basic authentication; there is no password.
         </Text>
-        <Code>{`curl -u '${made.key}:' ${window.location.origin}/v1/settings`}</Code>
+        <Code>{`curl -u '${made.key}:' \\\n  ${window.location.origin}/v1/settings`}</Code>
       </div>
     </KeepSecret>
   );

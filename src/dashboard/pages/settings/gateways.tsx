@@ -2,6 +2,7 @@ import { Button } from '@mantine/core';
 import { IconPlus } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
+import type { GatewayAccount } from '../../../api/contract/gateway-accounts.ts';
 import { accountsQuery, gatewaysQuery } from '../../api/gateways.ts';
 import { useMay } from '../../api/session.ts';
 import { Empty, Failed, Loading } from '../../parts/answers.tsx';
@@ -21,6 +22,8 @@ export function Gateways() {
   const accounts = useQuery({ ...accountsQuery, refetchInterval: REFRESH_MS });
   const gateways = useQuery(gatewaysQuery);
   const mayManage = useMay('gateways.manage');
+  const gatewayOf = (account: GatewayAccount) =>
+    gateways.data?.find(({ gateway }) => gateway === account.gateway);
   const opened = accounts.data?.find((account) => account.gateway_account_id === open);
   const close = () => void navigate({ search: {} });
 
@@ -52,7 +55,7 @@ export function Gateways() {
             <AccountCard
               key={account.gateway_account_id}
               account={account}
-              gateway={gateways.data.find(({ gateway }) => gateway === account.gateway)}
+              gateway={gatewayOf(account)}
               mayManage={mayManage}
               onEdit={() => void navigate({ search: { open: account.gateway_account_id } })}
             />
@@ -73,12 +76,12 @@ export function Gateways() {
         </SidePanel>
       )}
       {mayManage && opened && gateways.data && (
-        <SidePanel title={`${opened.gateway} ${opened.name}`} label="Edit account" onClose={close}>
-          <EditAccount
-            key={opened.gateway_account_id}
-            account={opened}
-            gateway={gateways.data.find(({ gateway }) => gateway === opened.gateway)}
-          />
+        <SidePanel
+          title={`${gatewayOf(opened)?.label ?? opened.gateway} ${opened.name}`}
+          label="Edit account"
+          onClose={close}
+        >
+          <EditAccount key={opened.gateway_account_id} account={opened} gateway={gatewayOf(opened)} />
         </SidePanel>
       )}
     </Page>
