@@ -188,6 +188,8 @@ test('another role holds from the next page on; access switched off holds at onc
   await choose(admin, email, 'Switch access off');
   await confirm(admin, 'Switch access off');
   await rowOf(admin, email).getByText('Switched off').waitFor();
+  // The keyboard goes on where it was.
+  await expect.poll(() => admin.locator(':focus').getAttribute('aria-label')).toBe(`Actions for ${name}`);
   await page.getByRole('link', { name: 'Orders' }).click();
   await giveSignIn(page, email);
   await page.getByText('Your access was switched off.').waitFor();

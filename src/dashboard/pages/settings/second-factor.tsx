@@ -1,6 +1,6 @@
 import { Button, Group, Stack, Text, TextInput } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
-import { useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import type { Me } from '../../../api/contract/me.ts';
 import {
   beginSecondFactor,
@@ -40,6 +40,14 @@ export function SecondFactor({ email, on, required }: Props) {
   const client = useQueryClient();
   const [doing, setDoing] = useState<Doing>(NOTHING);
   const stop = () => setDoing(NOTHING);
+  const frame = useRef<HTMLDivElement>(null);
+  const begun = useRef(false);
+  useEffect(() => {
+    // The other steps begin with a field that takes the focus.
+    const hasNoField = doing.step === 'nothing' || doing.step === 'keep codes';
+    if (begun.current && hasNoField) frame.current?.focus();
+    begun.current ||= doing.step !== 'nothing';
+  }, [doing.step]);
   function learn(me: Me): void {
     client.setQueryData(meQuery.queryKey, me);
     // This browser's session is a new one from here on.
@@ -48,84 +56,89 @@ export function SecondFactor({ email, on, required }: Props) {
 
   return (
     <Section title="Second factor">
-      {doing.step === 'nothing' && (
-        <Stack gap="sm">
-          <Text size="sm">
-            {on
-              ? 'On. After your password, sign-in asks for the six digits that your app shows, or for a backup code.'
-              : 'Off. With one, a stolen password is not enough: sign-in also asks for six digits that an app on your phone shows.'}
-          </Text>
-          <Group gap="xs">
-            {on ? (
-              <>
-                <Button variant="default" onClick={() => setDoing({ step: 'new codes' })}>
-                  Make new backup codes
-                </Button>
+      <div ref={frame} tabIndex={-1} className={classes.frame}>
+        {doing.step === 'nothing' && (
+          <Stack gap="sm">
+            <Text size="sm">
+              {on
+                ? 'On. After your password, sign-in asks for the six digits that your app shows, or for a backup code.'
+                : 'Off. With one, a stolen password is not enough: sign-in also asks for six digits that an app on your phone shows.'}
+            </Text>
+            <Group gap="xs">
+              {on ? (
+                <>
+                  <Button variant="default" onClick={() => setDoing({ step: 'new codes' })}>
+                    Make new backup codes
+                  </Button>
+                  <Button
+                    variant="default"
+                    disabled={required}
+                    onClick={() => setDoing({ step: 'switch off' })}
+                  >
+                    Switch it off
+                  </Button>
+                  {required && (
+                    <Text size="sm" c="dimmed">
+                      Your merchant asks everybody for a second factor, so it stays on.
+                    </Text>
+                  )}
+                </>
+              ) : (
                 <Button
-                  variant="default"
-                  disabled={required}
-                  onClick={() => setDoing({ step: 'switch off' })}
+                  variant={required ? 'filled' : 'default'}
+                  onClick={() => setDoing({ step: 'set up' })}
                 >
-                  Switch it off
+                  Set up a second factor
                 </Button>
-                {required && (
-                  <Text size="sm" c="dimmed">
-                    Your merchant asks everybody for a second factor, so it stays on.
-                  </Text>
-                )}
-              </>
-            ) : (
-              <Button variant={required ? 'filled' : 'default'} onClick={() => setDoing({ step: 'set up' })}>
-                Set up a second factor
-              </Button>
-            )}
-          </Group>
-        </Stack>
-      )}
-      {doing.step === 'set up' && (
-        <ByPassword
-          email={email}
-          about="First your password, so that nobody else at this browser can do it."
-          button="Continue"
-          act={beginSecondFactor}
-          onDone={(made) => setDoing({ step: 'confirm', made })}
-          onStop={stop}
-        />
-      )}
-      {doing.step === 'confirm' && (
-        <Confirm
-          made={doing.made}
-          onDone={(me) => {
-            setDoing({ step: 'keep codes', codes: doing.made.backup_codes, isNew: true });
-            learn(me);
-          }}
-          onStop={stop}
-        />
-      )}
-      {doing.step === 'keep codes' && <KeepCodes codes={doing.codes} isNew={doing.isNew} onDone={stop} />}
-      {doing.step === 'new codes' && (
-        <ByPassword
-          email={email}
-          about="You get ten new backup codes, and those of before stop working."
-          button="Make new backup codes"
-          act={newBackupCodes}
-          onDone={({ backup_codes: codes }) => setDoing({ step: 'keep codes', codes, isNew: false })}
-          onStop={stop}
-        />
-      )}
-      {doing.step === 'switch off' && (
-        <ByPassword
-          email={email}
-          about="From then on your password alone signs you in. The app's entry and your backup codes stop working."
-          button="Switch the second factor off"
-          act={endSecondFactor}
-          onDone={(me) => {
-            stop();
-            learn(me);
-          }}
-          onStop={stop}
-        />
-      )}
+              )}
+            </Group>
+          </Stack>
+        )}
+        {doing.step === 'set up' && (
+          <ByPassword
+            email={email}
+            about="First your password, so that nobody else at this browser can do it."
+            button="Continue"
+            act={beginSecondFactor}
+            onDone={(made) => setDoing({ step: 'confirm', made })}
+            onStop={stop}
+          />
+        )}
+        {doing.step === 'confirm' && (
+          <Confirm
+            made={doing.made}
+            onDone={(me) => {
+              setDoing({ step: 'keep codes', codes: doing.made.backup_codes, isNew: true });
+              learn(me);
+            }}
+            onStop={stop}
+          />
+        )}
+        {doing.step === 'keep codes' && <KeepCodes codes={doing.codes} isNew={doing.isNew} onDone={stop} />}
+        {doing.step === 'new codes' && (
+          <ByPassword
+            email={email}
+            about="You get ten new backup codes, and those of before stop working."
+            button="Make new backup codes"
+            act={newBackupCodes}
+            onDone={({ backup_codes: codes }) => setDoing({ step: 'keep codes', codes, isNew: false })}
+            onStop={stop}
+          />
+        )}
+        {doing.step === 'switch off' && (
+          <ByPassword
+            email={email}
+            about="From then on your password alone signs you in. The app's entry and your backup codes stop working."
+            button="Switch the second factor off"
+            act={endSecondFactor}
+            onDone={(me) => {
+              stop();
+              learn(me);
+            }}
+            onStop={stop}
+          />
+        )}
+      </div>
     </Section>
   );
 }

@@ -1,7 +1,7 @@
 import { Button } from '@mantine/core';
 import { IconUserPlus } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { useState } from 'react';
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import { useMay, useMe } from '../../api/session.ts';
 import { teamQuery } from '../../api/team.ts';
 import { Empty, Failed, Loading } from '../../parts/answers.tsx';
@@ -31,13 +31,27 @@ function People() {
   const team = useQuery(teamQuery);
   const [asks, setAsks] = useState<Ask | null>(null);
   const [made, setMade] = useState<MadeLink | null>(null);
+  const from = useRef<HTMLElement>(null);
+
+  const ask = useCallback((asked: Ask) => {
+    from.current = buttonOf(document.activeElement);
+    setAsks(asked);
+  }, []);
+  // Columns made anew would make every cell anew, and close the menu that stands open in one.
+  const columns = useMemo(
+    () => columnsWith(merchant.require_second_factor, ask),
+    [merchant.require_second_factor, ask],
+  );
+  useEffect(() => {
+    if (asks === null && made === null) from.current?.focus();
+  }, [asks, made]);
 
   return (
     <Page
       title="Team"
       about={`Who may sign in for ${merchant.name}, and what they may do.`}
       actions={
-        <Button leftSection={<IconUserPlus size={16} />} onClick={() => setAsks({ to: 'invite' })}>
+        <Button leftSection={<IconUserPlus size={16} />} onClick={() => ask({ to: 'invite' })}>
           Invite a person
         </Button>
       }
@@ -47,7 +61,7 @@ function People() {
       {team.data && (
         <DataTable
           name="People"
-          columns={columnsWith(merchant.require_second_factor, setAsks)}
+          columns={columns}
           rows={rowsOf(team.data)}
           rowId={(row) => row.id}
           fetching={team.isFetching}
@@ -67,6 +81,12 @@ function People() {
       {made && <LinkMade made={made} onDone={() => setMade(null)} />}
     </Page>
   );
+}
+
+/** Where the focus goes once all is done: an item of a menu is gone by then, so its menu's button. */
+function buttonOf(focused: Element | null): HTMLElement | null {
+  const menu = focused?.closest('[role=menu]')?.getAttribute('aria-labelledby');
+  return menu ? document.getElementById(menu) : focused instanceof HTMLElement ? focused : null;
 }
 
 function LinkMade({ made, onDone }: { readonly made: MadeLink; readonly onDone: () => void }) {

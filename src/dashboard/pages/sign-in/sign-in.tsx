@@ -91,7 +91,8 @@ function Password({ goesBack, before, onDone }: PasswordProps) {
             Sign in
           </Button>
           <Text size="xs" c="dimmed">
-            Forgotten it? An admin of your team can make you a link to choose a new password.
+            Forgotten it? An admin of your team can make you a link to choose a new password, and so can
+            whoever runs the server.
           </Text>
         </Stack>
       </form>
