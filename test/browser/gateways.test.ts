@@ -85,6 +85,21 @@ test('an account is added by the form of its connector, tried, corrected and tri
   expect(problemsOf(page)).toEqual([]);
 });
 
+test('an account whose gateway is not there says so', async () => {
+  const made = await desk.api.post('/v1/gateway-accounts', {
+    gateway: 'SANDBOX',
+    name: 'nowhere',
+    base_url: 'http://127.0.0.1:9',
+    credentials: { secret_key: 'sbx_sk_nobody_answers' },
+  });
+  expect(made.status).toBe(201);
+  const page = await desk.signIn('admin', { path: '/settings/gateways' });
+  const card = page.getByRole('article', { name: 'Sandbox nowhere' });
+  await card.getByRole('button', { name: 'Test connection' }).click();
+  await card.getByText('No usable answer came back.').waitFor();
+  await checkAxe(page);
+});
+
 test('what an account is asked to refund while it is off waits, and goes out when it is on again', async () => {
   await chargedAtSandbox(desk.api, 'WAITS-1', '100.00', 'pay');
   const page = await desk.signIn('admin', { path: '/settings/gateways' });

@@ -31,6 +31,7 @@ interface Props {
 /** One account: how it does just now, and what can be done with it. */
 export function AccountCard({ account, gateway, mayManage, onEdit }: Props) {
   const [switching, setSwitching] = useState(false);
+  const nowMs = useNow();
   const { health } = account;
   const label = gateway?.label ?? account.gateway;
   return (
@@ -41,7 +42,7 @@ export function AccountCard({ account, gateway, mayManage, onEdit }: Props) {
         </h2>
         <Group gap={6}>
           {gateway && !gateway.moves_real_money && <Sign is="off" word="No real money" />}
-          <HealthSign account={account} />
+          <HealthSign account={account} nowMs={nowMs} />
         </Group>
       </Group>
       <Facts
@@ -70,6 +71,12 @@ export function AccountCard({ account, gateway, mayManage, onEdit }: Props) {
             >
               {health.pending_refunds < COUNTED_TO ? health.pending_refunds : `${COUNTED_TO} or more`}
             </Link>,
+          ],
+          [
+            'Tried again',
+            health.paused_until && new Date(health.paused_until).getTime() > nowMs && (
+              <Time key="paused" at={health.paused_until} exact />
+            ),
           ],
           [
             'Last error',
@@ -112,8 +119,7 @@ export function AccountCard({ account, gateway, mayManage, onEdit }: Props) {
   );
 }
 
-function HealthSign({ account }: { readonly account: GatewayAccount }) {
-  const nowMs = useNow();
+function HealthSign({ account, nowMs }: { readonly account: GatewayAccount; readonly nowMs: number }) {
   const { failures_in_a_row, paused_until } = account.health;
   if (!account.enabled) return <Sign is="off" word="Off" />;
   if (paused_until !== null && new Date(paused_until).getTime() > nowMs) {
