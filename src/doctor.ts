@@ -17,7 +17,7 @@ export interface Finding {
   readonly says: string;
 }
 
-const NOTICED_APART_MS = 5_000;
+const NOTICED_APART_MS = 1_000;
 const LITTLE_SPACE_BYTES = 1_000_000_000;
 const NO_SPACE_BYTES = 100_000_000;
 

@@ -47,7 +47,11 @@ export class Process implements Owner {
 
   constructor(world: World, chance: Chance) {
     const skewMs = world.faults.strikes('clocks apart')
-      ? chance.pick([-TOLERATED_APART_MS, chance.whole(-5_000, 5_000), TOLERATED_APART_MS])
+      ? chance.pick([
+          -TOLERATED_APART_MS,
+          chance.whole(-TOLERATED_APART_MS, TOLERATED_APART_MS),
+          TOLERATED_APART_MS,
+        ])
       : 0;
     const clock: Clock = { now: () => new Date(world.timeline.nowMs + world.clockOffsetMs + skewMs) };
     const db = databaseOf(world, this, chance);

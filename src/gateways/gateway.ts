@@ -172,7 +172,8 @@ export interface Capabilities {
   readonly keyLifeMs: number | null;
   /**
    * When "no such refund" proves that the gateway never made it: so many answers in a row, so far apart, the
-   * first no sooner than `spacingMs` after the send. Null: absence can never be proved.
+   * first no sooner than `spacingMs` after the send. It leaves room for the clocks of two processes that are ten
+   * seconds apart. Null: absence can never be proved.
    */
   readonly absenceProof: { readonly answers: number; readonly spacingMs: number } | null;
   /** Waits before the polls of an accepted refund; the last one repeats. */

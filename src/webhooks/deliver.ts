@@ -105,6 +105,7 @@ export function createDeliveryRounds(deps: DelivererDeps, onFreed: () => void): 
 
   async function claim(): Promise<number> {
     if (running.size >= IN_ALL) return 0;
+    const claimedAtMs = monotonicMs();
     const now = deps.clock.now();
     const tryId = newId();
     const claimed = await claimDue(deps.db, {
@@ -117,7 +118,7 @@ export function createDeliveryRounds(deps: DelivererDeps, onFreed: () => void): 
     }).catch(nothingWhenBeaten);
     if (claimed.length === 0) return 0;
     const targets = await readTargets(deps, claimed);
-    for (const delivery of claimed) track(delivery, deliver(delivery, targets(delivery), tryId));
+    for (const delivery of claimed) track(delivery, deliver(delivery, targets(delivery), tryId, claimedAtMs));
     return claimed.length;
   }
 
@@ -125,13 +126,13 @@ export function createDeliveryRounds(deps: DelivererDeps, onFreed: () => void): 
     delivery: ClaimedDelivery,
     target: WebhookTarget | GivenUpBecause,
     tryId: string,
+    claimedAtMs: number,
   ): Promise<TryResult | null> {
     const giveUp = async (why: GivenUpBecause) => {
       await giveUpClaimed(deps.db, [delivery], { tryId, why, now: deps.clock.now() });
       return null;
     };
     if (typeof target === 'string') return giveUp(target);
-    const claimedAtMs = monotonicMs();
     const rendered = await deps.renderOrder(delivery.merchantId, delivery.orderId);
     if (rendered === null) return giveUp('order_missing');
     // Too late to be sure that the try ends before another worker may begin the next.
