@@ -193,10 +193,11 @@ describe('changing the team', () => {
     expect((await browser.ask('/v1/me')).status).toBe(401);
     const old = await newBrowser(api).ask('/auth/sign-in', { json: { email: someone, password: PASSWORD } });
     expect(old.body.error.code).toBe('wrong_credentials');
-    const [member] = (await admin.ask('/v1/team')).body.members.filter(
-      ({ email }: { email: string }) => email === someone,
-    );
-    expect(member.has_password).toBe(false);
+    const { members } = (await admin.ask('/v1/team')).body;
+    const member = members.find(({ email }: { email: string }) => email === someone);
+    expect([member.has_password, member.last_seen_at]).toEqual([false, null]);
+    const asker = members.find(({ you }: { you: boolean }) => you);
+    expect(asker.last_seen_at >= asker.joined_at).toBe(true);
 
     const token = tokenOf(reset.body.link, 'reset');
     expect((await newBrowser(api).ask('/auth/link', { json: { token } })).body.kind).toBe('reset');
