@@ -41,6 +41,11 @@ test('an account is added by the form of its connector, tried, corrected and tri
   await panel.getByRole('button', { name: 'Add the account' }).click();
   await panel.getByText('does not look like one', { exact: false }).waitFor();
   expect(await panel.getByLabel(labelled('Secret key')).getAttribute('aria-invalid')).toBe('true');
+  await page.waitForFunction(
+    (input) =>
+      input === (globalThis as unknown as { document: { activeElement: unknown } }).document.activeElement,
+    await panel.getByLabel(labelled('Secret key')).elementHandle(),
+  );
   await panel.getByLabel(labelled('Secret key')).fill('wrong_sk_0123456789abWXYZ');
   await panel.getByRole('button', { name: 'Add the account' }).click();
 

@@ -33,7 +33,7 @@ export function endpointHealthQuery(endpointId: string) {
     queryKey: ['deliveries', 'health', endpointId],
     queryFn: ({ signal }) =>
       ask<WebhookEndpointHealth>('GET', `${ENDPOINTS}/${endpointId}/health`, { signal }),
-    refetchInterval: 6 * REFRESH_MS,
+    refetchInterval: 2 * REFRESH_MS,
   });
 }
 

@@ -1,4 +1,4 @@
-import { useCallback, useRef, useState } from 'react';
+import { type RefObject, useCallback, useEffect, useRef, useState } from 'react';
 import { Failed } from './answers.tsx';
 import { formProblem } from './field-problem.ts';
 
@@ -36,6 +36,15 @@ export function useAct(): Act {
   const clear = useCallback(() => setProblem(null), []);
 
   return { busy, problem, run, clear };
+}
+
+/** For a form: brings the person to the field that was refused, however far down they pressed the button. */
+export function useInvalidFocus(problem: unknown): RefObject<HTMLFormElement | null> {
+  const form = useRef<HTMLFormElement>(null);
+  useEffect(() => {
+    if (problem !== null) form.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
+  }, [problem]);
+  return form;
 }
 
 /** A refusal that is about none of the form's own fields. */

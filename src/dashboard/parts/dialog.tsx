@@ -1,6 +1,6 @@
 import { Button, Group, Modal, Stack } from '@mantine/core';
 import type { ReactNode } from 'react';
-import { Refusal, useAct } from './act.tsx';
+import { Refusal, useAct, useInvalidFocus } from './act.tsx';
 
 interface Props {
   readonly title: string;
@@ -36,9 +36,11 @@ export function Dialog({
   onClose,
 }: Props) {
   const { busy, problem, run } = useAct();
+  const form = useInvalidFocus(problem);
   return (
     <Modal opened onClose={onClose} title={title} closeButtonProps={{ 'aria-label': 'Close' }}>
       <form
+        ref={form}
         noValidate
         onSubmit={(event) => {
           event.preventDefault();

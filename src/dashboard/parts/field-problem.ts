@@ -3,7 +3,8 @@ import { Problem } from '../api/client.ts';
 /** What a refusal says of one field of a form, to stand beside it; null when it is about something else. */
 export function fieldProblem(error: unknown, field: string): string | null {
   if (!(error instanceof Problem) || error.field !== field) return null;
-  return error.accepted ? `${error.message} Accepted: ${error.accepted}.` : error.message;
+  if (!error.accepted) return error.message;
+  return `${error.message} Accepted: ${/[.!?]$/.test(error.accepted) ? error.accepted : `${error.accepted}.`}`;
 }
 
 /** The refusal that stands above a form, because none of its fields is to blame; else null. */

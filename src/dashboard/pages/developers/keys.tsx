@@ -6,7 +6,7 @@ import { useState } from 'react';
 import type { ApiKey, ApiKeyWithSecret } from '../../../api/contract/api-keys.ts';
 import { createKey, keysQuery, revokeKey } from '../../api/keys.ts';
 import { useMay } from '../../api/session.ts';
-import { Refusal, useAct } from '../../parts/act.tsx';
+import { Refusal, useAct, useInvalidFocus } from '../../parts/act.tsx';
 import { Empty, Failed, Loading } from '../../parts/answers.tsx';
 import { Dialog } from '../../parts/dialog.tsx';
 import { fieldProblem } from '../../parts/field-problem.ts';
@@ -131,6 +131,7 @@ function Quiet({ children }: { readonly children: string }) {
 function CreateKey({ onClose }: { readonly onClose: () => void }) {
   const client = useQueryClient();
   const { busy, problem, run } = useAct();
+  const form = useInvalidFocus(problem);
   const [name, setName] = useState('');
   const [made, setMade] = useState<ApiKeyWithSecret | null>(null);
   if (made) return <NewKey made={made} onDone={onClose} />;
@@ -138,6 +139,7 @@ function CreateKey({ onClose }: { readonly onClose: () => void }) {
   return (
     <Modal opened onClose={onClose} title="Create key" closeButtonProps={{ 'aria-label': 'Close' }}>
       <form
+        ref={form}
         noValidate
         onSubmit={(event) => {
           event.preventDefault();

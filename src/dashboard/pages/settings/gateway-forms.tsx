@@ -16,7 +16,7 @@ import type {
   GatewayDescription,
 } from '../../../api/contract/gateway-accounts.ts';
 import { changeAccount, createAccount } from '../../api/gateways.ts';
-import { Refusal, useAct } from '../../parts/act.tsx';
+import { Refusal, useAct, useInvalidFocus } from '../../parts/act.tsx';
 import { fieldProblem } from '../../parts/field-problem.ts';
 import { Notice } from '../../parts/notice.tsx';
 import { Section } from '../../parts/page.tsx';
@@ -38,6 +38,7 @@ export function NewAccount({
 }) {
   const client = useQueryClient();
   const { busy, problem, run } = useAct();
+  const form = useInvalidFocus(problem);
   const [name, setName] = useState('');
   const [baseUrl, setBaseUrl] = useState('');
   const [values, setValues] = useState<Values>({});
@@ -84,7 +85,12 @@ export function NewAccount({
   }
 
   return (
-    <form noValidate onSubmit={(event) => add(event, chosen)} aria-label={`${chosen.label} account`}>
+    <form
+      ref={form}
+      noValidate
+      onSubmit={(event) => add(event, chosen)}
+      aria-label={`${chosen.label} account`}
+    >
       <Stack gap="md">
         <Text size="md" fw={550}>
           {chosen.label}
@@ -145,6 +151,7 @@ export function EditAccount({
 }) {
   const client = useQueryClient();
   const { busy, problem, run } = useAct();
+  const form = useInvalidFocus(problem);
   const [name, setName] = useState(account.name);
   const [values, setValues] = useState<Values>({});
   const [removed, setRemoved] = useState<readonly string[]>([]);
@@ -186,7 +193,7 @@ export function EditAccount({
         <TestConnection account={account} />
       </Stack>
       <Section title="Settings">
-        <form noValidate onSubmit={save} aria-label="Account settings">
+        <form ref={form} noValidate onSubmit={save} aria-label="Account settings">
           <Stack gap="md">
             {fields.map((field) => {
               const held = account.credentials[field.name];
