@@ -41,6 +41,9 @@ export function refundDeliveriesQuery(refundId: string) {
   return queryOptions({
     queryKey: ['deliveries', { refund_id: refundId }],
     queryFn: ({ signal }) => ask<WebhookDeliveryPage>('GET', `${path(refundId)}/deliveries`, { signal }),
+    // The stream tells what happens to refunds, not to what is told of them.
+    refetchInterval: ({ state }) =>
+      state.data?.deliveries.some((delivery) => delivery.state === 'pending') ? 3_000 : false,
   });
 }
 

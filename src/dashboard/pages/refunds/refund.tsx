@@ -254,13 +254,17 @@ function askedBy({ initiated_by, door }: Refund): string {
 // Attempts -------------------------------------------------------------------------------------------------
 
 const OUTCOMES: Readonly<Record<string, string>> = {
-  news: 'the gateway told its state',
+  pending: 'accepted',
+  succeeded: 'paid out',
+  failed: 'failed',
+  reversed: 'taken back',
+  waiting_for_funds: 'accepted, waiting for balance',
   refused: 'refused',
-  no_funds: 'no balance',
-  busy: 'told to come later',
-  misconfigured: 'our account was refused',
+  no_funds: 'no balance, not made',
+  busy: 'told to come later, not made',
+  misconfigured: 'our account was refused, not made',
   not_sent: 'nothing reached the gateway',
-  unknown: 'no usable answer',
+  unknown: 'no usable answer; it may have been made',
 };
 
 function Attempts({ attempts }: { readonly attempts: readonly Attempt[] }) {
