@@ -13,10 +13,10 @@ import {
 import { meQuery } from '../../api/session.ts';
 import { Refusal, useAct } from '../../parts/act.tsx';
 import { fieldProblem } from '../../parts/field-problem.ts';
-import { Id } from '../../parts/id.tsx';
 import { Section } from '../../parts/page.tsx';
 import { PasswordField } from '../../parts/password.tsx';
 import { QrCode } from '../../parts/qr-code.tsx';
+import { Copyable } from '../../parts/secret.tsx';
 import classes from './account.module.css';
 import { BackupCodes } from './backup-codes.tsx';
 
@@ -212,8 +212,9 @@ function Confirm({
         <Stack gap="sm">
           <Text size="sm">
             Scan this with an authenticator app, such as the password keeper or the code app on your phone. Or
-            type this secret into it: <Id value={secret} of="secret" whole />
+            give it this secret:
           </Text>
+          <Copyable value={secret} of="secret" />
           <Refusal problem={problem} fields={['code']} />
           <TextInput
             label="Six digits that the app shows"
