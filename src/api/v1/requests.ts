@@ -26,8 +26,8 @@ export async function requestRoutes(instance: FastifyInstance, deps: ApiDeps): P
         tags: ['Requests'],
         summary: 'List the requests of your keys and people, newest first',
         description:
-          'Both surfaces; what was not let in is not here. An entry appears within a second or two and is kept for ' +
-          'REQUEST_LOG_FOR.',
+          'Both surfaces; what was not let in is not here, nor what people read without being refused. An entry ' +
+          'appears within a second or two and is kept for REQUEST_LOG_FOR.',
         querystring: requestFilterSchema,
         response: { 200: requestPageSchema },
       },
