@@ -86,7 +86,7 @@ test('refunds are counted by status, narrowed in the address, walked by keys and
   await page.goBack();
   await list.getByRole('row', { name: new RegExp(paid.order_id) }).waitFor();
 
-  await page.getByLabel('Order, refund, gateway id, ARN or e-mail').fill('DESK-');
+  await page.getByLabel('Order, refund, ARN or e-mail').fill('DESK-');
   await page.waitForURL(/q=DESK-/);
   await list.getByRole('row').nth(1).focus();
   await page.keyboard.press('End');

@@ -120,7 +120,7 @@ function Summary({ refund }: { readonly refund: Refund }) {
           </Link>
         </Text>
       </div>
-      {refund.attention && (
+      {refund.attention && refund.state !== 'manual_review' && (
         <Notice tone="amber" title="A person is needed">
           {refund.attention}
         </Notice>

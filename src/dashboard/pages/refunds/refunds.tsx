@@ -108,11 +108,14 @@ export function Refunds() {
         </>
       }
     >
-      <Views page="refunds" search={search} onApply={(next) => void navigate({ search: next })} />
-      <StatusTabs search={search} counts={counts} />
+      <div className={classes.top}>
+        <StatusTabs search={search} counts={counts} />
+        <Views page="refunds" search={search} onApply={(next) => void navigate({ search: next })} />
+      </div>
       <FilterBar onClear={filtered ? clear : undefined}>
         <SearchFilter
-          label="Order, refund, gateway id, ARN or e-mail"
+          label="Order, refund, ARN or e-mail"
+          width={200}
           value={search.q}
           onChange={(q) => change({ q })}
         />

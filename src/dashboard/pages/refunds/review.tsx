@@ -213,13 +213,13 @@ const COLUMNS = column.columns([
   column.display({
     id: 'refund',
     header: 'Refund',
-    meta: { width: '17%' },
+    meta: { width: '16%' },
     cell: (cell) => <What refund={cell.row.original} />,
   }),
   column.display({
     id: 'why',
     header: 'Why it is here',
-    meta: { width: '20%' },
+    meta: { width: '18%' },
     cell: (cell) => cell.row.original.attention ?? wordsOf(cell.row.original).happened,
   }),
   column.display({
@@ -231,6 +231,7 @@ const COLUMNS = column.columns([
   column.display({
     id: 'next',
     header: 'What to do next',
+    meta: { width: 372 },
     cell: (cell) => <Next refund={cell.row.original} />,
   }),
 ]);
@@ -289,9 +290,7 @@ function Known({ refund }: { readonly refund: RefundInList }) {
         )}
       </span>
       <span>
-        {refund.gateway_status
-          ? `The gateway’s last word: “${refund.gateway_status}”`
-          : 'No word of the gateway'}
+        {refund.gateway_status ? `Last word there: “${refund.gateway_status}”` : 'No word from there'}
       </span>
       {refund.gateway_refund_id ? (
         <Id value={refund.gateway_refund_id} of="gateway refund id" />
@@ -322,7 +321,7 @@ function Next({ refund }: { readonly refund: RefundInList }) {
   return (
     <div className={classes.stack}>
       <span>{todo(refund)}</span>
-      <Group gap={6}>
+      <Group gap={4}>
         {mayAsk(refund) && (
           <Button
             size="compact-sm"
@@ -367,7 +366,7 @@ function Next({ refund }: { readonly refund: RefundInList }) {
 function todo(refund: RefundInList): string {
   if (refund.state === 'manual_review') {
     const where = refund.gateway_refund_id ? 'that refund' : 'the payment';
-    return `Ask the gateway now. If that does not settle it, look up ${where} in its own dashboard and say here what you found.`;
+    return `Ask the gateway now; else look up ${where} in its own dashboard and say here what you found.`;
   }
   if (refund.status === 'PENDING')
     return 'It goes on by itself once the cause is removed. Look at Settings › Gateways.';
