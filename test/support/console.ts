@@ -95,6 +95,7 @@ export async function openConsole(environment: Record<string, string> = {}): Pro
       );
       expect(JSON.parse(answer)).toEqual({ status: 'signed_in' });
       await page.goto(options.path ?? '/');
+      await page.getByRole('navigation', { name: 'Main' }).waitFor({ state: 'attached' });
       return page;
     },
     async close() {

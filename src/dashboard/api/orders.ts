@@ -54,8 +54,9 @@ export async function makeRefund(body: NewRefund): Promise<Refund> {
     const { refunds } = await ask<RefundPage>('GET', '/v1/refunds', {
       query: { order_id, unique_request_id },
     });
-    if (!refunds[0]) throw error;
-    return refunds[0];
+    const [made] = refunds;
+    if (made?.amount !== body.amount || made.txn_id !== body.txn_id) throw error;
+    return made;
   }
 }
 

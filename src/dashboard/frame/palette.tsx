@@ -1,10 +1,11 @@
 import { Text } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
-import { createSpotlight, Spotlight } from '@mantine/spotlight';
+import { createSpotlight, Spotlight, spotlightActions } from '@mantine/spotlight';
 import { IconReceipt, IconReceiptRefund, IconSearch } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
+import type { SearchAnswer } from '../../api/contract/search.ts';
 import { searchQuery } from '../api/search.ts';
 import { useMe } from '../api/session.ts';
 import { moneyText } from '../parts/money.tsx';
@@ -30,6 +31,31 @@ export function Palette() {
     .filter(({ label }) => label.toLowerCase().includes(typed.trim().toLowerCase()));
   const hits = asked.length >= 2 ? (found.data?.hits ?? []) : [];
   const waiting = typed.trim().length >= 2 && (asked !== typed.trim() || found.isFetching);
+  const [enteredFor, setEnteredFor] = useState<string | null>(null);
+  const first = hits[0];
+
+  function goTo(hit: SearchAnswer['hits'][number]): void {
+    spotlight.close();
+    if (hit.kind === 'refund' && hit.refund_id !== null) {
+      const params = { refundId: hit.refund_id };
+      void navigate({ to: '/operations/refunds/$refundId', params, search: {} });
+    } else {
+      const params = { orderId: hit.order_id };
+      void navigate({ to: '/operations/orders/$orderId', params, search: {} });
+    }
+  }
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: what is listed has changed, so the first of it is chosen
+  useEffect(() => {
+    spotlightActions.selectAction(0, store);
+  }, [typed, found.data, waiting]);
+  // Whoever pastes an id and presses Enter does not wait for the list.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: goTo is made anew at each render
+  useEffect(() => {
+    if (enteredFor === null || waiting) return;
+    setEnteredFor(null);
+    if (enteredFor === asked && first) goTo(first);
+  }, [enteredFor, waiting, asked, first]);
 
   return (
     <Spotlight.Root
@@ -41,10 +67,16 @@ export function Palette() {
       maxHeight={420}
       clearQueryOnClose
       transitionProps={{ duration: 0 }}
+      centered={false}
+      overlayProps={{ blur: 0 }}
     >
       <Spotlight.Search
         placeholder="Order id, transaction id, refund id, gateway id, ARN, e-mail, phone, or a page"
         leftSection={<IconSearch size={18} />}
+        aria-label="Search everything"
+        onKeyDown={(event) => {
+          if (event.key === 'Enter' && waiting) setEnteredFor(typed.trim());
+        }}
       />
       <Spotlight.ActionsList>
         {hits.length > 0 && (
@@ -52,19 +84,7 @@ export function Palette() {
             {hits.map((hit) => (
               <Spotlight.Action
                 key={`${hit.kind} ${hit.kind === 'refund' ? hit.refund_id : hit.order_id} ${hit.matched}`}
-                onClick={() =>
-                  void (hit.kind === 'refund'
-                    ? navigate({
-                        to: '/operations/refunds/$refundId',
-                        params: { refundId: hit.refund_id! },
-                        search: {},
-                      })
-                    : navigate({
-                        to: '/operations/orders/$orderId',
-                        params: { orderId: hit.order_id },
-                        search: {},
-                      }))
-                }
+                onClick={() => goTo(hit)}
                 leftSection={
                   hit.kind === 'refund' ? <IconReceiptRefund size={18} /> : <IconReceipt size={18} />
                 }

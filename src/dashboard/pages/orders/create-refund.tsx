@@ -96,8 +96,14 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
     },
   });
 
-  if (overview.isPending) return <Loading rows={6} />;
-  if (overview.isError) return <Failed error={overview.error} onRetry={() => void overview.refetch()} />;
+  if (overview.data === undefined) {
+    // Once there, the form stays: what was typed outlives a question that got no answer.
+    return overview.isError ? (
+      <Failed error={overview.error} onRetry={() => void overview.refetch()} />
+    ) : (
+      <Loading rows={6} />
+    );
+  }
   if (made.isSuccess) return <Made refund={made.data} onClose={onClose} />;
 
   const facts = overview.data;
@@ -116,10 +122,11 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
   const lookAlikeOpen = lookAlike !== undefined && confirmedLookAlike !== lookAlike.refund_id;
   const ready =
     upToDate && plan !== null && shown.possible && !changed && !lookAlikeOpen && reason.trim() !== '';
+  const unknown = made.isError && isUnknown(made.error);
   const needsAmount = part === 'other' && typed.trim() === '';
 
   function initiate(): void {
-    if (!ready || made.isPending || !plan) return;
+    if (!ready || made.isPending || unknown || !plan) return;
     made.mutate({
       order_id: orderId,
       txn_id: plan.txn_id,
@@ -301,7 +308,13 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
           {blockers.map((blocker) => (
             <Notice key={blocker.code} tone="red" title={blocker.message} />
           ))}
-          {made.isError && <NotMade error={made.error} onFresh={() => void overview.refetch()} />}
+          {made.isError && (
+            <NotMade
+              error={made.error}
+              onAgain={() => made.mutate(made.variables)}
+              onFresh={() => void overview.refetch()}
+            />
+          )}
         </div>
 
         {plan && shown.possible && !needsAmount && (
@@ -313,7 +326,7 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
           <Button variant="default" onClick={onClose}>
             Close
           </Button>
-          <Button type="submit" loading={made.isPending} disabled={!ready}>
+          <Button type="submit" loading={made.isPending} disabled={!ready || unknown}>
             {plan && upToDate && !needsAmount
               ? `Initiate refund of ${moneyText(plan.amount, currency)}`
               : 'Initiate refund'}
@@ -329,26 +342,36 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
   );
 }
 
+interface NotMadeProps {
+  readonly error: unknown;
+  readonly onAgain: () => void;
+  readonly onFresh: () => void;
+}
+
 /** What a failed try means for the money, and the way on. */
-function NotMade({ error, onFresh }: { readonly error: unknown; readonly onFresh: () => void }) {
-  const problem = error instanceof Problem ? error : null;
-  const unknown = problem !== null && (problem.status === 0 || problem.status >= 500);
-  const stale = problem?.code === 'remaining_mismatch';
+function NotMade({ error, onAgain, onFresh }: NotMadeProps) {
+  const stale = error instanceof Problem && error.code === 'remaining_mismatch';
   // biome-ignore lint/correctness/useExhaustiveDependencies: asked for once per refusal
   useEffect(() => {
     if (stale) onFresh();
   }, [stale]);
-  if (unknown) {
-    return (
-      <Notice tone="amber" title="The server did not answer">
-        <Text size="sm">
-          The refund may or may not have been recorded. Press the button again: it asks for the same refund
-          under the same key, so it is made once at most.
-        </Text>
-      </Notice>
-    );
-  }
-  return <Failed error={error} />;
+  if (!isUnknown(error)) return <Failed error={error} />;
+  return (
+    <Notice tone="amber" title="The server did not answer">
+      <Text size="sm" mb={6}>
+        The refund may or may not have been recorded. Send the same request again: it carries the same key, so
+        the refund is made once at most, and you see which it was.
+      </Text>
+      <Button size="compact-sm" variant="default" onClick={onAgain}>
+        Send the same request again
+      </Button>
+    </Notice>
+  );
+}
+
+/** No answer, or one that does not tell: the refund may have been recorded. */
+function isUnknown(error: unknown): boolean {
+  return error instanceof Problem && (error.status === 0 || error.status >= 500);
 }
 
 /** What came of it, followed until it is final or the popup is closed. */

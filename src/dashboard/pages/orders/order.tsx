@@ -54,9 +54,9 @@ export function OrderDetails({ orderId, tab = 'overview', onTab, wide = false }:
   const whyNot = order ? refundBlocker(order, mayRefund) : null;
   useHotkeys([['r', () => order && whyNot === null && setRefunding(true)]]);
 
-  if (found.isPending) return <Loading />;
-  if (found.isError) return <Failed error={found.error} onRetry={() => void found.refetch()} />;
-  if (!order) return null;
+  if (!order) {
+    return found.isError ? <Failed error={found.error} onRetry={() => void found.refetch()} /> : <Loading />;
+  }
 
   return (
     <>
