@@ -1,6 +1,6 @@
 import { Text } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
-import { createSpotlight, Spotlight, spotlightActions } from '@mantine/spotlight';
+import { createSpotlight, Spotlight } from '@mantine/spotlight';
 import { IconReceipt, IconReceiptRefund, IconSearch } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
@@ -45,10 +45,11 @@ export function Palette() {
     }
   }
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: what is listed has changed, so the first of it is chosen
-  useEffect(() => {
-    spotlightActions.selectAction(0, store);
-  }, [typed, found.data, waiting]);
+  function goToPlace(to: string): void {
+    spotlight.close();
+    void navigate({ to });
+  }
+
   // Whoever pastes an id and presses Enter does not wait for the list.
   // biome-ignore lint/correctness/useExhaustiveDependencies: goTo is made anew at each render
   useEffect(() => {
@@ -75,7 +76,11 @@ export function Palette() {
         leftSection={<IconSearch size={18} />}
         aria-label="Search everything"
         onKeyDown={(event) => {
-          if (event.key === 'Enter' && waiting) setEnteredFor(typed.trim());
+          // With arrow keys another row may have been chosen; the list then knows.
+          if (event.key !== 'Enter' || document.querySelector('[data-action][data-selected]')) return;
+          if (waiting) setEnteredFor(typed.trim());
+          else if (first) goTo(first);
+          else if (places[0]) goToPlace(places[0].to);
         }}
       />
       <Spotlight.ActionsList>
@@ -108,7 +113,7 @@ export function Palette() {
                 key={to}
                 label={label}
                 leftSection={<Icon size={18} />}
-                onClick={() => void navigate({ to })}
+                onClick={() => goToPlace(to)}
               />
             ))}
           </Spotlight.ActionsGroup>
