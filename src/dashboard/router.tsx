@@ -23,7 +23,12 @@ export const queryClient = new QueryClient({
       retry: (count, error) =>
         count < 2 && error instanceof Problem && (error.status === 0 || error.status >= 502),
       refetchOnWindowFocus: true,
+      refetchOnReconnect: true,
+      // Without a network a question fails and says so. Left to wait, it would be asked once there is one again: for a
+      // refund, long after the person gave it up.
+      networkMode: 'always',
     },
+    mutations: { networkMode: 'always' },
   },
 });
 

@@ -178,6 +178,45 @@ test('a lost answer is said to be unknown, and the same request once more makes 
   expect(await refundsOf(orderId)).toHaveLength(1);
 });
 
+test('nothing is sent for an amount whose effect the page could not learn', async () => {
+  const orderId = await paidOrder();
+  const page = await desk.signIn('support', { path: orderPath(orderId) });
+  let broken = true;
+  await page.route('**/refund-preview', (route) =>
+    broken && route.request().postDataJSON().amount === '40.00'
+      ? route.fulfill({ status: 500, json: { error: { code: 'internal', message: 'It broke.' } } })
+      : route.continue(),
+  );
+  await openPopup(page);
+  await fillPart(page, '40.00');
+  const dialog = page.getByRole('dialog');
+  await dialog.getByText('It broke.').waitFor();
+  expect(await dialog.getByRole('button', { name: /^Initiate/ }).isDisabled()).toBe(true);
+  expect(await dialog.getByText('leaves INR 0.00', { exact: false }).count()).toBe(0);
+
+  broken = false;
+  await dialog.getByRole('button', { name: 'Try again' }).click();
+  await initiate(page);
+  await dialog.getByText('The refund is recorded.', { exact: false }).waitFor();
+  expect((await refundsOf(orderId)).map(({ amount }) => amount)).toEqual(['40.00']);
+});
+
+test('without a network a refund fails at once, and is not sent later on its own', async () => {
+  const orderId = await paidOrder();
+  const page = await desk.signIn('support', { path: orderPath(orderId) });
+  await openPopup(page);
+  await fillPart(page, '60.00');
+  const dialog = page.getByRole('dialog');
+  await dialog.getByText('leaves INR 1,239.00', { exact: false }).waitFor();
+  await page.context().setOffline(true);
+  await initiate(page);
+  await dialog.getByText('The server did not answer').first().waitFor();
+  await dialog.getByRole('button', { name: 'Close' }).last().click();
+  await page.context().setOffline(false);
+  await page.getByRole('status', { name: 'Changes appear here as they happen.' }).waitFor();
+  expect(await refundsOf(orderId)).toEqual([]);
+});
+
 test('who may only look sees why there is no refunding', async () => {
   const orderId = await paidOrder();
   const page = await desk.signIn('viewer', { path: orderPath(orderId) });

@@ -96,6 +96,7 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
     },
   });
 
+  if (made.isSuccess) return <Made refund={made.data} onClose={onClose} />;
   if (overview.data === undefined) {
     // Once there, the form stays: what was typed outlives a question that got no answer.
     return overview.isError ? (
@@ -104,15 +105,21 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
       <Loading rows={6} />
     );
   }
-  if (made.isSuccess) return <Made refund={made.data} onClose={onClose} />;
 
   const facts = overview.data;
   const { currency } = facts;
   const paid = facts.transactions.filter(({ status }) => status === 'CHARGED');
   const chosen = paid.find((one) => one.txn_id === (facts.refund?.txn_id ?? txnId)) ?? paid[0];
   const shown = preview.data ?? facts;
-  const upToDate = asked.amount === amount && asked.txnId === txnId && !preview.isFetching;
-  const plan = part === 'other' && typed.trim() === '' ? null : shown.refund;
+  const needsAmount = part === 'other' && typed.trim() === '';
+  // Only what was answered to just this amount: never the plan of another one, nor of the whole.
+  const upToDate =
+    asked.amount === amount &&
+    asked.txnId === txnId &&
+    preview.isSuccess &&
+    !preview.isPlaceholderData &&
+    !preview.isFetching;
+  const plan = needsAmount || preview.isError ? null : shown.refund;
   const left = facts.refund?.left_before ?? chosen?.left ?? leftAtOpening;
   const believed = believedLeft ?? (paid.length === 1 ? leftAtOpening : left);
   const changed = believed !== left;
@@ -123,7 +130,6 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
   const ready =
     upToDate && plan !== null && shown.possible && !changed && !lookAlikeOpen && reason.trim() !== '';
   const unknown = made.isError && isUnknown(made.error);
-  const needsAmount = part === 'other' && typed.trim() === '';
 
   function initiate(): void {
     if (!ready || made.isPending || unknown || !plan) return;
@@ -217,6 +223,7 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
             autoComplete="off"
             data-autofocus
             autoFocus
+            maxLength={40}
             value={typed}
             onChange={(event) => setTyped(event.currentTarget.value)}
             error={typed.trim() !== '' && upToDate ? amountBlocker?.message : undefined}
@@ -308,11 +315,14 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
           {blockers.map((blocker) => (
             <Notice key={blocker.code} tone="red" title={blocker.message} />
           ))}
+          {preview.isError && !needsAmount && (
+            <Failed error={preview.error} onRetry={() => void preview.refetch()} />
+          )}
           {made.isError && (
             <NotMade
               error={made.error}
               onAgain={() => made.mutate(made.variables)}
-              onFresh={() => void overview.refetch()}
+              onFresh={() => void client.invalidateQueries({ queryKey: ['order', orderId, 'preview'] })}
             />
           )}
         </div>
@@ -350,7 +360,7 @@ interface NotMadeProps {
 
 /** What a failed try means for the money, and the way on. */
 function NotMade({ error, onAgain, onFresh }: NotMadeProps) {
-  const stale = error instanceof Problem && error.code === 'remaining_mismatch';
+  const stale = error instanceof Problem && ['remaining_mismatch', 'look_alike'].includes(error.code);
   // biome-ignore lint/correctness/useExhaustiveDependencies: asked for once per refusal
   useEffect(() => {
     if (stale) onFresh();
