@@ -78,6 +78,7 @@ test('refunds are counted by status, narrowed in the address, walked by keys and
   const tabs = page.getByRole('navigation', { name: 'Refunds by status' });
   await tabs.getByRole('link', { name: /^Failure ?1$/ }).click();
   await page.waitForURL(/status=FAILURE/);
+  expect(await tabs.locator('[aria-current]').allTextContents()).toEqual(['Failure1']);
   await list.getByRole('row', { name: new RegExp(paid.order_id) }).waitFor({ state: 'detached' });
   const row = list.getByRole('row', { name: new RegExp(refused.order_id) });
   await row.getByText('took', { exact: false }).waitFor();
@@ -88,6 +89,8 @@ test('refunds are counted by status, narrowed in the address, walked by keys and
 
   await page.getByLabel('Order, refund, ARN or e-mail').fill('DESK-');
   await page.waitForURL(/q=DESK-/);
+  // Nobody has counted what begins so, and no count of something else stands there.
+  await tabs.getByRole('link', { name: 'Failure', exact: true }).waitFor();
   await list.getByRole('row').nth(1).focus();
   await page.keyboard.press('End');
   await page.keyboard.press('Enter');

@@ -8,6 +8,7 @@ const KEYS: readonly (readonly [keys: readonly string[], does: string])[] = [
   [['⌘ click'], 'Open the row in a new tab'],
   [['r'], 'Refund the order'],
   [['y'], 'Copy the id of the row'],
+  [['Space'], 'Choose the row, where several can be settled together'],
   [['Esc'], 'Close what stands open'],
   [['?'], 'This list'],
 ];

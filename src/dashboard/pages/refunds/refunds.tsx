@@ -54,22 +54,26 @@ export function Refunds() {
   const mayExport = useMay('export');
   const clipboard = useClipboard();
 
-  const narrowing = {
+  /** What the kept counts can be narrowed by; nobody counts rows for the other filters. */
+  const counted = {
+    gateway: search.gateway,
+    currency: search.currency,
+    ...dayRange(search.from, search.to, zone),
+  };
+  const uncounted = {
     search: search.q,
     state: search.state,
     attention: search.attention,
     pending_days: search.pending_days,
-    gateway: search.gateway,
-    currency: search.currency,
     amount_from: search.amount_from,
     amount_to: search.amount_to,
     door: search.door,
     initiated_by: search.initiated_by,
-    ...dayRange(search.from, search.to, zone),
   };
-  const filters = { ...narrowing, status: search.status, overdue: search.overdue };
+  const filters = { ...counted, ...uncounted, status: search.status, overdue: search.overdue };
   const found = useQuery(refundsQuery({ ...filters, sort: search.sort, cursor: search.cursor }));
-  const counts = useQuery(countsQuery(narrowing)).data;
+  const isCounted = Object.values(uncounted).every((value) => value === undefined);
+  const counts = useQuery({ ...countsQuery(counted), enabled: isCounted }).data;
   const gateways = useQuery(gatewayChoicesQuery).data ?? [];
   const usuallyHidden = useMediaQuery('(max-width: 48em)') ? HIDDEN_WHERE_NARROW : USUALLY_HIDDEN;
   const hidden = search.hide === undefined ? usuallyHidden : search.hide.split(',');
@@ -109,7 +113,7 @@ export function Refunds() {
       }
     >
       <div className={classes.top}>
-        <StatusTabs search={search} counts={counts} />
+        <StatusTabs search={search} counts={isCounted ? counts : undefined} />
         <Views page="refunds" search={search} onApply={(next) => void navigate({ search: next })} />
       </div>
       <FilterBar onClear={filtered ? clear : undefined}>
@@ -260,9 +264,10 @@ interface TabsProps {
   readonly counts: RefundCounts | undefined;
 }
 
-/** Each status with how many refunds have it, the other filters applied. */
+/** Each status with how many refunds have it, where that is known for the other filters. */
 function StatusTabs({ search, counts }: TabsProps) {
   const of = counts?.statuses;
+  const chosen = search.status?.split(',') ?? [];
   const all = of && of.PENDING + of.SUCCESS + of.FAILURE + of.MANUAL_REVIEW;
   const tabs = [
     { label: 'All', status: undefined, overdue: undefined, count: all },
@@ -275,7 +280,9 @@ function StatusTabs({ search, counts }: TabsProps) {
   return (
     <nav className={classes.tabs} aria-label="Refunds by status">
       {tabs.map((tab) => {
-        const current = tab.status === search.status && tab.overdue === search.overdue;
+        const current = tab.status
+          ? chosen.includes(tab.status)
+          : tab.overdue === search.overdue && chosen.length === 0;
         return (
           <Link
             key={tab.label}
@@ -289,7 +296,7 @@ function StatusTabs({ search, counts }: TabsProps) {
               cursor: undefined,
             }}
             className={classes.tab}
-            activeProps={{}}
+            activeOptions={{ exact: true, explicitUndefined: true }}
             data-current={current || undefined}
             aria-current={current ? 'page' : undefined}
           >
@@ -303,9 +310,11 @@ function StatusTabs({ search, counts }: TabsProps) {
 }
 
 function statesOf(status: string | undefined) {
-  return STATE_NAMES.filter((state) => status === undefined || STATES[state].public === status).map(
-    (state) => ({ value: state, label: stateWord(state) }),
-  );
+  const wanted = status?.split(',');
+  return STATE_NAMES.filter((state) => !wanted || wanted.includes(STATES[state].public)).map((state) => ({
+    value: state,
+    label: stateWord(state),
+  }));
 }
 
 // Columns --------------------------------------------------------------------------------------------------
