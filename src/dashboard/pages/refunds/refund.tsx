@@ -208,7 +208,7 @@ function RefundFacts({ refund }: { readonly refund: RefundWithHistory }) {
     <Facts
       facts={[
         ['Amount', <Money key="amount" amount={refund.amount} currency={refund.currency} />],
-        ['ARN', id(refund.arn, 'ARN')],
+        ['ARN', refund.arn && <Id key="arn" value={refund.arn} of="ARN" whole />],
         ['Due', time(refund.due_at)],
         [
           'Order',
