@@ -230,6 +230,8 @@ describe('the stream', () => {
     await vi.waitFor(() => expect(listener.ended).toBe(true), { timeout: 40_000, interval: 100 });
     expect(listener.told.at(-1)!.event).toBe('bye');
     expect(standing.ended).toBe(false);
+    // Whoever may still listen hears that we are here, even where nothing changes.
+    await vi.waitFor(() => expect(standing.told.map(({ event }) => event)).toContain('here'), SOON);
     standing.cut();
   }, 60_000);
 

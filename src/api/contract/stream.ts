@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 /**
  * GET /v1/stream: server-sent events. Besides `change`: `ready` once at the start, `counts` where the numbers of
- * refunds may have changed, `bye` before the server ends the stream, each with `{}`; and a comment every 15 seconds.
+ * refunds may have changed, `here` every 15 seconds, `bye` before the server ends the stream, each with `{}`.
  */
 export const changeEventSchema = z
   .object({

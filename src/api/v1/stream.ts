@@ -46,7 +46,7 @@ export async function streamRoutes(app: FastifyInstance, deps: ApiDeps): Promise
         description:
           'Server-sent events. `ready` comes first; then a `change` for each order and refund that changes, with the ' +
           'ids, `kind`, and for a refund `status`, `state`; a `counts` where numbers of refunds may have changed; and a ' +
-          'comment every 15 seconds. Events may come twice: `seq` counts within the order. A `change` whose `order_id` ' +
+          '`here` every 15 seconds: without one, the connection is lost. Events may come twice: `seq` counts within the order. A `change` whose `order_id` ' +
           'is null means that so much changed that everything should be asked for again. With `Last-Event-ID` of ' +
           'the last event, what changed since is told first. `bye` comes before the server ends the stream.',
         response: {
@@ -94,7 +94,7 @@ export async function streamRoutes(app: FastifyInstance, deps: ApiDeps): Promise
     });
     for (const stream of streams) {
       if (standing?.has(idOf(stream.caller)) === false) end(stream);
-      else write(stream, ': here\n\n');
+      else write(stream, message('here', {}, null));
     }
   }
 }
