@@ -15,7 +15,7 @@ const KEY = 'demo_000000000000000000000000';
 const folder = mkdtempSync(join(tmpdir(), 'refundry-screens-'));
 chmodSync(folder, 0o755);
 const program = spawn(process.execPath, [join(ROOT, 'bin/refundry.js'), 'serve'], {
-  env: { PATH: process.env['PATH'] ?? '', PORT: '0', DATA_DIR: join(folder, 'data'), DEMO_API_KEY: KEY },
+  env: { PATH: process.env['PATH'] ?? '', PORT: '0', DATA_DIR: join(folder, 'data'), DEMO_API_KEY: KEY, LOG_LEVEL: 'warn' },
   stdio: ['ignore', 'pipe', 'inherit'],
 });
 const { url, password } = await startPage();
@@ -53,7 +53,7 @@ async function startPage(): Promise<{ url: string; password: string }> {
   let shown = '';
   for await (const chunk of program.stdout) {
     shown += chunk;
-    const found = /API\s+(http\S+)/.exec(shown);
+    const found = /(http:\/\/[\d.]+:\d+)/.exec(shown);
     const secret = /(demo-[0-9a-f]{12})/.exec(shown);
     if (found && secret && shown.includes('Stop ')) return { url: found[1]!, password: secret[1]! };
   }
