@@ -9,6 +9,15 @@ export const meQuery = queryOptions({
   staleTime: 60_000,
 });
 
+const tabs = new BroadcastChannel('refundry-session');
+// What this tab shows belongs to who was here before, and what it sends would go in the name of who is here now.
+tabs.onmessage = () => window.location.reload();
+
+/** Tells the other tabs of this browser that somebody else, or nobody, is signed in from now on. */
+export function tellOtherTabs(): void {
+  tabs.postMessage('changed');
+}
+
 export function useMe(): Me {
   return useSuspenseQuery(meQuery).data;
 }

@@ -1,7 +1,7 @@
 import { Avatar, Menu, Text, UnstyledButton, useMantineColorScheme, VisuallyHidden } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
-import { useMe } from '../api/session.ts';
+import { tellOtherTabs, useMe } from '../api/session.ts';
 import { signOut } from '../api/sign-in.ts';
 import { LOCAL_ZONE, usePreferences } from '../preferences.tsx';
 
@@ -17,6 +17,7 @@ export function PersonMenu({ onHelp }: { readonly onHelp: () => void }) {
   async function leave(): Promise<void> {
     await signOut();
     client.clear();
+    tellOtherTabs();
     await navigate({ to: '/sign-in', search: {} });
   }
 

@@ -6,6 +6,7 @@ import {
   IconLayoutSidebarLeftExpand,
   IconSearch,
 } from '@tabler/icons-react';
+import { useQueryClient } from '@tanstack/react-query';
 import { Outlet, useNavigate, useRouterState } from '@tanstack/react-router';
 import { useEffect } from 'react';
 import { SIGNED_OUT } from '../api/client.ts';
@@ -22,6 +23,7 @@ import classes from './shell.module.css';
 export function Shell() {
   const me = useMe();
   const live = useLive();
+  const client = useQueryClient();
   const navigate = useNavigate();
   const here = useRouterState({ select: (state) => state.location.href });
   const pathname = useRouterState({ select: (state) => state.location.pathname });
@@ -32,11 +34,13 @@ export function Shell() {
   useEffect(() => {
     const toSignIn = () => {
       // Several questions may be refused at once, some while this is on its way there.
-      if (pathname !== '/sign-in') void navigate({ to: '/sign-in', search: { back: here } });
+      if (pathname === '/sign-in') return;
+      // Whoever goes back from there must not see what was shown here.
+      void navigate({ to: '/sign-in', search: { back: here } }).then(() => client.clear());
     };
     window.addEventListener(SIGNED_OUT, toSignIn);
     return () => window.removeEventListener(SIGNED_OUT, toSignIn);
-  }, [navigate, here, pathname]);
+  }, [navigate, client, here, pathname]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new page is why it closes
   useEffect(() => menu.close(), [pathname]);
   useHotkeys([

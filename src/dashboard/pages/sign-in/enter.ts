@@ -1,5 +1,6 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { useRouter } from '@tanstack/react-router';
+import { tellOtherTabs } from '../../api/session.ts';
 import { wayBack } from './way-back.ts';
 
 /** Goes in once the session stands, to where the address says or to the first page. */
@@ -9,6 +10,7 @@ export function useEnter(back: string | undefined): () => void {
   return () => {
     // Whatever is known belongs to who was here before.
     client.clear();
+    tellOtherTabs();
     router.history.replace(wayBack(back, window.location.origin));
   };
 }
