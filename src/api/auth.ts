@@ -27,6 +27,8 @@ declare module 'fastify' {
     /** Open to everyone. All other routes name the permission that they need. */
     public?: boolean;
     permission?: Permission;
+    /** Changes nothing, although its method may. */
+    onlyReads?: boolean;
     /** Reads a body of any length, for as long as it keeps coming. */
     streaming?: boolean;
   }

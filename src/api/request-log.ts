@@ -42,7 +42,8 @@ export function keepRequestLog(app: FastifyInstance, deps: ApiDeps): void {
   app.addHook('onResponse', async (request, reply) => {
     const { caller } = request;
     if (!caller) return;
-    if (caller.kind === 'user' && request.method === 'GET' && reply.statusCode < 400) return;
+    const reads = request.method === 'GET' || request.routeOptions.config.onlyReads === true;
+    if (caller.kind === 'user' && reads && reply.statusCode < 400) return;
     const durationMs = Math.round(reply.elapsedTime);
     requestLog.note({
       merchantId: caller.merchantId,

@@ -121,6 +121,9 @@ describe('the request log', () => {
     const browser = await signedIn(api, 'viewer@acme.test');
     // What a person reads without being refused is not kept.
     expect((await browser.ask('/v1/settings')).status).toBe(200);
+    expect((await browser.ask('/v1/orders/R-1/refund-preview', { json: { amount: '1.00' } })).status).toBe(
+      200,
+    );
     const refused = await browser.ask('/v1/api-keys');
     expect(await entryOf(refused)).toMatchObject({
       status: 403,

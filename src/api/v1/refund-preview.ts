@@ -35,7 +35,7 @@ export async function refundPreviewRoutes(instance: FastifyInstance, deps: ApiDe
   app.post(
     '/v1/orders/:order_id/refund-preview',
     {
-      config: { permission: 'refunds.read' },
+      config: { permission: 'refunds.read', onlyReads: true },
       schema: {
         tags: ['Refunds'],
         summary: 'See what a refund would do',
