@@ -125,8 +125,8 @@ export function SettleDialog({ refunds, outcome, onSettled, onClose }: Props) {
             {refused && <Refusal problem={refused} fields={['arn', 'gateway_refund_id', 'evidence']} />}
             {!one && !busy && Object.values(answers).some(isRefused) && (
               <Text size="sm">
-                {refunds.length - open.length} of {refunds.length} are settled. The others were refused for
-                the reasons beside them; nothing was changed of them.
+                {refunds.length - open.length} of {refunds.length} are settled; of the others is said beside
+                them why not. One without an answer may be settled all the same: try again, and it is known.
               </Text>
             )}
           </div>
