@@ -1,13 +1,14 @@
 #!/usr/bin/env node
 // Builds the dashboard's page into dist/dashboard. With --if-stale only where what it is made of has changed.
 import { createHash } from 'node:crypto';
-import { globSync, readFileSync, writeFileSync } from 'node:fs';
+import { globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 
 const root = join(import.meta.dirname, '..');
-const out = join(root, 'dist/dashboard');
-const stamp = join(out, '.made-of');
+const built = join(root, 'dist/dashboard');
+// Put in place when it is whole: two builds at once do not meet, and a server never finds half of one.
+const out = join(root, `dist/building-${process.pid}`);
 
 const madeOf = hashOfSources();
 if (!process.argv.includes('--if-stale') || builtOf() !== madeOf) await build();
@@ -21,6 +22,7 @@ async function build() {
     configFile: join(root, 'src/dashboard/vite.config.ts'),
     logLevel: 'warn',
     clearScreen: false,
+    build: { outDir: out },
   });
   let total = 0;
   let first = 0;
@@ -33,16 +35,35 @@ async function build() {
     total += small.length;
     if (firstPage.includes(file)) first += small.length;
   }
-  writeFileSync(stamp, madeOf);
+  writeFileSync(join(out, '.made-of'), madeOf);
+  putInPlace();
   const kb = (bytes) => `${Math.round(bytes / 1000)} kB`;
   process.stderr.write(
     `Built: ${kb(first)} for the first page, ${kb(total)} in all (brotli, without fonts).\n`,
   );
 }
 
+function putInPlace() {
+  const before = join(root, `dist/before-${process.pid}`);
+  mkdirSync(before);
+  try {
+    renameSync(built, join(before, 'dashboard'));
+  } catch (error) {
+    if (error.code !== 'ENOENT') throw error;
+  }
+  try {
+    renameSync(out, built);
+  } catch (error) {
+    // Another build was as fast; its page is as good.
+    if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
+    rmSync(out, { recursive: true });
+  }
+  rmSync(before, { recursive: true });
+}
+
 function builtOf() {
   try {
-    return readFileSync(stamp, 'utf8');
+    return readFileSync(join(built, '.made-of'), 'utf8');
   } catch {
     return null;
   }

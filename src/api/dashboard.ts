@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fastifyStatic from '@fastify/static';
 import type { FastifyInstance, FastifyReply } from 'fastify';
@@ -23,9 +24,9 @@ const NOT_BUILT =
  */
 export async function serveDashboard(app: FastifyInstance): Promise<void> {
   const index = join(BUILT, 'index.html');
-  const page = existsSync(index) ? readFileSync(index, 'utf8') : null;
-
   const sendPage = async (reply: FastifyReply) => {
+    // Each time anew: after a build, the files that it names are others.
+    const page = await readFile(index, 'utf8').catch(() => null);
     const nonce = randomBytes(18).toString('base64');
     return reply
       .type('text/html; charset=utf-8')
@@ -39,7 +40,7 @@ export async function serveDashboard(app: FastifyInstance): Promise<void> {
     app.get(`/${name}`, hidden, async (_request, reply) => sendPage(reply));
     app.get(`/${name}/*`, hidden, async (_request, reply) => sendPage(reply));
   }
-  if (page === null) return;
+  if (!existsSync(index)) return;
   await app.register(fastifyStatic, {
     root: join(BUILT, 'assets'),
     prefix: '/assets/',

@@ -5,7 +5,6 @@ export default defineConfig({
   root: import.meta.dirname,
   plugins: [react()],
   build: {
-    outDir: '../../dist/dashboard',
     emptyOutDir: true,
     target: 'es2022',
     // An image or a font inside a style sheet would need "data:" in the page's policy.
