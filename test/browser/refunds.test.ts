@@ -206,6 +206,7 @@ test('a refund in review is settled as paid with ARN and evidence', async () => 
   await row.getByText('The gateway says “pending”. Nothing has changed.').waitFor();
   await row.getByRole('button', { name: 'It was paid …' }).click();
   const dialog = page.getByRole('dialog', { name: 'It was paid' });
+  await dialog.getByText(refund.order_id).first().waitFor();
   expect(await dialog.getByRole('button', { name: 'Settle as paid' }).isDisabled()).toBe(true);
   await dialog.getByLabel('ARN').fill('no ARN');
   await settle(page, 'Settle as paid');

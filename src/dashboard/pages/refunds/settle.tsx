@@ -88,7 +88,7 @@ export function SettleDialog({ refunds, outcome, onSettled, onClose }: Props) {
       <form noValidate onSubmit={(event) => void settle(event)}>
         <Stack gap="sm">
           <p className={classes.says}>{saysWhat(refunds, outcome)}</p>
-          {!one && <Rows refunds={refunds} answers={answers} />}
+          <Rows refunds={refunds} answers={one ? {} : answers} />
           {one && paid && (
             <TextInput
               label="ARN"
@@ -125,8 +125,8 @@ export function SettleDialog({ refunds, outcome, onSettled, onClose }: Props) {
             {refused && <Refusal problem={refused} fields={['arn', 'gateway_refund_id', 'evidence']} />}
             {!one && !busy && Object.values(answers).some(isRefused) && (
               <Text size="sm">
-                {refunds.length - open.length} of {refunds.length} are settled; of the others is said beside
-                them why not. One without an answer may be settled all the same: try again, and it is known.
+                {refunds.length - open.length} of {refunds.length} are settled. The others are not, for the
+                reasons beside them; one without an answer may be settled all the same: try again to know.
               </Text>
             )}
           </div>
@@ -166,7 +166,7 @@ function buttonWords(open: readonly Refund[], outcome: Outcome): string {
   return open.length === 1 ? `Settle as ${words}` : `Settle ${open.length} as ${words}`;
 }
 
-/** Several refunds, each with what came of it. */
+/** The refunds that are meant, by their orders, since rows move in a live list; each with what came of it. */
 function Rows({
   refunds,
   answers,
