@@ -277,14 +277,15 @@ function answerUnknown(app: FastifyInstance): void {
     const methods = [
       ...new Set(served.filter((route) => route.path.test(path)).map((route) => route.method)),
     ];
-    if (methods.length > 0) {
+    // A route of files may answer the method and yet have no such file.
+    const wrongMethod = methods.length > 0 && !methods.includes(request.method);
+    if (wrongMethod) {
       reply.header('allow', [...methods, 'OPTIONS'].join(', '));
       if (request.method === 'OPTIONS') return reply.code(204).send();
     }
-    const [status, code, message] =
-      methods.length > 0
-        ? ([405, 'method_not_allowed', `This address answers ${methods.join(', ')}.`] as const)
-        : ([404, 'not_found', 'There is nothing at this address.'] as const);
+    const [status, code, message] = wrongMethod
+      ? ([405, 'method_not_allowed', `This address answers ${methods.join(', ')}.`] as const)
+      : ([404, 'not_found', 'There is nothing at this address.'] as const);
     throw refusal(speaksContract(request.url), status, code, message);
   });
 }
