@@ -3,7 +3,9 @@ export function startOfDay(day: string, zone: string): Date {
   const midnight = Date.parse(`${day}T00:00:00Z`);
   // The zone's distance from UTC may change between the two moments; the second look is at the right one.
   const near = midnight - distanceAt(midnight, zone);
-  return new Date(midnight - distanceAt(near, zone));
+  const at = midnight - distanceAt(near, zone);
+  // Where clocks go forward at midnight, the day has none and begins later.
+  return new Date(at + distanceAt(at, zone) < midnight ? near : at);
 }
 
 /** The day that lies so many days after, or before, another. */

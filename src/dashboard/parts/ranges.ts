@@ -46,7 +46,9 @@ export function startOfDay(day: string, zone: string): string {
   const guessMs = Date.parse(`${day}T00:00:00Z`);
   // Twice, because the offset at the guess may be another one than at the moment itself (daylight saving).
   const once = guessMs - offsetMs(guessMs, zone);
-  return new Date(guessMs - offsetMs(once, zone)).toISOString();
+  const twice = guessMs - offsetMs(once, zone);
+  // Where clocks go forward at midnight, the day has none and begins later.
+  return new Date(twice + offsetMs(twice, zone) < guessMs ? once : twice).toISOString();
 }
 
 function offsetMs(atMs: number, zone: string): number {
