@@ -158,26 +158,101 @@ export async function readSums(
   times: readonly Date[],
 ): Promise<FigureSum[]> {
   const where = createWhere();
-  const days = `${where.value(times)}::timestamptz[]`;
+  const cells = cellsOf(times);
+  const column = <Value>(values: readonly Value[], type: string) => `${where.value(values)}::${type}[]`;
   const ours = within(where, filter, 'at');
-  const onThem = (at: string) => `${at} >= ${where.value(times[0])} and ${at} < ${where.value(times.at(-1))}`;
+  const onThem = `f.at >= ${where.value(times[0])} and f.at < ${where.value(times.at(-1))}`;
   const rows = await db.query<Omit<FigureSum, 'amountMinor'> & { amount: string }>(
-    `select kind, case when kind = 'made' then width_bucket(at, ${days}) - 1 end as day, word, gateway, currency,
-            sum(refunds)::bigint as refunds, sum(amount_minor)::text as amount
+    `select kind, day, word, gateway, currency, sum(refunds)::bigint as refunds, sum(amount_minor)::text as amount
      from (
-       select kind, at, word, gateway, currency, refunds, amount_minor from figures
-       where ${ours} and kind in ('made', 'took', 'failed') and ${onThem('at')}
+       select c.kind, c.day, f.*
+       from unnest(${column(
+         cells.map(({ kind }) => kind),
+         'text',
+       )}, ${column(
+         cells.map(({ day }) => day),
+         'integer',
+       )}, ${column(
+         cells.map(({ cell }) => cell),
+         'text',
+       )}, ${column(
+         cells.map(({ from }) => new Date(from)),
+         'timestamptz',
+       )}, ${column(
+         cells.map(({ before }) => new Date(before)),
+         'timestamptz',
+       )}) c(kind, day, cell, from_time, before_time)
+       cross join lateral (
+         select word, gateway, currency, sum(refunds) as refunds, sum(amount_minor) as amount_minor from figures
+         where ${ours} and kind = c.cell and at >= c.from_time and at < c.before_time group by 1, 2, 3) f
        union all
-       select f.kind, f.at, f.word, c.gateway, c.currency, c.refunds, c.amount_minor
+       select f.kind, case when f.kind = 'made' then width_bucket(f.at, ${column(times, 'timestamptz')}) - 1 end, f.word,
+              c.gateway, c.currency, c.refunds, c.amount_minor
        from (select * from figure_changes where ${ours}) c
        cross join lateral figures_of(c.state, c.made_at, c.decided_at, c.took, c.error_code) f
-       where f.kind <> 'ever' and ${onThem('f.at')}
+       where f.kind in ('made', 'took', 'failed') and ${onThem}
      ) sums
      group by 1, 2, 3, 4, 5 having sum(refunds) <> 0 or sum(amount_minor) <> 0
      order by 2, 3, 4, 5`,
     where.params,
   );
   return rows.map(({ amount, ...row }) => ({ ...row, amountMinor: BigInt(amount) }));
+}
+
+/** Some time of which the table has sums of its own. */
+interface Cells {
+  readonly kind: FigureSum['kind'];
+  readonly day: number | null;
+  /** What the table calls these sums. */
+  readonly cell: string;
+  readonly from: number;
+  readonly before: number;
+}
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+/** The longer cells that there are, the longest first; by its own name each kind has quarters of an hour. */
+const LONGER_CELLS: Readonly<Record<FigureSum['kind'], readonly (readonly [suffix: string, ms: number])[]>> =
+  {
+    made: [['_3h', 3 * HOUR_MS]],
+    took: [
+      ['_30d', 30 * DAY_MS],
+      ['_1d', DAY_MS],
+    ],
+    failed: [
+      ['_30d', 30 * DAY_MS],
+      ['_1d', DAY_MS],
+    ],
+  };
+
+/** What to add up between the first and the last of the times, of what was made for each day apart. */
+function cellsOf(times: readonly Date[]): Cells[] {
+  const at = times.map((time) => time.getTime());
+  const between = (kind: Cells['kind'], day: number | null, from: number, before: number) =>
+    cut(from, before, LONGER_CELLS[kind]).map(({ suffix, ...span }) => ({
+      ...{ kind, day, cell: kind + suffix },
+      ...span,
+    }));
+  return [
+    ...at.slice(1).flatMap((before, day) => between('made', day, at[day]!, before)),
+    ...between('took', null, at[0]!, at.at(-1)!),
+    ...between('failed', null, at[0]!, at.at(-1)!),
+  ];
+}
+
+/** Cuts some time into the longest cells that lie within it, and at both ends shorter ones. */
+function cut(
+  from: number,
+  before: number,
+  [longest, ...shorter]: readonly (readonly [suffix: string, ms: number])[],
+): { readonly suffix: string; readonly from: number; readonly before: number }[] {
+  if (from >= before) return [];
+  if (!longest) return [{ suffix: '', from, before }];
+  const [suffix, ms] = longest;
+  const first = Math.ceil(from / ms) * ms;
+  const end = Math.floor(before / ms) * ms;
+  if (first >= end) return cut(from, before, shorter);
+  return [...cut(from, first, shorter), { suffix, from: first, before: end }, ...cut(end, before, shorter)];
 }
 
 /** Refunds without an end, made between two of some times. */
