@@ -51,3 +51,54 @@ export function lanesOf(
 }
 
 const MOST_LANES = 60;
+
+/** How many rows of a list are looked through for a beginning, before all rows that begin so are collected. */
+const NEARBY_ROWS = 2_000;
+
+/**
+ * A page of the rows that are called something: each way to be called so finds its own first rows by its own index. What
+ * begins so may be nearly all or nearly nothing, so it is looked for among the first rows of the list, and only if these do
+ * not fill the page, all that begin so are collected and sorted.
+ */
+export function pageOfNamed(page: {
+  readonly table: string;
+  /** By which all conditions call the table. */
+  readonly as: string;
+  /** With the merchant, the key of a row. */
+  readonly id: string;
+  readonly ofMerchant: string;
+  /** Where in the order of the list the page lies: what an index has. */
+  readonly within: string;
+  /** All conditions but the names. */
+  readonly asked: string;
+  /** Of a row that begins so: told from the row, and by an index. */
+  readonly begins: { readonly row: string; readonly index: string } | undefined;
+  /** Of a row that is called so: each has an index. */
+  readonly is: readonly string[];
+  readonly column: string;
+  readonly order: string;
+  readonly limit: string;
+}): string {
+  const { table, as, id, ofMerchant, within, asked, begins, is, column, order, limit } = page;
+  const sorted = `order by ${order} limit ${limit}`;
+  const arms = is.map(
+    (named) => `(select ${as}.${id} from ${table} ${as} where ${asked} and ${named} ${sorted})`,
+  );
+  if (begins) {
+    arms.push(
+      'select id from nearby',
+      // Without the "offset 0" the planner would rather walk the whole list, in the hope of finding enough of them soon.
+      `(select ${as}.${id} from (
+          select ${as}.${id}, ${column} from ${table} ${as}
+          where ${asked} and ${begins.index} and (select count(*) from nearby) < ${limit} offset 0) ${as} ${sorted})`,
+    );
+  }
+  const nearby = begins
+    ? `with nearby as materialized (
+         select ${as}.${id} as id from (
+           select * from ${table} ${as} where ${within} order by ${order} limit ${NEARBY_ROWS}) ${as}
+         where ${asked} and ${begins.row} ${sorted})`
+    : '';
+  return `${nearby} select ${as}.* from ${table} ${as}
+    where ${ofMerchant} and ${as}.${id} = any(array(${arms.join(' union all ')})) ${sorted}`;
+}

@@ -1,5 +1,5 @@
 import type { Queryable } from '../lib/db.ts';
-import { createWhere, lanesOf, prefixRange, type Where } from '../lib/where.ts';
+import { createWhere, lanesOf, pageOfNamed, prefixRange, type Where } from '../lib/where.ts';
 import { ORDER_ID } from './order.ts';
 import {
   ORDER_COLUMNS,
@@ -100,14 +100,42 @@ function pageQuery(where: Where, filter: OrderFilter): string {
   const walked = walksRefunded(filter);
   // Of a refunded transaction the index has the time of its order too.
   const time = walked ? 't.ordered_at' : 'o.created_at';
-  const { order } = SORTS[filter.sort];
+  const { order, column } = SORTS[filter.sort];
+  const ofMerchant = `o.merchant_id = ${merchant}`;
+  where.and(ofMerchant);
+  place(where, time, filter);
+  const within = where.text();
+  narrow(where, merchant, filter);
+  const { search, statuses, gateways } = filter;
+  const prefix = search ?? filter.orderIdPrefix;
+  if (prefix !== undefined) {
+    if (search !== undefined && filter.orderIdPrefix !== undefined) {
+      where.and(beginsWith(where, filter.orderIdPrefix));
+    }
+    if (statuses) where.and(`o.status = any(${where.value(statuses)}::text[])`);
+    if (gateways) where.and(`o.gateway = any(${where.value(gateways)}::text[])`);
+    const begins = ORDER_ID.test(prefix) ? beginsWith(where, prefix) : undefined;
+    return pageOfNamed({
+      ...{
+        table: 'orders',
+        as: 'o',
+        id: 'order_id',
+        ofMerchant,
+        within,
+        asked: where.text(),
+        column,
+        order,
+        limit,
+      },
+      begins: begins === undefined ? undefined : { row: begins, index: begins },
+      is: search === undefined ? [] : namedSo(where, merchant, search),
+    });
+  }
   const { from, conditions } = lanesOf(where, [
-    { column: 'o.status', values: filter.statuses },
-    { column: 'o.gateway', values: filter.gateways },
+    { column: 'o.status', values: statuses },
+    { column: 'o.gateway', values: gateways },
   ]);
-  where.and(`o.merchant_id = ${merchant}`);
   for (const condition of conditions) where.and(condition);
-  narrow(where, merchant, time, filter);
   const walk = walked
     ? `select o.* from transactions t join orders o using (merchant_id, order_id)
        where t.merchant_id = ${merchant} and t.refunded = ${where.value(filter.refunded)} and ${where.text()}
@@ -137,24 +165,12 @@ function walksRefunded(filter: OrderFilter): boolean {
   );
 }
 
-function narrow(where: Where, merchant: string, time: string, filter: OrderFilter): void {
-  if (filter.search !== undefined) where.and(`(${searched(where, merchant, filter.search).join(' or ')})`);
-  if (filter.orderId !== undefined) where.and(`lower(o.order_id) = lower(${where.value(filter.orderId)})`);
-  if (filter.orderIdPrefix !== undefined) where.and(beginsWith(where, filter.orderIdPrefix));
-  if (filter.txnId !== undefined) where.and(ofTransaction(where, merchant, 'txn_id', filter.txnId));
-  if (filter.gatewayPaymentId !== undefined) {
-    where.and(ofTransaction(where, merchant, 'gateway_payment_id', filter.gatewayPaymentId));
-  }
-  if (filter.customerEmail !== undefined) {
-    where.and(`lower(o.customer_email) = lower(${where.value(filter.customerEmail)})`);
-  }
-  if (filter.customerPhone !== undefined)
-    where.and(`o.customer_phone = ${where.value(filter.customerPhone)}`);
+/** Where in the order of the list the page lies. */
+function place(where: Where, time: string, filter: OrderFilter): void {
   if (filter.currency !== undefined) where.and(`o.currency = ${where.value(filter.currency)}`);
   if (filter.amountFromMinor !== undefined)
     where.and(`o.amount_minor >= ${where.value(filter.amountFromMinor)}`);
   if (filter.amountToMinor !== undefined) where.and(`o.amount_minor <= ${where.value(filter.amountToMinor)}`);
-  if (filter.refunded && !walksRefunded(filter)) where.and(REFUNDED[filter.refunded]);
   if (filter.createdFrom) where.and(`${time} >= ${where.value(filter.createdFrom)}`);
   if (filter.createdBefore) where.and(`${time} < ${where.value(filter.createdBefore)}`);
   if (filter.after) {
@@ -168,6 +184,20 @@ function narrow(where: Where, merchant: string, time: string, filter: OrderFilte
   }
 }
 
+function narrow(where: Where, merchant: string, filter: OrderFilter): void {
+  if (filter.orderId !== undefined) where.and(`lower(o.order_id) = lower(${where.value(filter.orderId)})`);
+  if (filter.txnId !== undefined) where.and(ofTransaction(where, merchant, 'txn_id', filter.txnId));
+  if (filter.gatewayPaymentId !== undefined) {
+    where.and(ofTransaction(where, merchant, 'gateway_payment_id', filter.gatewayPaymentId));
+  }
+  if (filter.customerEmail !== undefined) {
+    where.and(`lower(o.customer_email) = lower(${where.value(filter.customerEmail)})`);
+  }
+  if (filter.customerPhone !== undefined)
+    where.and(`o.customer_phone = ${where.value(filter.customerPhone)}`);
+  if (filter.refunded && !walksRefunded(filter)) where.and(REFUNDED[filter.refunded]);
+}
+
 const TRANSACTION_OF =
   'select from transactions t where t.merchant_id = o.merchant_id and t.order_id = o.order_id';
 const REFUNDED = {
@@ -176,10 +206,9 @@ const REFUNDED = {
   fully: `exists (${TRANSACTION_OF} and t.refunded = 'fully')`,
 } as const;
 
-function searched(where: Where, merchant: string, text: string): string[] {
+function namedSo(where: Where, merchant: string, text: string): string[] {
   const value = where.value(text);
   return [
-    ...(ORDER_ID.test(text) ? [beginsWith(where, text)] : []),
     ofTransaction(where, merchant, 'txn_id', text),
     ofTransaction(where, merchant, 'gateway_payment_id', text),
     `lower(o.customer_email) = lower(${value})`,

@@ -1,6 +1,6 @@
 import type { Queryable } from '../lib/db.ts';
 import { isUuid } from '../lib/ids.ts';
-import { createWhere, lanesOf, prefixRange, type Where } from '../lib/where.ts';
+import { createWhere, lanesOf, pageOfNamed, prefixRange, type Where } from '../lib/where.ts';
 import type { Door, Refund } from './refund.ts';
 import { type PublicStatus, type RefundState, STATE_NAMES, STATES } from './states.ts';
 import { type RefundRow, refundOf } from './store.ts';
@@ -55,9 +55,7 @@ export interface RefundOfCustomer {
 /** A page of refunds, by keyset: it costs the same wherever it lies. */
 export async function listRefunds(db: Queryable, filter: RefundFilter): Promise<RefundOfCustomer[]> {
   const where = createWhere();
-  const prefix = filter.orderIdPrefix ?? (VISIBLE.test(filter.search ?? '') ? filter.search : undefined);
-  const begun = prefix === undefined ? null : await ordersThatBegin(db, filter.merchantId, prefix);
-  const page = pageQuery(where, filter, begun);
+  const page = pageQuery(where, filter);
   const rows = await db.query(
     `select r.*, ${CUSTOMER} from (${page}) r order by ${SORTS[filter.sort].order}`,
     where.params,
@@ -79,19 +77,6 @@ export async function readRefundOfCustomer(
   return rows[0] ? withCustomer(rows[0]) : null;
 }
 
-/** Few orders lead to their refunds; where more than these begin so, the refunds are walked instead. */
-const FEW_ORDERS = 500;
-
-/** The orders whose ids begin so, compared without case; null where they are many. */
-async function ordersThatBegin(db: Queryable, merchantId: string, prefix: string): Promise<string[] | null> {
-  const rows = await db.query<{ id: string }>(
-    `select order_id as id from orders
-     where merchant_id = $1 and lower(order_id) collate "C" >= $2 and lower(order_id) collate "C" < $3 limit $4`,
-    [merchantId, ...prefixRange(prefix.toLowerCase()), FEW_ORDERS + 1],
-  );
-  return rows.length > FEW_ORDERS ? null : rows.map(({ id }) => id);
-}
-
 const CUSTOMER = `(select o.customer_email from orders o
   where o.merchant_id = r.merchant_id and o.order_id = r.order_id) as customer_email`;
 
@@ -107,31 +92,69 @@ const SORTS: Readonly<
   due: { order: 'r.due_at, r.refund_id', key: 'r.due_at', beyond: '>' },
 };
 
-function pageQuery(where: Where, filter: RefundFilter, begun: readonly string[] | null): string {
+function pageQuery(where: Where, filter: RefundFilter): string {
   const merchant = where.value(filter.merchantId);
   const limit = where.value(filter.limit);
-  const { order } = SORTS[filter.sort];
+  const { order, key } = SORTS[filter.sort];
+  const ofMerchant = `r.merchant_id = ${merchant}`;
+  where.and(ofMerchant);
+  place(where, filter);
+  const within = where.text();
+  narrow(where, merchant, filter);
+  const { search, orderIdPrefix, gatewayAccountIds } = filter;
+  const states = statesOf(filter);
+  const prefix = search ?? orderIdPrefix;
+  if (prefix !== undefined) {
+    if (search !== undefined && orderIdPrefix !== undefined) where.and(beginsWith(where, 'r', orderIdPrefix));
+    if (states) where.and(`r.state = any(${where.value(states)}::text[])`);
+    if (gatewayAccountIds) where.and(`r.gateway_account_id = any(${where.value(gatewayAccountIds)}::text[])`);
+    return pageOfNamed({
+      ...{
+        table: 'refunds',
+        as: 'r',
+        id: 'refund_id',
+        ofMerchant,
+        within,
+        asked: where.text(),
+        column: key,
+        order,
+        limit,
+      },
+      begins: VISIBLE.test(prefix)
+        ? { row: beginsWith(where, 'r', prefix), index: ofOrders(merchant, beginsWith(where, 'o', prefix)) }
+        : undefined,
+      is: search === undefined ? [] : namedSo(where, merchant, search),
+    });
+  }
   const { from, conditions } = lanesOf(where, [
-    { column: 'r.state', values: statesOf(filter) },
-    { column: 'r.gateway_account_id', values: filter.gatewayAccountIds },
+    { column: 'r.state', values: states },
+    { column: 'r.gateway_account_id', values: gatewayAccountIds },
   ]);
-  where.and(`r.merchant_id = ${merchant}`);
   for (const condition of conditions) where.and(condition);
-  narrow(where, merchant, filter, begun);
   const walk = `select r.* from refunds r where ${where.text()} order by ${order} limit ${limit}`;
   return from === '' ? walk : `select r.* from ${from} lateral (${walk}) r order by ${order} limit ${limit}`;
 }
 
-function narrow(where: Where, merchant: string, filter: RefundFilter, begun: readonly string[] | null): void {
+/** Where in the order of the list the page lies. */
+function place(where: Where, filter: RefundFilter): void {
+  if (filter.createdFrom) where.and(`r.created_at >= ${where.value(filter.createdFrom)}`);
+  if (filter.createdBefore) where.and(`r.created_at < ${where.value(filter.createdBefore)}`);
+  if (filter.sort === 'due') where.and('r.next_look_at is not null');
+  if (filter.after) {
+    const { key, beyond } = SORTS[filter.sort];
+    where.and(
+      `(${key}, r.refund_id) ${beyond} (${where.value(new Date(filter.after.at))}, ${where.value(filter.after.id)})`,
+    );
+  }
+}
+
+function narrow(where: Where, merchant: string, filter: RefundFilter): void {
   const is = (column: string, value: unknown) => {
     if (value !== undefined) where.and(`r.${column} = ${where.value(value)}`);
   };
-  if (filter.search !== undefined)
-    where.and(`(${searched(where, merchant, filter.search, begun).join(' or ')})`);
   if (filter.orderId !== undefined) {
     where.and(ofOrders(merchant, `lower(o.order_id) = lower(${where.value(filter.orderId)})`));
   }
-  if (filter.orderIdPrefix !== undefined) where.and(beginsWith(where, filter.orderIdPrefix, begun));
   if (filter.customerEmail !== undefined) where.and(ofCustomer(where, merchant, filter.customerEmail));
   if (filter.refundId !== undefined) where.and(refundIs(where, filter.refundId));
   is('unique_request_id', filter.uniqueRequestId);
@@ -147,20 +170,11 @@ function narrow(where: Where, merchant: string, filter: RefundFilter, begun: rea
   if (filter.amountFromMinor !== undefined)
     where.and(`r.amount_minor >= ${where.value(filter.amountFromMinor)}`);
   if (filter.amountToMinor !== undefined) where.and(`r.amount_minor <= ${where.value(filter.amountToMinor)}`);
-  if (filter.createdFrom) where.and(`r.created_at >= ${where.value(filter.createdFrom)}`);
-  if (filter.createdBefore) where.and(`r.created_at < ${where.value(filter.createdBefore)}`);
   if (filter.needsPerson) where.and(`(r.state = 'manual_review' or r.attention is not null)`);
   if (filter.overdueAt)
     where.and(`r.next_look_at is not null and r.due_at < ${where.value(filter.overdueAt)}`);
   if (filter.pendingSince) {
     where.and(`r.next_look_at is not null and r.created_at <= ${where.value(filter.pendingSince)}`);
-  }
-  if (filter.sort === 'due') where.and('r.next_look_at is not null');
-  if (filter.after) {
-    const { key, beyond } = SORTS[filter.sort];
-    where.and(
-      `(${key}, r.refund_id) ${beyond} (${where.value(new Date(filter.after.at))}, ${where.value(filter.after.id)})`,
-    );
   }
 }
 
@@ -174,10 +188,9 @@ function statesOf(filter: RefundFilter): RefundState[] | undefined {
   );
 }
 
-function searched(where: Where, merchant: string, text: string, begun: readonly string[] | null): string[] {
+function namedSo(where: Where, merchant: string, text: string): string[] {
   const value = where.value(text);
   return [
-    ...(VISIBLE.test(text) ? [beginsWith(where, text, begun)] : []),
     ...(isUuid(text) ? [refundIs(where, text)] : []),
     `r.unique_request_id = ${value}`,
     `r.gateway_refund_id = ${value}`,
@@ -192,10 +205,10 @@ function refundIs(where: Where, refundId: string): string {
   return isUuid(refundId) ? `r.refund_id = ${where.value(refundId)}` : 'false';
 }
 
-function beginsWith(where: Where, prefix: string, begun: readonly string[] | null): string {
-  if (begun) return `r.order_id = any(${where.value(begun)}::text[])`;
+function beginsWith(where: Where, as: 'o' | 'r', prefix: string): string {
   const [from, before] = prefixRange(prefix.toLowerCase());
-  return `lower(r.order_id) collate "C" >= ${where.value(from)} and lower(r.order_id) collate "C" < ${where.value(before)}`;
+  const folded = `lower(${as}.order_id) collate "C"`;
+  return `${folded} >= ${where.value(from)} and ${folded} < ${where.value(before)}`;
 }
 
 function ofCustomer(where: Where, merchant: string, email: string): string {
