@@ -256,7 +256,10 @@ export class Auditor {
   async checkEnd(now: Date, calm: boolean): Promise<void> {
     await this.check(now);
     const [refunds] = await this.#read();
-    this.#must(this.#unanswered.size === 0, 4, () => `never answered: ${[...this.#unanswered].join(', ')}`);
+    this.#must(this.#unanswered.size === 0, 4, () => {
+      const [first] = this.#unanswered;
+      return `${this.#unanswered.size} requests were never answered, the first of them ${first}`;
+    });
     const requests = new Set(
       refunds.map((row) => `${row.merchant_id} ${row.order_id} ${row.unique_request_id}`),
     );

@@ -101,13 +101,14 @@ const SILENT = createLogger('silent');
 class BrokenConnection extends Error {}
 
 function databaseOf({ db, timeline, faults }: World, owner: Owner, chance: Chance): Database {
-  async function take<Result>(statement: () => Promise<Result>, isChange = false): Promise<Result> {
+  async function take<Result>(statement: () => Promise<Result>, isSend = false): Promise<Result> {
     const turn = await timeline.turn(owner);
     if (faults.strikes('connection broke before the statement')) throw new BrokenConnection('not begun');
     const result = await timeline.io(statement);
     if (turn === 'last') return neverMore();
-    if (isChange && faults.strikes('told late that a change was written')) {
-      const waitMs = chance.pick([1_000, 40_000, 10 * 60_000, 40 * 60_000]);
+    if (isSend && faults.strikes('told late that a send was written')) {
+      // Long enough for others to look, to prove that nothing was sent, and to send.
+      const waitMs = chance.pick([1_000, 40_000, 10 * 60_000, 60 * 60_000, 3 * 60 * 60_000]);
       if ((await timeline.turn(owner, timeline.nowMs + waitMs)) === 'last') return neverMore();
     }
     if (faults.strikes('connection broke after the statement')) throw new BrokenConnection('done, not told');
@@ -115,11 +116,16 @@ function databaseOf({ db, timeline, faults }: World, owner: Owner, chance: Chanc
   }
   return {
     query: <Row>(text: string, params?: readonly unknown[]) =>
-      take(async () => inOneOrder(await db.query<Row>(text, params)), text.includes('move_refunds')),
+      take(async () => inOneOrder(await db.query<Row>(text, params)), isSend(text, params)),
     transaction: (work) => take(() => db.transaction(work)),
     connect: () => db.connect(),
     close: async () => undefined,
   };
+}
+
+/** Whether it writes that a gateway is about to be asked. */
+function isSend(text: string, params: readonly unknown[] | undefined): boolean {
+  return text.includes('move_refunds') && String(params?.[1]).includes('"to_state":"sending"');
 }
 
 /** PostgreSQL may give rows in any order, and ids are new in every run: a replay needs the same order again. */

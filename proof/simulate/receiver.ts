@@ -68,7 +68,9 @@ export class Receivers {
   ): Promise<Pick<TryResult, 'outcome' | 'detail' | 'status'>> {
     const faults = this.#faults;
     const sentMs = this.#timeline.nowMs;
-    const turn = await this.#timeline.turn(owner);
+    let turn = await this.#timeline.turn(owner);
+    if (turn === 'go' && faults.strikes('message to a receiver slow'))
+      turn = await this.#timeline.turn(owner, sentMs + this.#chance.whole(0, TRY_TIMEOUT_MS));
     if (this.#timeline.nowMs > sentMs + TRY_TIMEOUT_MS) return TIMED_OUT;
     if ((this.#goneUntilMs.get(url) ?? 0) > this.#timeline.nowMs)
       return { outcome: 'connection_refused', detail: 'gone', status: null };

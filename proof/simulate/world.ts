@@ -139,11 +139,14 @@ class Simulation implements World {
     this.gateways = registryOf(MODEL_GATEWAYS.map(modelConnector));
     this.manualReviewAfterMs = chance.pick([2 * HOUR, 24 * HOUR, 72 * HOUR]);
     this.#clockMode = chance.pick(['forward', 'back', 'both']);
-    this.#delaysMs = chance.pick([
-      [0, 0, 3 * SECOND, 45 * SECOND, 5 * MINUTE, 15 * MINUTE],
-      [0, 0, 3 * SECOND, 45 * SECOND, 5 * MINUTE, 15 * MINUTE],
-      [0, SECOND, 20 * SECOND, 40 * SECOND],
-    ]);
+    const late = [0, 0, 3 * SECOND, 45 * SECOND, 5 * MINUTE, 15 * MINUTE];
+    // Messages overtake each other only where time passes more finely than they travel.
+    const prompt = [0, 0, 0, SECOND];
+    this.#delaysMs = chance.pick(
+      this.faults.has('message to a receiver slow')
+        ? [late, prompt, prompt]
+        : [late, late, [0, SECOND, 20 * SECOND, 40 * SECOND]],
+    );
     this.#faultsEndMs = START_MS + chance.pick([3, 12, 36]) * HOUR;
     // Worlds share a database one after the other; the name keeps them apart.
     const name = newId().replaceAll('-', '');

@@ -26,7 +26,7 @@ test('two hundred refunds live through everything that can go wrong', async () =
 
 test('a stopped run goes on where it was: each world counts once', async () => {
   const stop = new AbortController();
-  setTimeout(() => stop.abort(), 3_000);
+  setTimeout(() => stop.abort(), 1_000);
   let place: unknown = null;
   await simulated(
     { lives: 1_000_000, seed: 1, refunds: 4 },
