@@ -135,22 +135,3 @@ describe('what begins so, far back in the list', () => {
     expect(await refunds({ merchantId: 'other', search: 'old-' })).toEqual([]);
   });
 });
-
-test('a statement on many refunds reads each transaction a few times, however its plan came about', async () => {
-  const before = await read();
-  await fresh.db.query(
-    `update refunds set state = 'cancelled', next_look_at = null, event_seq = 2 where merchant_id = 'acme'`,
-  );
-  const [held] = await fresh.db.query('select sum(reserved_minor)::bigint as held from transactions');
-  expect(held).toEqual({ held: 0 });
-  expect((await read()) - before).toBeLessThan(4 * (OLDER + NEWER));
-
-  async function read(): Promise<number> {
-    // What a backend read is counted when it is idle; each of the pool's is asked to say so at once.
-    await Promise.all(Array.from({ length: 10 }, () => fresh.db.query('select pg_stat_force_next_flush()')));
-    const [row] = await fresh.db.query<{ n: number }>(
-      `select coalesce(sum(idx_tup_read), 0)::bigint as n from pg_stat_user_indexes where relname = 'transactions'`,
-    );
-    return row!.n;
-  }
-});
