@@ -21,6 +21,13 @@ export const ACCESS_ACTIONS = [
   'renamed',
   'key_made',
   'key_revoked',
+  'settings_changed',
+  'gateway_account_made',
+  'gateway_account_changed',
+  'endpoint_made',
+  'endpoint_changed',
+  'endpoint_removed',
+  'endpoint_secret_replaced',
 ] as const;
 export type AccessAction = (typeof ACCESS_ACTIONS)[number];
 

@@ -308,6 +308,31 @@ describe('the log', () => {
     expect([...page.body.entries, ...next.body.entries]).toEqual(body.entries.slice(0, 4));
   });
 
+  test('has every change of settings and endpoints, without their secrets', async () => {
+    const secret = 'sk_test_never_to_be_seen_in_a_log';
+    await admin.ask('/v1/settings', { method: 'PATCH', json: { full_refund_when_amount_absent: false } });
+    const url = 'https://hooks.shop.test/refunds';
+    const made = await admin.ask('/v1/webhook-endpoints', {
+      json: { url, username: 'refundry', password: secret },
+    });
+    const endpoint = `/v1/webhook-endpoints/${made.body.endpoint_id}`;
+    await admin.ask(endpoint, { method: 'PATCH', json: { enabled: false } });
+    const rotated = await admin.ask(`${endpoint}/rotate-secret`, { json: { grace_hours: 1 } });
+    await admin.ask(endpoint, { method: 'DELETE' });
+    const { entries } = (await admin.ask('/v1/team/log?limit=5')).body;
+    expect(entries.map(({ action }: { action: string }) => action).reverse()).toEqual([
+      'settings_changed',
+      'endpoint_made',
+      'endpoint_changed',
+      'endpoint_secret_replaced',
+      'endpoint_removed',
+    ]);
+    expect(entries.at(-1).details).toEqual({ full_refund_when_amount_absent: false });
+    for (const told of [secret, made.body.signing_secret, rotated.body.signing_secret]) {
+      expect(JSON.stringify(entries)).not.toContain(told);
+    }
+  });
+
   test('is only ever added to', async () => {
     await expect(api.db.query(`update access_log set by_name = 'nobody'`)).rejects.toThrow(
       /only ever inserted/,

@@ -64,6 +64,21 @@ describe('adding an account', () => {
     expect(opened?.access.credentials['secret_key']).toBe('sk_abcdefgh');
   });
 
+  test('is written down with who did it, and so is each change of it; its secrets are not', async () => {
+    const { gateway_account_id: id } = (await add()).body;
+    await patch(id, { enabled: false, credentials: { secret_key: 'sk_another0987654321' } });
+    const rows = await api.db.query<{ action: string; by_name: string; text: string }>(
+      `select action, by_name, to_jsonb(l)::text as text from access_log l
+       where details ->> 'gateway_account_id' = $1 order by at, entry_id`,
+      [id],
+    );
+    expect(rows.map(({ action, by_name }) => `${action} by ${by_name}`)).toEqual([
+      'gateway_account_made by test',
+      'gateway_account_changed by test',
+    ]);
+    for (const { text } of rows) expect(text).not.toMatch(/sk_a/);
+  });
+
   test('opens to exactly what was given, for whoever has the master key', async () => {
     const { gateway_account_id: id } = (await add({ max_concurrent: 3 })).body;
     expect(await open(id)).toEqual({

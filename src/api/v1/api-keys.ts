@@ -1,7 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { logAccess } from '../../access/access-log.ts';
 import {
   type ApiKey,
   listApiKeys,
@@ -17,26 +16,15 @@ import {
   apiKeyWithSecretSchema,
   newApiKeySchema,
 } from '../contract/api-keys.ts';
-import type { ApiDeps, Caller } from '../deps.ts';
+import type { ApiDeps } from '../deps.ts';
 import { ApiError, errorSchema } from '../errors.ts';
+import { callerName, recordAccess } from '../record-access.ts';
 
 /** The merchant's API keys: made, listed, ended. */
 export async function apiKeyRoutes(instance: FastifyInstance, deps: ApiDeps): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   const config = { permission: 'keys.manage' } as const;
   const tags = ['API keys'];
-
-  async function logKey(caller: Caller, action: 'key_made' | 'key_revoked', key: ApiKey, requestId: string) {
-    await logAccess(deps.db, deps.clock, {
-      merchantId: caller.merchantId,
-      by: { userId: caller.kind === 'user' ? caller.userId : null, name: callerName(caller) },
-      action,
-      userId: null,
-      email: '',
-      details: { api_key_id: key.apiKeyId, name: key.name, last_four: key.lastFour },
-      requestId,
-    });
-  }
 
   app.get(
     '/v1/api-keys',
@@ -82,7 +70,7 @@ export async function apiKeyRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
           },
         );
       }
-      await logKey(caller, 'key_made', made.apiKey, id);
+      await recordAccess(deps, { caller, id }, 'key_made', shownOf(made.apiKey));
       return reply.code(201).send({ ...keyView(made.apiKey), key: made.key });
     },
   );
@@ -111,16 +99,15 @@ export async function apiKeyRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
       }
       if (key.revokedAt === null) {
         await revokeApiKey(deps.db, deps.clock, merchantId, key.apiKeyId, callerName(caller));
-        await logKey(caller, 'key_revoked', key, id);
+        await recordAccess(deps, { caller, id }, 'key_revoked', shownOf(key));
       }
       return reply.code(204).send(null);
     },
   );
 }
 
-/** What to call the caller years later. */
-export function callerName(caller: Caller): string {
-  return caller.kind === 'user' ? caller.userEmail : caller.apiKeyName;
+function shownOf(key: ApiKey) {
+  return { api_key_id: key.apiKeyId, name: key.name, last_four: key.lastFour };
 }
 
 function keyView(key: ApiKey): z.output<typeof apiKeySchema> {

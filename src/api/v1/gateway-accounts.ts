@@ -26,6 +26,7 @@ import {
 } from '../contract/gateway-accounts.ts';
 import type { ApiDeps } from '../deps.ts';
 import { ApiError, errorSchema } from '../errors.ts';
+import { recordAccess } from '../record-access.ts';
 
 const tags = ['Gateways'];
 
@@ -97,6 +98,12 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
         { merchant_id: request.caller.merchantId, gateway_account_id: shown.gateway_account_id, gateway },
         'gateway account added',
       );
+      const { gateway_account_id } = shown;
+      await recordAccess(deps, request, 'gateway_account_made', {
+        gateway_account_id,
+        gateway,
+        name: shown.name,
+      });
       return reply.code(201).send(shown);
     },
   );
@@ -159,14 +166,14 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
         maxPerSecond: max_per_second,
       });
       const shown = await viewOf(result);
-      request.log.info(
-        {
-          merchant_id: merchantId,
-          gateway_account_id,
-          changed: [...Object.keys(request.body), ...Object.keys(credentials ?? {})],
-        },
-        'gateway account changed',
-      );
+      const changed = [...Object.keys(request.body), ...Object.keys(credentials ?? {})];
+      request.log.info({ merchant_id: merchantId, gateway_account_id, changed }, 'gateway account changed');
+      const about = { gateway_account_id, gateway: shown.gateway, name: shown.name };
+      await recordAccess(deps, request, 'gateway_account_changed', {
+        ...about,
+        changed,
+        ...(enabled !== undefined && { enabled }),
+      });
       deps.engine.wake();
       return shown;
     },

@@ -5,6 +5,7 @@ import { changeMerchantSettings, type Merchant, readMerchant } from '../../acces
 import { merchantSchema, merchantSettingsChangesSchema } from '../contract/settings.ts';
 import type { ApiDeps } from '../deps.ts';
 import { ApiError } from '../errors.ts';
+import { recordAccess } from '../record-access.ts';
 
 /** What the calling merchant may decide for itself. Other processes follow within five seconds. */
 export async function settingsRoutes(app: FastifyInstance, deps: ApiDeps): Promise<void> {
@@ -31,9 +32,14 @@ export async function settingsRoutes(app: FastifyInstance, deps: ApiDeps): Promi
         response: { 200: merchantSchema },
       },
     },
-    async ({ caller, body }) => {
+    async ({ caller, body, id }) => {
       const changes = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
-      return shown(await changeMerchantSettings(deps.db, caller.merchantId, changes));
+      const changed = await deps.db.transaction(async (tx) => {
+        const merchant = await changeMerchantSettings(tx, caller.merchantId, changes);
+        await recordAccess({ db: tx, clock: deps.clock }, { caller, id }, 'settings_changed', changes);
+        return merchant;
+      });
+      return shown(changed);
     },
   );
 }

@@ -13,7 +13,7 @@ import {
 } from '../contract/views.ts';
 import type { ApiDeps, Caller } from '../deps.ts';
 import { ApiError, errorSchema } from '../errors.ts';
-import { callerName } from './api-keys.ts';
+import { callerName } from '../record-access.ts';
 
 /** Saved views of the lists of orders and refunds. */
 export async function viewRoutes(instance: FastifyInstance, deps: ApiDeps): Promise<void> {

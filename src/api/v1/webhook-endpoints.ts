@@ -57,6 +57,7 @@ import {
 } from '../contract/webhook-endpoints.ts';
 import type { ApiDeps } from '../deps.ts';
 import { ApiError, errorSchema } from '../errors.ts';
+import { recordAccess } from '../record-access.ts';
 import { pageOf, positionOf } from './pages.ts';
 import { refundNotFound } from './refusals.ts';
 
@@ -86,6 +87,8 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
     },
     async (request, reply) => {
       const made = orRefuse(await createEndpoint(endpointDeps, request.caller.merchantId, request.body));
+      const { endpoint_id, url } = shown(made.endpoint);
+      await recordAccess(deps, request, 'endpoint_made', { endpoint_id, url });
       return reply.code(201).send({ ...shown(made.endpoint), signing_secret: made.signingSecret });
     },
   );
@@ -153,7 +156,11 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
         ...changes,
         disabledReason,
       });
-      return shown(orRefuse(changed));
+      const endpoint = shown(orRefuse(changed));
+      const { endpoint_id, url, enabled } = endpoint;
+      const about = { endpoint_id, url, enabled, changed: Object.keys(request.body) };
+      await recordAccess(deps, request, 'endpoint_changed', about);
+      return endpoint;
     },
   );
 
@@ -173,6 +180,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
       if (!(await deleteEndpoint(deps, request.caller.merchantId, request.params.endpoint_id))) {
         return refuse('not_found');
       }
+      await recordAccess(deps, request, 'endpoint_removed', { endpoint_id: request.params.endpoint_id });
       return reply.code(204).send(null);
     },
   );
@@ -195,6 +203,8 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
       const { merchantId } = request.caller;
       const rotated = await rotateSecret(deps, merchantId, request.params.endpoint_id, graceMs);
       if (!rotated) return refuse('not_found');
+      const { endpoint_id, url } = shown(rotated.endpoint);
+      await recordAccess(deps, request, 'endpoint_secret_replaced', { endpoint_id, url });
       return { ...shown(rotated.endpoint), signing_secret: rotated.signingSecret };
     },
   );

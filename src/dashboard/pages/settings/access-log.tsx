@@ -80,6 +80,20 @@ const WORDS: Readonly<Record<string, (email: string, details: Details) => string
   backup_codes_made: () => 'Made new backup codes',
   sessions_ended: (email, { count }) =>
     `Signed ${email} out of ${count === 1 ? 'one browser' : `${count} browsers`}`,
+  key_made: (_, { name }) => `Made the API key ${name}`,
+  key_revoked: (_, { name }) => `Revoked the API key ${name}`,
+  settings_changed: (_, details) =>
+    `Changed settings: ${Object.entries(details)
+      .map(([setting, value]) => `${setting} to ${value}`)
+      .join(', ')}`,
+  gateway_account_made: (_, { gateway, name }) => `Added the account ${name} at ${gateway}`,
+  gateway_account_changed: (_, { gateway, name, changed }) =>
+    `Changed the account ${name} at ${gateway}: ${[changed].flat().join(', ')}`,
+  endpoint_made: (_, { url }) => `Added the webhook endpoint ${url}`,
+  endpoint_changed: (_, { url, changed }) =>
+    `Changed the webhook endpoint ${url}: ${[changed].flat().join(', ')}`,
+  endpoint_removed: (_, { endpoint_id }) => `Removed the webhook endpoint ${endpoint_id}`,
+  endpoint_secret_replaced: (_, { url }) => `Replaced the signing secret of ${url}`,
   renamed: (_, { from, to }) => `Changed their name from ${from} to ${to}`,
 };
 
