@@ -1,7 +1,11 @@
 /**
- * How fast lists, counts, search and figures answer over HTTP: `node bench/lists.ts` (100,000 orders, 60,000 refunds);
- * `--orders 1000000` for another size; `--no-limit` measures without judging. The limit beside each figure is a page that the
- * primary key finds, through the same server. Without `--no-limit` it fails where 95 of 100 answers take more than 100 ms.
+ * How fast lists, counts, search and figures answer over HTTP: `node bench/lists.ts`. A program of its own, with an embedded
+ * PostgreSQL, is filled with a year of 100,000 orders and about 50,000 refunds (`--orders 1000000` for another size) and asked
+ * what the pages ask, one caller at a time, everything in memory. Before each question the limit is asked: a page that the
+ * primary key finds, through the same server at the same moment.
+ *
+ * It fails where a question takes more than 40 times the limit (p50), and on an idle machine, which is one where the limit's
+ * own p95 is at most 10 ms, where 95 of 100 answers take more than 100 ms. `--no-limit` measures without judging.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -23,6 +27,11 @@ const ORDERS = Number(values.orders);
 const REFUNDS = Math.round(ORDERS * 0.6);
 const ROUNDS = Number(values.rounds);
 const LIMIT_MS = 100;
+/** Not counted: the plans and the code are made in them. */
+const WARM_UP = 6;
+const LIMIT_TIMES = 40;
+/** An idle machine finds a page by its primary key in two. */
+const IDLE_MS = 10;
 const KEY = 'bench_key_for_lists';
 const PER_DAY = Math.ceil(ORDERS / 365);
 const daysAgo = (days: number) => new Date(Date.now() - days * 86_400_000).toISOString();
@@ -35,6 +44,7 @@ const QUESTIONS = [
   '/v1/orders?sort=oldest',
   '/v1/orders?search=BENCH-0000',
   '/v1/orders?search=bench-00000077',
+  '/v1/orders?search=bench-0003&status=NEW,CHARGED&sort=oldest',
   '/v1/orders?search=customer77@shop.test',
   '/v1/orders?search=nothing-like-this',
   '/v1/orders?order_id_prefix=b',
@@ -120,16 +130,22 @@ try {
     if (!answer.ok) throw new Error(`${path}: ${answer.status} ${text}`);
     return text;
   };
-  const limit = await measure(ask, '/v1/orders?order_id=bench-00000077');
-  print('limit: a page by the primary key', limit);
   const slow: string[] = [];
+  let busy = 0;
   for (const question of QUESTIONS) {
-    const found = await measure(ask, question);
+    const { limit, found } = await measure(ask, question);
     print(question, found, limit);
-    if (found.p95 > LIMIT_MS) slow.push(question);
+    const isIdle = limit.p95 <= IDLE_MS;
+    if (!isIdle) busy++;
+    if (found.p50 > LIMIT_TIMES * limit.p50 || (isIdle && found.p95 > LIMIT_MS)) slow.push(question);
+  }
+  if (busy > 0) {
+    console.log(
+      `The machine was busy at ${busy} of ${QUESTIONS.length} questions: these were judged by the limit alone.`,
+    );
   }
   if (slow.length > 0 && !values['no-limit']) {
-    console.error(`More than ${LIMIT_MS} ms for 95 of 100 answers:\n  ${slow.join('\n  ')}`);
+    console.error(`Too slow:\n  ${slow.join('\n  ')}`);
     process.exitCode = 1;
   }
 } finally {
@@ -143,23 +159,34 @@ interface Lasted {
   readonly max: number;
 }
 
-async function measure(ask: (path: string) => Promise<string>, path: string): Promise<Lasted> {
-  for (let n = 0; n < 3; n++) await ask(path);
+async function measure(
+  ask: (path: string) => Promise<string>,
+  path: string,
+): Promise<{ readonly limit: Lasted; readonly found: Lasted }> {
+  const limits: number[] = [];
   const lasted: number[] = [];
-  for (let n = 0; n < ROUNDS; n++) {
+  for (let n = -WARM_UP; n < ROUNDS; n++) {
     const start = performance.now();
+    await ask('/v1/orders?order_id=bench-00000077');
+    const between = performance.now();
     await ask(path);
-    lasted.push(performance.now() - start);
+    if (n < 0) continue;
+    limits.push(between - start);
+    lasted.push(performance.now() - between);
   }
-  lasted.sort((a, b) => a - b);
-  const at = (share: number) => lasted[Math.min(lasted.length - 1, Math.floor(lasted.length * share))]!;
-  return { p50: at(0.5), p95: at(0.95), max: lasted.at(-1)! };
+  return { limit: lastedOf(limits), found: lastedOf(lasted) };
 }
 
-function print(what: string, { p50, p95, max }: Lasted, limit?: Lasted): void {
+function lastedOf(ms: readonly number[]): Lasted {
+  const sorted = ms.toSorted((a, b) => a - b);
+  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)]!;
+  return { p50: at(0.5), p95: at(0.95), max: sorted.at(-1)! };
+}
+
+function print(what: string, { p50, p95, max }: Lasted, limit: Lasted): void {
   const figures = [p50, p95, max].map((ms) => ms.toFixed(1).padStart(7)).join('');
-  const ratio = limit ? `  ${(p50 / limit.p50).toFixed(1)} times the limit` : '';
-  console.log(`${what.slice(0, 110).padEnd(110)} p50, p95, max ms ${figures}${ratio}`);
+  const ratio = `${(p50 / limit.p50).toFixed(1)} times the limit of ${limit.p50.toFixed(1)} ms`;
+  console.log(`${what.slice(0, 110).padEnd(110)} p50, p95, max ms ${figures}  ${ratio}`);
 }
 
 /** A year of orders, evenly; the gateway RETIRED took those of the first third. */
@@ -180,11 +207,11 @@ async function fill(db: Database): Promise<void> {
       `insert into orders (merchant_id, order_id, order_uuid, status, amount_minor, currency, exponent, gateway, customer_email,
          customer_phone, details, created_at, updated_at)
        select 'demo', 'bench-' || lpad(n::text, 8, '0'), gen_random_uuid(), case when n % 20 = 0 then 'NEW' when n % 20 = 1
-           then 'AUTHORIZATION_FAILED' else 'CHARGED' end, 100 + n * 7919 % 1000000, case when n % 25 = 3 then 'KWD' else 'INR' end,
+           then 'AUTHORIZATION_FAILED' else 'CHARGED' end, 100 + n::bigint * 7919 % 1000000, case when n % 25 = 3 then 'KWD' else 'INR' end,
          case when n % 25 = 3 then 3 else 2 end, case when n <= $3::int / 3 then 'RETIRED' else 'SANDBOX' end,
          'customer' || n % ($3::int / 3) || '@shop.test', '+91' || n % ($3::int / 3), '{"description":"Shoes","udf1":"web"}', at, at
        from generate_series($1::int, $2::int) n
-       cross join lateral (select date_trunc('milliseconds', now() - make_interval(secs => ($3::int - n) * 86400.0 / $4::int)) as at) t`,
+       cross join lateral (select date_trunc('milliseconds', now() - make_interval(secs => ($3::int - n)::float8 * 86400.0 / $4::int)) as at) t`,
       slice,
     );
     await db.query(
@@ -217,7 +244,7 @@ async function fill(db: Database): Promise<void> {
          case when s.state = 'failed' then ended_at end, at + interval '10 days',
          case when s.state in ('succeeded', 'failed') then null else at end, at + interval '10 days', 1
        from generate_series($1::int, $2::int) n
-       join orders o on o.merchant_id = 'demo' and o.order_id = 'bench-' || lpad((n * 5 / 3)::text, 8, '0') and o.status = 'CHARGED'
+       join orders o on o.merchant_id = 'demo' and o.order_id = 'bench-' || lpad((n::bigint * 5 / 3)::text, 8, '0') and o.status = 'CHARGED'
        join transactions t using (merchant_id, order_id)
        cross join lateral (select least(date_trunc('milliseconds', now()), o.created_at + interval '6 hours') as at) a
        cross join lateral (select at + make_interval(secs => 60 * exp(n % 80 / 10.0)) as ended_at, case
@@ -227,11 +254,16 @@ async function fill(db: Database): Promise<void> {
     );
   }
   await db.query('alter table refunds enable trigger user');
-  await db.query(
-    `update transactions t set reserved_minor = r.held, ordered_at = t.created_at, refunded = refunded_words(r.held, t.effective_minor)
+  await db.transaction(
+    async (tx) => {
+      await tx.query(
+        `update transactions t set reserved_minor = r.held, ordered_at = t.created_at, refunded = refunded_words(r.held, t.effective_minor)
      from (select order_id, sum(amount_minor)::bigint as held from refunds where state_reserves(state) group by 1) r
      where t.merchant_id = 'demo' and t.order_id = r.order_id`,
+      );
+      await rebuildFigures(tx);
+    },
+    { patient: true },
   );
-  await rebuildFigures(db);
   await db.query('vacuum analyze');
 }
