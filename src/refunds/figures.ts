@@ -158,35 +158,20 @@ export async function readSums(
   times: readonly Date[],
 ): Promise<FigureSum[]> {
   const where = createWhere();
-  const cells = cellsOf(times);
-  const column = <Value>(values: readonly Value[], type: string) => `${where.value(values)}::${type}[]`;
+  const days = `${where.value(times)}::timestamptz[]`;
   const ours = within(where, filter, 'at');
   const onThem = `f.at >= ${where.value(times[0])} and f.at < ${where.value(times.at(-1))}`;
   const rows = await db.query<Omit<FigureSum, 'amountMinor'> & { amount: string }>(
     `select kind, day, word, gateway, currency, sum(refunds)::bigint as refunds, sum(amount_minor)::text as amount
      from (
        select c.kind, c.day, f.*
-       from unnest(${column(
-         cells.map(({ kind }) => kind),
-         'text',
-       )}, ${column(
-         cells.map(({ day }) => day),
-         'integer',
-       )}, ${column(
-         cells.map(({ cell }) => cell),
-         'text',
-       )}, ${column(
-         cells.map(({ from }) => new Date(from)),
-         'timestamptz',
-       )}, ${column(
-         cells.map(({ before }) => new Date(before)),
-         'timestamptz',
-       )}) c(kind, day, cell, from_time, before_time)
+       from jsonb_to_recordset(${where.value(JSON.stringify(cellsOf(times)))}::jsonb)
+         c(kind text, day integer, cell text, from_time timestamptz, before_time timestamptz)
        cross join lateral (
          select word, gateway, currency, sum(refunds) as refunds, sum(amount_minor) as amount_minor from figures
          where ${ours} and kind = c.cell and at >= c.from_time and at < c.before_time group by 1, 2, 3) f
        union all
-       select f.kind, case when f.kind = 'made' then width_bucket(f.at, ${column(times, 'timestamptz')}) - 1 end, f.word,
+       select f.kind, case when f.kind = 'made' then width_bucket(f.at, ${days}) - 1 end, f.word,
               c.gateway, c.currency, c.refunds, c.amount_minor
        from (select * from figure_changes where ${ours}) c
        cross join lateral figures_of(c.state, c.made_at, c.decided_at, c.took, c.error_code) f
@@ -205,8 +190,8 @@ interface Cells {
   readonly day: number | null;
   /** What the table calls these sums. */
   readonly cell: string;
-  readonly from: number;
-  readonly before: number;
+  readonly from_time: Date;
+  readonly before_time: Date;
 }
 
 const HOUR_MS = 3_600_000;
@@ -229,9 +214,12 @@ const LONGER_CELLS: Readonly<Record<FigureSum['kind'], readonly (readonly [suffi
 function cellsOf(times: readonly Date[]): Cells[] {
   const at = times.map((time) => time.getTime());
   const between = (kind: Cells['kind'], day: number | null, from: number, before: number) =>
-    cut(from, before, LONGER_CELLS[kind]).map(({ suffix, ...span }) => ({
-      ...{ kind, day, cell: kind + suffix },
-      ...span,
+    cut(from, before, LONGER_CELLS[kind]).map((span) => ({
+      kind,
+      day,
+      cell: kind + span.suffix,
+      from_time: new Date(span.from),
+      before_time: new Date(span.before),
     }));
   return [
     ...at.slice(1).flatMap((before, day) => between('made', day, at[day]!, before)),
