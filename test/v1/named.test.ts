@@ -127,6 +127,9 @@ describe('what begins so, far back in the list', () => {
     expect(await refunds({ orderIdPrefix: 'old-', sort: 'due' })).toEqual(older.map(idOf));
     const expected = numbers.filter((n) => begins(n) || addressed(n)).toSorted(newest);
     expect(await refunds({ search: 'old-' })).toEqual(expected.map(idOf));
+    expect(await refunds({ search: 'old-', orderIdPrefix: 'new-' })).toEqual(
+      numbers.filter(addressed).toSorted(newest).map(idOf),
+    );
     expect(await refunds({ search: 'old-', states: ['sending'] })).toEqual([]);
   });
 
