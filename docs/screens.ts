@@ -15,7 +15,13 @@ const KEY = 'demo_000000000000000000000000';
 const folder = mkdtempSync(join(tmpdir(), 'refundry-screens-'));
 chmodSync(folder, 0o755);
 const program = spawn(process.execPath, [join(ROOT, 'bin/refundry.js'), 'serve'], {
-  env: { PATH: process.env['PATH'] ?? '', PORT: '0', DATA_DIR: join(folder, 'data'), DEMO_API_KEY: KEY, LOG_LEVEL: 'warn' },
+  env: {
+    PATH: process.env['PATH'] ?? '',
+    PORT: '0',
+    DATA_DIR: join(folder, 'data'),
+    DEMO_API_KEY: KEY,
+    LOG_LEVEL: 'warn',
+  },
   stdio: ['ignore', 'pipe', 'inherit'],
 });
 const { url, password } = await startPage();
