@@ -97,7 +97,9 @@ function help(): string {
     'npm run proof -- [name] [--option N …]',
     ...PROOFS.flatMap((proof) => [
       `  ${proof.name.padEnd(10)} ${proof.about}`,
-      ...proof.options.map((o) => [`    --${o.name} N`.padEnd(22), o.about, ` (otherwise ${o.otherwise})`].join('')),
+      ...proof.options.map((o) =>
+        [`    --${o.name} N`.padEnd(22), o.about, ` (otherwise ${o.otherwise})`].join(''),
+      ),
     ]),
   ].join('\n');
 }
