@@ -160,8 +160,9 @@ function idPlaces(route: Route): ['params' | 'query' | 'fields', string][] {
   ];
 }
 
+/** The request log tells a merchant what it asked itself, and that was for what is the other's as well. */
 function mayAskForForeign(route: Route): boolean {
-  return idPlaces(route).length > 0;
+  return idPlaces(route).length > 0 && !route.path.startsWith('/v1/requests');
 }
 
 /** The same request twice, for what is the other merchant's and for what nobody has: the answers must be the same. */
