@@ -2,6 +2,7 @@ import { type Clock, plusMs } from '../lib/clock.ts';
 import { jsonbOf, type Queryable } from '../lib/db.ts';
 import type { Logger } from '../lib/log.ts';
 import { createLoop, type Loop } from '../lib/loop.ts';
+import { createWhere } from '../lib/where.ts';
 
 /** One request that was let in, and its answer. No body, no query, no secret. */
 export interface RequestEntry {
@@ -180,39 +181,33 @@ export async function listRequests(
   merchantId: string,
   filter: RequestFilter,
 ): Promise<RequestEntry[]> {
-  const params: unknown[] = [merchantId];
-  const where = ['merchant_id = $1'];
-  const add = (condition: (place: string) => string, value: unknown) => {
-    if (value === undefined) return;
-    params.push(value);
-    where.push(condition(`$${params.length}`));
-  };
+  const where = createWhere();
+  const { value, when } = where;
+  where.and(`merchant_id = ${value(merchantId)}`);
   // Written out, so that the index of what was refused is seen to fit.
-  if (filter.least !== undefined && filter.least >= 400) where.push('status >= 400');
-  add((least) => `status >= ${least}`, filter.least);
-  add((below) => `status < ${below}`, filter.below);
-  add((code) => `error_code = ${code}`, filter.errorCode);
-  add((path) => `starts_with(path, ${path})`, filter.path);
-  add((method) => `method = ${method}`, filter.method);
-  add((id) => `caller_id = ${id}`, filter.callerId);
-  add((id) => `request_id = ${id}`, filter.requestId);
-  add((id) => `lower(order_id) = lower(${id})`, filter.orderId);
-  add((id) => `refund_id = ${id}`, filter.refundId);
-  add((from) => `at >= ${from}`, filter.from);
-  add((before) => `at < ${before}`, filter.before);
+  if (filter.least !== undefined && filter.least >= 400) where.and('status >= 400');
+  when((least) => `status >= ${least}`, filter.least);
+  when((below) => `status < ${below}`, filter.below);
+  when((code) => `error_code = ${code}`, filter.errorCode);
+  when((path) => `starts_with(path, ${path})`, filter.path);
+  when((method) => `method = ${method}`, filter.method);
+  when((id) => `caller_id = ${id}`, filter.callerId);
+  when((id) => `request_id = ${id}`, filter.requestId);
+  when((id) => `lower(order_id) = lower(${id})`, filter.orderId);
+  when((id) => `refund_id = ${id}`, filter.refundId);
+  when((from) => `at >= ${from}`, filter.from);
+  when((before) => `at < ${before}`, filter.before);
   if (filter.after) {
-    params.push(filter.after.at, filter.after.requestId);
-    where.push(`(at, request_id) < ($${params.length - 1}, $${params.length})`);
+    where.and(`(at, request_id) < (${value(filter.after.at)}, ${value(filter.after.requestId)})`);
   }
-  params.push(filter.limit);
   return db.query(
     `select merchant_id as "merchantId", request_id as "requestId", at, method, route, path, status,
        duration_ms as "durationMs", caller_kind as "callerKind", caller_id as "callerId",
        caller_name as "callerName", error_code as "errorCode", error_message as "errorMessage",
        error_field as "errorField", order_id as "orderId", refund_id as "refundId",
        remote_address as "remoteAddress"
-     from request_log where ${where.join(' and ')}
-     order by at desc, request_id desc limit $${params.length}`,
-    params,
+     from request_log where ${where.text()}
+     order by at desc, request_id desc limit ${value(filter.limit)}`,
+    where.params,
   );
 }

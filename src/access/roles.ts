@@ -34,10 +34,6 @@ const FOR_PEOPLE_ONLY: readonly Permission[] = ['own.manage', 'team.manage'];
 
 export const PERMISSIONS_OF_KEYS = PERMISSIONS.filter((word) => !FOR_PEOPLE_ONLY.includes(word));
 
-export function isRole(word: string): word is Role {
-  return (ROLES as readonly string[]).includes(word);
-}
-
 /** All that a role may do. */
 export function permissionsOf(role: Role): Permission[] {
   return PERMISSIONS.filter((word) => mayRole(role, word));

@@ -7,7 +7,8 @@ import { newId } from '../lib/ids.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Vault } from '../lib/vault.ts';
 import { countAttempt } from './attempts.ts';
-import { readMember } from './users.ts';
+import { PASSWORD_LEAST, PASSWORD_MOST } from './password.ts';
+import { endSession, readMember } from './users.ts';
 
 export interface SignInDeps {
   readonly db: Database;
@@ -76,8 +77,6 @@ export interface SignIn {
   changePassword(browser: Browser, current: string, next: string): Promise<SignInResult<null>>;
 }
 
-export const PASSWORD_LEAST = 12;
-export const PASSWORD_MOST = 128;
 const CODE_LIFE_MS = 120_000;
 const CLIENT_HEADER = 'x-refundry-client';
 const APP_CODE = /^\d{6}$/;
@@ -153,7 +152,7 @@ export function createSignIn(deps: SignInDeps): SignIn {
         if (createdAt.getTime() + deps.sessionLifeMs > deps.clock.now().getTime()) {
           return { session: { sessionId, userId }, cookies };
         }
-        await deps.db.query('delete from sessions where id = $1', [sessionId]);
+        await endSession(deps.db, userId, sessionId);
         return { session: null, cookies: [] };
       } catch (error) {
         // It was ended between two of better-auth's statements.

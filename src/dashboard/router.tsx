@@ -116,7 +116,6 @@ const routeTree = root.addChildren([
         'cursor',
         'open',
         'tab',
-        'refund',
         'view',
         'hide',
       ),
@@ -125,7 +124,7 @@ const routeTree = root.addChildren([
     createRoute({
       getParentRoute: () => signedIn,
       path: '/operations/orders/$orderId',
-      validateSearch: search('tab', 'refund'),
+      validateSearch: search('tab'),
       component: lazyRouteComponent(() => import('./pages/orders/order.tsx'), 'OrderPage'),
     }),
     createRoute({
@@ -187,7 +186,6 @@ const routeTree = root.addChildren([
     createRoute({
       getParentRoute: () => signedIn,
       path: '/settings/gateways',
-      validateSearch: search('open', 'add'),
       component: lazyRouteComponent(() => import('./pages/settings/gateways.tsx'), 'Gateways'),
     }),
     createRoute({

@@ -4,6 +4,8 @@ export interface Where {
   /** Its place in the text. */
   value(value: unknown): string;
   and(condition: string): void;
+  /** Adds a condition on a value, given its place in the text, unless the value is undefined. */
+  when(condition: (place: string) => string, value: unknown): void;
   /** All conditions, joined. */
   text(): string;
 }
@@ -11,13 +13,15 @@ export interface Where {
 export function createWhere(): Where {
   const params: unknown[] = [];
   const conditions: string[] = [];
+  const place = (value: unknown) => {
+    params.push(value);
+    return `$${params.length}`;
+  };
   return {
     params,
-    value(value) {
-      params.push(value);
-      return `$${params.length}`;
-    },
+    value: place,
     and: (condition) => void conditions.push(condition),
+    when: (condition, value) => void (value === undefined || conditions.push(condition(place(value)))),
     text: () => conditions.join(' and '),
   };
 }

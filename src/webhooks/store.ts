@@ -1,4 +1,5 @@
 import type { Queryable } from '../lib/db.ts';
+import { createWhere } from '../lib/where.ts';
 import type { DeliveryState, GivenUpBecause, TryOutcome } from './outcomes.ts';
 import type { TryResult } from './send.ts';
 
@@ -303,33 +304,30 @@ export async function listDeliveries(
   merchantId: string,
   filter: DeliveryFilter,
 ): Promise<Delivery[]> {
-  const params: unknown[] = [merchantId];
-  const where = ['merchant_id = $1'];
-  const add = (condition: (n: number) => string, value: unknown) => {
-    if (value === undefined) return;
-    params.push(value);
-    where.push(condition(params.length));
-  };
-  add((n) => `endpoint_id = $${n}`, filter.endpointId);
-  add(
-    (n) =>
-      `order_id = (select order_id from orders where merchant_id = $1 and lower(order_id) = lower($${n}))`,
+  const where = createWhere();
+  const { value, when } = where;
+  const merchant = value(merchantId);
+  where.and(`merchant_id = ${merchant}`);
+  when((place) => `endpoint_id = ${place}`, filter.endpointId);
+  when(
+    (place) =>
+      `order_id = (select order_id from orders where merchant_id = ${merchant} and lower(order_id) = lower(${place}))`,
     filter.orderId,
   );
-  add((n) => `refund_id = $${n}`, filter.refundId);
-  add((n) => `event_name = $${n}`, filter.eventName);
-  add((n) => `state = $${n}`, filter.state);
-  add((n) => `created_at >= $${n}`, filter.from);
-  add((n) => `created_at < $${n}`, filter.before);
+  when((place) => `refund_id = ${place}`, filter.refundId);
+  when((place) => `event_name = ${place}`, filter.eventName);
+  when((place) => `state = ${place}`, filter.state);
+  when((place) => `created_at >= ${place}`, filter.from);
+  when((place) => `created_at < ${place}`, filter.before);
   if (filter.after) {
-    params.push(filter.after.createdAt, filter.after.deliveryId);
-    where.push(`(created_at, delivery_id) < ($${params.length - 1}, $${params.length})`);
+    where.and(
+      `(created_at, delivery_id) < (${value(filter.after.createdAt)}, ${value(filter.after.deliveryId)})`,
+    );
   }
-  params.push(filter.limit);
   return db.query(
-    `select ${DELIVERY} from deliveries where ${where.join(' and ')}
-     order by created_at desc, delivery_id desc limit $${params.length}`,
-    params,
+    `select ${DELIVERY} from deliveries where ${where.text()}
+     order by created_at desc, delivery_id desc limit ${value(filter.limit)}`,
+    where.params,
   );
 }
 

@@ -114,8 +114,6 @@ export const orderPageSchema = z
 export const orderIdSchema = z.string().regex(ORDER_ID, '1 to 128 visible ASCII characters');
 
 export type OrderListQuery = z.output<typeof orderListQuerySchema>;
-/** As it is written into an address: every field is text, and none is needed. */
-export type OrderListAsk = z.input<typeof orderListQuerySchema>;
 export type Transaction = z.infer<typeof transactionSchema>;
 export type Order = z.infer<typeof orderSchema>;
 export type OrderPage = z.infer<typeof orderPageSchema>;

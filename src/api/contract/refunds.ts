@@ -284,10 +284,7 @@ export const orderEventsSchema = z
 
 export type NewRefund = z.input<typeof newRefundSchema>;
 export type Resolution = z.input<typeof resolutionSchema>;
-export type Cancellation = z.input<typeof cancellationSchema>;
 export type RefundListQuery = z.output<typeof refundListQuerySchema>;
-/** As it is written into an address: every field is text, and none is needed. */
-export type RefundListAsk = z.input<typeof refundListQuerySchema>;
 export type Refund = z.infer<typeof refundSchema>;
 export type RefundInList = z.infer<typeof refundInListSchema>;
 export type RefundPage = z.infer<typeof refundPageSchema>;

@@ -1,14 +1,20 @@
 import { z } from 'zod';
+import {
+  PASSWORD_LEAST,
+  PASSWORD_LEAST_DIFFERENT,
+  PASSWORD_MOST,
+  PASSWORD_WORDS,
+} from '../../access/password.ts';
 
 /** The addresses under /auth: the only ones that a person who is not signed in may call. */
 
 export const emailField = z.string().trim().toLowerCase().max(254);
-export const passwordField = z.string().min(1).max(128);
+export const passwordField = z.string().min(1).max(PASSWORD_MOST);
 export const newPasswordField = z
   .string()
-  .min(12)
-  .max(128)
-  .refine((text) => new Set(text).size >= 5, 'text of at least 12 characters, 5 of them different');
+  .min(PASSWORD_LEAST)
+  .max(PASSWORD_MOST)
+  .refine((text) => new Set(text).size >= PASSWORD_LEAST_DIFFERENT, `text of ${PASSWORD_WORDS}`);
 export const nameField = z.string().trim().min(1).max(100);
 export const codeField = z.string().trim().min(6).max(20);
 const linkToken = z.string().regex(/^[A-Za-z0-9_-]{20,100}$/, 'the part behind # of the link');

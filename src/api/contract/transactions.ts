@@ -71,4 +71,3 @@ export const answerLineSchema = z.union([
 
 export type ToldTransaction = z.input<typeof toldTransactionSchema>;
 export type Recorded = z.infer<typeof recordedSchema>;
-export type AnswerLine = z.infer<typeof answerLineSchema>;

@@ -90,7 +90,5 @@ function unreadable(status: number): ErrorBody {
 
 function errorIn(json: unknown): ErrorBody | null {
   const error = (json as { error?: Partial<ErrorBody> } | null)?.error;
-  // better-auth's answers carry code and message without an envelope.
-  const bare = error ?? (json as Partial<ErrorBody> | null);
-  return typeof bare?.message === 'string' ? { code: 'refused', ...bare, message: bare.message } : null;
+  return typeof error?.message === 'string' ? { code: 'refused', ...error, message: error.message } : null;
 }

@@ -6,6 +6,7 @@ import { useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { useEffect, useState } from 'react';
 import type { SearchAnswer } from '../../api/contract/search.ts';
+import type { PublicStatus } from '../../api/contract/states.ts';
 import { searchQuery } from '../api/search.ts';
 import { useMe } from '../api/session.ts';
 import { moneyText } from '../parts/money.tsx';
@@ -96,7 +97,7 @@ export function Palette() {
                 label={hit.kind === 'refund' ? `Refund of order ${hit.order_id}` : `Order ${hit.order_id}`}
                 description={[
                   moneyText(hit.amount, hit.currency),
-                  hit.kind === 'refund' ? statusWord(hit.status as never) : hit.status,
+                  hit.kind === 'refund' ? statusWord(hit.status as PublicStatus) : hit.status,
                   hit.customer_email,
                   `${hit.matched} ${hit.value}`,
                 ]

@@ -1,5 +1,6 @@
 import { PasswordInput, type PasswordInputProps } from '@mantine/core';
 import { useState } from 'react';
+import { PASSWORD_LEAST, PASSWORD_MOST, PASSWORD_WORDS } from '../../api/contract/password.ts';
 
 interface Props extends Omit<PasswordInputProps, 'visible' | 'onVisibilityChange'> {
   readonly label: string;
@@ -35,11 +36,11 @@ export function NewPasswordField({ label, value, error, onChange }: NewProps) {
   return (
     <PasswordField
       label={label}
-      description="At least 12 characters, 5 of them different. A few unrelated words are good."
+      description={`${PASSWORD_WORDS[0]?.toUpperCase()}${PASSWORD_WORDS.slice(1)}. A few unrelated words are good.`}
       name="new-password"
       autoComplete="new-password"
-      minLength={12}
-      maxLength={128}
+      minLength={PASSWORD_LEAST}
+      maxLength={PASSWORD_MOST}
       value={value}
       error={error}
       onChange={(event) => onChange(event.currentTarget.value)}

@@ -2,7 +2,7 @@ import { IconCheck, IconClock, IconFlag, IconMinus, IconX } from '@tabler/icons-
 import type { PublicStatus, RefundState } from '../../api/contract/states.ts';
 import classes from './status.module.css';
 
-const LOOKS = {
+export const LOOKS = {
   PENDING: { word: 'Pending', colour: classes.amber, icon: IconClock },
   SUCCESS: { word: 'Success', colour: classes.green, icon: IconCheck },
   FAILURE: { word: 'Failure', colour: classes.red, icon: IconX },

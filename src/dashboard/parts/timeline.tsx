@@ -1,21 +1,16 @@
 import { Text } from '@mantine/core';
-import { IconCheck, IconClock, IconFlag, IconPoint, IconX } from '@tabler/icons-react';
+import { IconPoint } from '@tabler/icons-react';
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import type { RefundEvent } from '../../api/contract/refunds.ts';
 import { STATES } from '../../api/contract/states.ts';
+import { Fold } from './fold.tsx';
 import { Id } from './id.tsx';
 import { Json } from './json.tsx';
+import { LOOKS } from './status.tsx';
 import { durationText, Time } from './time.tsx';
 import classes from './timeline.module.css';
 import { causeText, eventTitle, evidenceName, isRefundState, statementIn } from './trail-words.ts';
-
-const SIGNS = {
-  PENDING: { colour: classes.amber, icon: IconClock },
-  SUCCESS: { colour: classes.green, icon: IconCheck },
-  FAILURE: { colour: classes.red, icon: IconX },
-  MANUAL_REVIEW: { colour: classes.violet, icon: IconFlag },
-} as const;
 
 interface Props {
   /** Oldest first. */
@@ -51,7 +46,7 @@ interface StepProps {
 
 function Step({ event, before, refundId }: StepProps) {
   const moved = isRefundState(event.to) && event.to !== event.from ? STATES[event.to] : null;
-  const sign = moved ? SIGNS[moved.public] : null;
+  const sign = moved ? LOOKS[moved.public] : null;
   const Icon = sign?.icon ?? IconPoint;
   const statement = statementIn(event);
   const sinceMs = before ? Date.parse(event.at) - Date.parse(before.at) : 0;
@@ -77,10 +72,9 @@ function Step({ event, before, refundId }: StepProps) {
         {moved && <div className={classes.means}>{moved.says}</div>}
         {statement && <blockquote className={classes.statement}>{statement}</blockquote>}
         {event.evidence && Object.keys(event.evidence).length > 0 && (
-          <details className={classes.fold}>
-            <summary>{evidenceName(event)}</summary>
+          <Fold summary={evidenceName(event)}>
             <Json value={event.evidence} of={evidenceName(event).toLowerCase()} />
-          </details>
+          </Fold>
         )}
       </div>
     </li>

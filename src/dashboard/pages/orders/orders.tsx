@@ -1,23 +1,22 @@
 import { Button, Text } from '@mantine/core';
 import { useClipboard } from '@mantine/hooks';
-import { IconDownload } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { useState } from 'react';
 import type { Order } from '../../../api/contract/orders.ts';
-import { gatewayChoicesQuery } from '../../api/choices.ts';
 import { address } from '../../api/client.ts';
 import { ordersQuery } from '../../api/orders.ts';
 import { useMay } from '../../api/session.ts';
 import { Empty, Failed, Loading } from '../../parts/answers.tsx';
 import { ColumnChoice } from '../../parts/column-choice.tsx';
-import { ChoiceFilter, FieldFilter, FilterBar, SearchFilter } from '../../parts/filters.tsx';
+import { ChoiceFilter, FilterBar, SearchFilter } from '../../parts/filters.tsx';
 import { Id } from '../../parts/id.tsx';
+import { ExportButton, ListFilters } from '../../parts/list-filters.tsx';
 import { isZero, Money } from '../../parts/money.tsx';
 import { Page } from '../../parts/page.tsx';
 import { Pager } from '../../parts/pager.tsx';
 import { SidePanel } from '../../parts/panel.tsx';
-import { dayRange, rangeText } from '../../parts/ranges.ts';
+import { dayRange } from '../../parts/ranges.ts';
 import { RefundedBar } from '../../parts/refunded-bar.tsx';
 import { columnsOf, DataTable } from '../../parts/table.tsx';
 import { Time } from '../../parts/time.tsx';
@@ -60,7 +59,6 @@ export function Orders() {
     sort: search.sort,
   };
   const found = useQuery(ordersQuery({ ...filters, cursor: search.cursor }));
-  const gateways = useQuery(gatewayChoicesQuery).data ?? [];
   const hidden = search.hide?.split(',') ?? [];
   const filtered = FILTERS.some((name) => search[name] !== undefined);
 
@@ -82,17 +80,7 @@ export function Orders() {
             hidden={hidden}
             onChange={(hide) => go({ hide: hide.join(',') || undefined })}
           />
-          {mayExport && (
-            <Button
-              variant="default"
-              component="a"
-              href={address('/v1/orders/export.csv', filters)}
-              download
-              leftSection={<IconDownload size={15} />}
-            >
-              Export CSV
-            </Button>
-          )}
+          {mayExport && <ExportButton href={address('/v1/orders/export.csv', filters)} />}
         </>
       }
     >
@@ -121,31 +109,7 @@ export function Orders() {
           )}
           onChange={(status) => change({ status })}
         />
-        <ChoiceFilter
-          name="Gateway"
-          value={search.gateway}
-          choices={gateways}
-          onChange={(gateway) => change({ gateway })}
-        />
-        <FieldFilter
-          name="Amount"
-          shown={amountText(search)}
-          fields={[
-            { key: 'currency', label: 'Currency, such as INR', value: search.currency },
-            { key: 'amount_from', label: 'From', value: search.amount_from },
-            { key: 'amount_to', label: 'To', value: search.amount_to },
-          ]}
-          onChange={(values) => change({ ...values, currency: values['currency']?.toUpperCase() })}
-        />
-        <FieldFilter
-          name="Created"
-          shown={rangeText(search.from, search.to)}
-          fields={[
-            { key: 'from', label: 'From', type: 'date', value: search.from },
-            { key: 'to', label: 'To', type: 'date', value: search.to },
-          ]}
-          onChange={change}
-        />
+        <ListFilters search={search} onChange={change} />
         <ChoiceFilter
           name="Sort"
           value={search.sort}
@@ -301,22 +265,3 @@ const CHOOSABLE = [
   ['refundable_amount', 'Left'],
   ['status', 'Status'],
 ] as const;
-
-function amountText({
-  currency,
-  amount_from,
-  amount_to,
-}: Readonly<Partial<Record<'currency' | 'amount_from' | 'amount_to', string | undefined>>>):
-  | string
-  | undefined {
-  if (!currency && !amount_from && !amount_to) return undefined;
-  const bounds =
-    amount_from && amount_to
-      ? `${amount_from} to ${amount_to}`
-      : amount_from
-        ? `from ${amount_from}`
-        : amount_to
-          ? `to ${amount_to}`
-          : '';
-  return [currency, bounds].filter(Boolean).join(' ');
-}

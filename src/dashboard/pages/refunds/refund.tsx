@@ -6,11 +6,13 @@ import type { Attempt, Refund, RefundWithHistory } from '../../../api/contract/r
 import { type RefundState, STATES } from '../../../api/contract/states.ts';
 import { refundQuery } from '../../api/refunds.ts';
 import { Empty, Failed, Loading } from '../../parts/answers.tsx';
+import { Fold } from '../../parts/fold.tsx';
 import { Id } from '../../parts/id.tsx';
 import { Json } from '../../parts/json.tsx';
 import { Money } from '../../parts/money.tsx';
 import { Notice } from '../../parts/notice.tsx';
 import { Facts, Page, Section } from '../../parts/page.tsx';
+import { SidePanel } from '../../parts/panel.tsx';
 import { StatusBadge } from '../../parts/status.tsx';
 import { durationText, Time } from '../../parts/time.tsx';
 import { AheadStep, Timeline } from '../../parts/timeline.tsx';
@@ -46,8 +48,27 @@ interface Props {
   readonly wide?: boolean;
 }
 
+/** A refund beside the list that it was opened from. */
+export function RefundPanel({ onClose, ...details }: Omit<Props, 'wide'> & { readonly onClose: () => void }) {
+  const { refundId } = details;
+  return (
+    <SidePanel
+      label={`Refund ${refundId}`}
+      title={
+        <>
+          Refund <Id value={refundId} of="refund id" />
+        </>
+      }
+      href={`/operations/refunds/${encodeURIComponent(refundId)}`}
+      onClose={onClose}
+    >
+      <RefundDetails {...details} />
+    </SidePanel>
+  );
+}
+
 /** What there is to know of a refund and what can be done with it; on its page and beside lists. */
-export function RefundDetails({ refundId, tab = 'timeline', onTab, wide = false }: Props) {
+function RefundDetails({ refundId, tab = 'timeline', onTab, wide = false }: Props) {
   const found = useQuery(refundQuery(refundId));
   const refund = found.data;
   if (found.isPending) return <Loading />;
@@ -289,10 +310,9 @@ function Attempts({ attempts }: { readonly attempts: readonly Attempt[] }) {
             )}
           </Text>
           {attempt.answer !== null && (
-            <details className={classes.fold}>
-              <summary>The gateway’s answer</summary>
+            <Fold summary="The gateway’s answer">
               <Json value={attempt.answer} of="answer" />
-            </details>
+            </Fold>
           )}
         </li>
       ))}

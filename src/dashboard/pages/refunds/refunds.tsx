@@ -1,12 +1,11 @@
 import { Button, Text } from '@mantine/core';
 import { useClipboard, useMediaQuery } from '@mantine/hooks';
-import { IconAlertTriangle, IconDownload } from '@tabler/icons-react';
+import { IconAlertTriangle } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import type { RefundCounts } from '../../../api/contract/counts.ts';
 import type { RefundInList } from '../../../api/contract/refunds.ts';
 import { STATE_NAMES, STATES } from '../../../api/contract/states.ts';
-import { gatewayChoicesQuery } from '../../api/choices.ts';
 import { address } from '../../api/client.ts';
 import { countsQuery, refundsQuery } from '../../api/refunds.ts';
 import { useMay } from '../../api/session.ts';
@@ -14,18 +13,18 @@ import { Empty, Failed, Loading } from '../../parts/answers.tsx';
 import { ColumnChoice } from '../../parts/column-choice.tsx';
 import { ChoiceFilter, FieldFilter, FilterBar, SearchFilter } from '../../parts/filters.tsx';
 import { Id } from '../../parts/id.tsx';
+import { ExportButton, ListFilters } from '../../parts/list-filters.tsx';
 import { Money } from '../../parts/money.tsx';
 import { Page } from '../../parts/page.tsx';
 import { Pager } from '../../parts/pager.tsx';
-import { SidePanel } from '../../parts/panel.tsx';
-import { dayRange, rangeText } from '../../parts/ranges.ts';
+import { dayRange } from '../../parts/ranges.ts';
 import { StatusBadge } from '../../parts/status.tsx';
 import { columnsOf, DataTable } from '../../parts/table.tsx';
 import { Day, durationText, Time, useNow } from '../../parts/time.tsx';
 import { stateWord } from '../../parts/trail-words.ts';
 import { Views } from '../../parts/views.tsx';
 import { usePreferences } from '../../preferences.tsx';
-import { RefundDetails } from './refund.tsx';
+import { RefundPanel } from './refund.tsx';
 import classes from './refunds.module.css';
 
 const FILTERS = [
@@ -74,7 +73,6 @@ export function Refunds() {
   const found = useQuery(refundsQuery({ ...filters, sort: search.sort, cursor: search.cursor }));
   const isCounted = Object.values(uncounted).every((value) => value === undefined);
   const counts = useQuery({ ...countsQuery(counted), enabled: isCounted }).data;
-  const gateways = useQuery(gatewayChoicesQuery).data ?? [];
   const usuallyHidden = useMediaQuery('(max-width: 48em)') ? HIDDEN_WHERE_NARROW : USUALLY_HIDDEN;
   const hidden = search.hide === undefined ? usuallyHidden : search.hide.split(',');
   const filtered = FILTERS.some((name) => search[name] !== undefined);
@@ -98,17 +96,7 @@ export function Refunds() {
             hidden={hidden}
             onChange={(hide) => go({ hide: hiddenText(hide, usuallyHidden) }, true)}
           />
-          {mayExport && (
-            <Button
-              variant="default"
-              component="a"
-              href={address('/v1/refunds/export.csv', filters)}
-              download
-              leftSection={<IconDownload size={15} />}
-            >
-              Export CSV
-            </Button>
-          )}
+          {mayExport && <ExportButton href={address('/v1/refunds/export.csv', filters)} />}
         </>
       }
     >
@@ -135,31 +123,7 @@ export function Refunds() {
           choices={[1, 3, 7, 10, 30].map((days) => ({ value: String(days), label: `${days} d or more` }))}
           onChange={(pending_days) => change({ pending_days })}
         />
-        <ChoiceFilter
-          name="Gateway"
-          value={search.gateway}
-          choices={gateways}
-          onChange={(gateway) => change({ gateway })}
-        />
-        <FieldFilter
-          name="Amount"
-          shown={amountText(search)}
-          fields={[
-            { key: 'currency', label: 'Currency, such as INR', value: search.currency },
-            { key: 'amount_from', label: 'From', value: search.amount_from },
-            { key: 'amount_to', label: 'To', value: search.amount_to },
-          ]}
-          onChange={(values) => change({ ...values, currency: values['currency']?.toUpperCase() })}
-        />
-        <FieldFilter
-          name="Created"
-          shown={rangeText(search.from, search.to)}
-          fields={[
-            { key: 'from', label: 'From', type: 'date', value: search.from },
-            { key: 'to', label: 'To', type: 'date', value: search.to },
-          ]}
-          onChange={change}
-        />
+        <ListFilters search={search} onChange={change} />
         <ChoiceFilter
           name="Came by"
           value={search.door}
@@ -235,23 +199,13 @@ export function Refunds() {
       )}
 
       {search.open !== undefined && (
-        <SidePanel
-          label={`Refund ${search.open}`}
-          title={
-            <>
-              Refund <Id value={search.open} of="refund id" />
-            </>
-          }
-          href={`/operations/refunds/${encodeURIComponent(search.open)}`}
+        <RefundPanel
+          key={search.open}
+          refundId={search.open}
+          tab={search.tab}
+          onTab={(tab) => go({ tab }, true)}
           onClose={() => open(null)}
-        >
-          <RefundDetails
-            key={search.open}
-            refundId={search.open}
-            tab={search.tab}
-            onTab={(tab) => go({ tab }, true)}
-          />
-        </SidePanel>
+        />
       )}
     </Page>
   );
@@ -430,14 +384,4 @@ function Age({ refund }: { readonly refund: RefundInList }) {
       </Text>
     </span>
   );
-}
-
-function amountText(asked: {
-  readonly currency?: string;
-  readonly amount_from?: string;
-  readonly amount_to?: string;
-}): string | undefined {
-  const { currency, amount_from: from, amount_to: to } = asked;
-  const bounds = from && to ? `${from} to ${to}` : from ? `from ${from}` : to && `to ${to}`;
-  return [currency, bounds].filter(Boolean).join(' ') || undefined;
 }

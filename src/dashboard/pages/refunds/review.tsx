@@ -12,12 +12,11 @@ import { Id } from '../../parts/id.tsx';
 import { Money, moneyText } from '../../parts/money.tsx';
 import { Page } from '../../parts/page.tsx';
 import { Pager } from '../../parts/pager.tsx';
-import { SidePanel } from '../../parts/panel.tsx';
 import { StatusBadge, statusWord } from '../../parts/status.tsx';
 import { columnsOf, DataTable } from '../../parts/table.tsx';
 import { Day, durationText, Time, useNow } from '../../parts/time.tsx';
 import { useGatewayQuestion } from './actions.tsx';
-import { RefundDetails } from './refund.tsx';
+import { RefundPanel } from './refund.tsx';
 import classes from './review.module.css';
 import { type Outcome, SettleDialog } from './settle.tsx';
 import { mayAsk, settlements, wordsOf } from './state-words.ts';
@@ -152,23 +151,13 @@ export function Review() {
         />
       )}
       {search.open !== undefined && (
-        <SidePanel
-          label={`Refund ${search.open}`}
-          title={
-            <>
-              Refund <Id value={search.open} of="refund id" />
-            </>
-          }
-          href={`/operations/refunds/${encodeURIComponent(search.open)}`}
+        <RefundPanel
+          key={search.open}
+          refundId={search.open}
+          tab={search.tab}
+          onTab={(tab) => go({ tab }, true)}
           onClose={() => open(null)}
-        >
-          <RefundDetails
-            key={search.open}
-            refundId={search.open}
-            tab={search.tab}
-            onTab={(tab) => go({ tab }, true)}
-          />
-        </SidePanel>
+        />
       )}
     </Page>
   );

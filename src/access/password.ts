@@ -1,0 +1,6 @@
+/** What a password has to be, in characters. */
+export const PASSWORD_LEAST = 12;
+export const PASSWORD_MOST = 128;
+export const PASSWORD_LEAST_DIFFERENT = 5;
+
+export const PASSWORD_WORDS = `at least ${PASSWORD_LEAST} characters, ${PASSWORD_LEAST_DIFFERENT} of them different`;
