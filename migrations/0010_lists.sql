@@ -1,5 +1,7 @@
 -- Lists of orders and refunds: for each filter that is offered an index, most of them in the order of the list.
 
+lock table orders, transactions, refunds, events in access exclusive mode;
+
 -- Orders -----------------------------------------------------------------------------------------------
 
 -- A row is an order with events that no checkpoint has sealed yet. It stands apart so that the next event of an order changes
