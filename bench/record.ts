@@ -69,6 +69,7 @@ function request(): RefundRequest {
     initiatedBy: 'API',
     door: 'api',
     batchId: null,
+    batchRow: null,
     sameAmountWindowMs: 0,
     expectedRemaining: null,
     cause: { by: 'api', key: 'bench', request_id: 'bench' },

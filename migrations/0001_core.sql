@@ -153,6 +153,7 @@ create table refunds (
   -- Which door it came through: api, dashboard, batch.
   door text not null,
   batch_id uuid,
+  batch_row integer,
   -- Which lane its next work runs in: 0 single sends, 1 following up, 2 batch sends. Lower goes first.
   lane smallint not null check (lane between 0 and 2),
   -- Sends so far; the first that may have reached the gateway starts the life of the key.
@@ -238,21 +239,26 @@ create table events (
 );
 create index events_by_time on events (merchant_id, at, order_id, seq);
 
--- A row is something a merchant is told: one webhook event, before it is spread over the endpoints.
+-- A row is something a merchant is told: one webhook event, before it is spread over the endpoints. What it tells of is
+-- an order, or a batch: then order_id is 'batch ' and the batch's id, which no order's id can be.
 create table notifications (
   merchant_id text not null,
   order_id text not null,
   notification_id uuid not null,
   event_name text not null,
   refund_id uuid,
-  -- The order's event that it tells of.
+  batch_id uuid,
+  -- The order's or batch's event that it tells of.
   event_seq bigint not null,
+  -- It tells of a refund of a batch: what is not, goes before it.
+  bulk boolean not null default false,
   created_at timestamptz not null,
   -- Until it has been spread, the time at which to do that.
   spread_at timestamptz,
-  primary key (merchant_id, order_id, notification_id)
+  primary key (merchant_id, order_id, notification_id),
+  check (batch_id is null or (order_id = 'batch ' || batch_id::text and refund_id is null))
 );
-create index notifications_to_spread on notifications (spread_at) where spread_at is not null;
+create index notifications_to_spread on notifications (bulk, spread_at) where spread_at is not null;
 create index notifications_by_time on notifications (merchant_id, created_at, notification_id);
 
 -- Rules the schema keeps -------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ $$;
 create type refund_request as (
   idx integer, merchant_id text, order_id text, txn_id text, refund_id uuid, unique_request_id text,
   amount text, currency text, refund_type text, reason text, note text, metadata jsonb, initiated_by text,
-  door text, batch_id uuid, lane smallint, idempotency_key text, window_ms integer, expected_remaining text,
+  door text, batch_id uuid, batch_row integer, lane smallint, idempotency_key text, window_ms integer, expected_remaining text,
   cause jsonb, round integer);
 
 -- Records what can be recorded and says of each item what became of it: the refund for an accepted one, its
@@ -42,7 +42,7 @@ begin
   v_items := array(
     select row(i.idx, i.merchant_id, coalesce(o.order_id, t.order_id), i.txn_id, i.refund_id,
                i.unique_request_id, i.amount, i.currency, i.refund_type, i.reason, i.note, i.metadata,
-               i.initiated_by, i.door, i.batch_id, i.lane, i.idempotency_key, i.window_ms,
+               i.initiated_by, i.door, i.batch_id, i.batch_row, i.lane, i.idempotency_key, i.window_ms,
                i.expected_remaining, i.cause,
                case when coalesce(o.order_id, t.order_id) is null then 1
                     else row_number() over (partition by i.merchant_id, coalesce(o.order_id, t.order_id)
@@ -113,19 +113,19 @@ begin
                              null, 'queued', j.cause, jsonb_build_object(
                                'unique_request_id', j.unique_request_id, 'txn_id', j.target_txn_id,
                                'amount_minor', j.asked, 'currency', j.order_currency,
-                               'full', j.amount is null, 'door', j.door, 'batch_id', j.batch_id)) as body
+                               'full', j.amount is null, 'door', j.door, 'batch_id', j.batch_id, 'batch_row', j.batch_row)) as body
       from judged j where j.verdict = 'accepted'
     ), chained as (
       select a.*, event_hash(a.head, a.body) as new_hash from accepted a
     ), inserted as (
       insert into refunds (merchant_id, order_id, refund_id, unique_request_id, txn_id, amount_minor, currency,
         exponent, state, gateway, gateway_account_id, gateway_payment_id, payment_method_type, refund_type,
-        idempotency_key, reason, note, metadata, initiated_by, door, batch_id, lane, created_at, updated_at,
+        idempotency_key, reason, note, metadata, initiated_by, door, batch_id, batch_row, lane, created_at, updated_at,
         due_at, next_look_at, review_at, event_seq)
       select a.merchant_id, a.order_id, a.refund_id, a.unique_request_id, a.target_txn_id, a.asked,
         a.order_currency, a.order_exponent, 'queued', a.gateway, a.gateway_account_id, a.gateway_payment_id,
         a.payment_method_type, a.refund_type, a.idempotency_key, a.reason, a.note,
-        coalesce(a.metadata, '{}'), a.initiated_by, a.door, a.batch_id, a.lane, p_now, p_now,
+        coalesce(a.metadata, '{}'), a.initiated_by, a.door, a.batch_id, a.batch_row, a.lane, p_now, p_now,
         date_trunc('hour', p_now + interval '59 minutes 59.999 seconds' + make_interval(days =>
           coalesce((p_due_days ->> a.payment_method_type)::integer, (p_due_days ->> '')::integer))),
         p_now, p_review_at, a.new_seq
@@ -138,9 +138,10 @@ begin
       insert into events (merchant_id, order_id, seq, at, body, hash)
       select a.merchant_id, a.order_id, a.new_seq, p_now, a.body, a.new_hash from chained a
     ), told as (
-      insert into notifications (merchant_id, order_id, notification_id, event_name, refund_id, event_seq,
+      insert into notifications (merchant_id, order_id, notification_id, event_name, refund_id, event_seq, bulk,
                                  created_at, spread_at)
-      select a.merchant_id, a.order_id, gen_random_uuid(), 'REFUND_INITIATED', a.refund_id, a.new_seq, p_now, p_now
+      select a.merchant_id, a.order_id, gen_random_uuid(), 'REFUND_INITIATED', a.refund_id, a.new_seq,
+             a.batch_id is not null, p_now, p_now
       from chained a
     )
     select null::integer, 'accepted', n.order_id, null::bigint, n.currency, n.exponent, n::refunds
@@ -212,10 +213,10 @@ begin
       insert into events (merchant_id, order_id, seq, at, body, hash)
       select (m.old).merchant_id, (m.old).order_id, m.new_seq, p_now, m.body, m.new_hash from chained m
     ), told as (
-      insert into notifications (merchant_id, order_id, notification_id, event_name, refund_id, event_seq,
+      insert into notifications (merchant_id, order_id, notification_id, event_name, refund_id, event_seq, bulk,
                                  created_at, spread_at)
       select (m.old).merchant_id, (m.old).order_id, gen_random_uuid(), n.name, (m.old).refund_id, m.new_seq,
-             p_now, p_now
+             (m.old).batch_id is not null, p_now, p_now
       from chained m cross join lateral jsonb_array_elements_text(m.notify) n(name)
     ), begun as (
       insert into attempts (merchant_id, order_id, refund_id, attempt_no, idempotency_key, request, started_at)

@@ -20,6 +20,8 @@ create table figure_changes (
   took smallint,
   -- Why they failed; empty where the gateway gave no reason, null where they did not fail.
   error_code text,
+  -- The batch they came by; null where they came by themselves.
+  batch_id uuid,
   refunds bigint not null,
   amount_minor numeric not null
 );
@@ -50,6 +52,18 @@ create table figures (
 create index figures_open on figures (merchant_id, at)
   where kind = 'made' and word in ('awaiting_approval', 'queued', 'sending', 'unknown', 'waiting_for_funds', 'submitted',
                                    'manual_review');
+
+-- A row is a sum over the refunds of one batch.
+create table batch_figures (
+  merchant_id text not null,
+  batch_id uuid not null,
+  state text not null,
+  gateway text not null,
+  currency text not null,
+  refunds bigint not null,
+  amount_minor numeric not null,
+  primary key (merchant_id, batch_id, state, gateway, currency)
+);
 
 create function figure_time(at timestamptz) returns timestamptz immutable language sql
   return date_bin('15 minutes', at, 'epoch');
@@ -101,13 +115,13 @@ begin
     where t.merchant_id = h.merchant_id and t.order_id = h.order_id and t.txn_id = h.txn_id and h.delta is not null
     returning 1
   ), figured as (
-    insert into figure_changes (merchant_id, gateway, currency, state, made_at, decided_at, took, error_code, refunds,
-                                amount_minor)
+    insert into figure_changes (merchant_id, gateway, currency, state, made_at, decided_at, took, error_code, batch_id,
+                                refunds, amount_minor)
     select merchant_id, gateway, currency, state, figure_time(created_at), figure_time(decided_at),
            figure_length(created_at, decided_at), case when state = 'failed' then left(coalesce(error_code, ''), 100) end,
-           count(*), sum(amount_minor)
+           batch_id, count(*), sum(amount_minor)
     from (select *, figure_decided(state, succeeded_at, failed_at) as decided_at from new_refunds) n
-    group by 1, 2, 3, 4, 5, 6, 7, 8
+    group by 1, 2, 3, 4, 5, 6, 7, 8, 9
   )
   select (select count(*) from held) = (select count(*) from reserved) into v_all_held;
   -- The update has proved that each transaction exists; a foreign key would look each of them up once more.
@@ -123,10 +137,10 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
 begin
   with looks as (
     select merchant_id, order_id, txn_id, gateway, currency, state, created_at, succeeded_at, failed_at, error_code,
-           amount_minor, 1 as sign from new_refunds
+           batch_id, amount_minor, 1 as sign from new_refunds
     union all
     select merchant_id, order_id, txn_id, gateway, currency, state, created_at, succeeded_at, failed_at, error_code,
-           amount_minor, -1 from old_refunds
+           batch_id, amount_minor, -1 from old_refunds
   ), reserved as (
     update transactions t set
       reserved_minor = t.reserved_minor + d.delta,
@@ -135,13 +149,13 @@ begin
           from looks where state_reserves(state) group by 1, 2, 3 having sum(sign * amount_minor) <> 0) d
     where t.merchant_id = d.merchant_id and t.order_id = d.order_id and t.txn_id = d.txn_id
   )
-  insert into figure_changes (merchant_id, gateway, currency, state, made_at, decided_at, took, error_code, refunds,
-                              amount_minor)
+  insert into figure_changes (merchant_id, gateway, currency, state, made_at, decided_at, took, error_code, batch_id,
+                              refunds, amount_minor)
   select merchant_id, gateway, currency, state, figure_time(created_at), figure_time(decided_at),
          figure_length(created_at, decided_at), case when state = 'failed' then left(coalesce(error_code, ''), 100) end,
-         sum(sign), sum(sign * amount_minor)
+         batch_id, sum(sign), sum(sign * amount_minor)
   from (select *, figure_decided(state, succeeded_at, failed_at) as decided_at from looks) l
-  group by 1, 2, 3, 4, 5, 6, 7, 8
+  group by 1, 2, 3, 4, 5, 6, 7, 8, 9
   having sum(sign) <> 0 or sum(sign * amount_minor) <> 0;
   return null;
 end $$;
@@ -152,6 +166,10 @@ begin
   lock table refunds in share mode;
   delete from figure_changes;
   delete from figures;
+  delete from batch_figures;
+  insert into batch_figures (merchant_id, batch_id, state, gateway, currency, refunds, amount_minor)
+  select merchant_id, batch_id, state, gateway, currency, count(*), sum(amount_minor)
+  from refunds where batch_id is not null group by 1, 2, 3, 4, 5;
   insert into figures (merchant_id, kind, at, word, gateway, currency, refunds, amount_minor)
   select r.merchant_id, f.kind, f.at, f.word, r.gateway, r.currency, count(*), sum(r.amount_minor)
   from refunds r

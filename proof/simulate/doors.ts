@@ -45,6 +45,7 @@ function request(refund: AskedRefund, door: 'api' | 'batch', batchId: string | n
     initiatedBy: 'simulation',
     door,
     batchId,
+    batchRow: null,
     sameAmountWindowMs: 0,
     expectedRemaining: null,
     cause: { by: 'api', key: 'simulated', request_id: refund.uniqueRequestId },

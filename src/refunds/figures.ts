@@ -42,6 +42,12 @@ export async function foldFigures(db: Database): Promise<number> {
          on conflict (merchant_id, kind, at, word, gateway, currency) do update
            set refunds = f.refunds + excluded.refunds, amount_minor = f.amount_minor + excluded.amount_minor
          returning f.*
+       ), folded_of_batches as (
+         insert into batch_figures as f (merchant_id, batch_id, state, gateway, currency, refunds, amount_minor)
+         select merchant_id, batch_id, state, gateway, currency, sum(refunds), sum(amount_minor)
+         from taken where batch_id is not null group by 1, 2, 3, 4, 5 having sum(refunds) <> 0 or sum(amount_minor) <> 0
+         on conflict (merchant_id, batch_id, state, gateway, currency) do update
+           set refunds = f.refunds + excluded.refunds, amount_minor = f.amount_minor + excluded.amount_minor
        )
        select (select count(*) from taken) as taken,
               (select coalesce(jsonb_agg(to_jsonb(f)), '[]')::text from folded f

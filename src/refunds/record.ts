@@ -28,6 +28,8 @@ export interface RefundRequest {
   readonly initiatedBy: string;
   readonly door: Door;
   readonly batchId: string | null;
+  /** Which row of the batch it is; null without a batch. */
+  readonly batchRow: number | null;
   /** Refuse the same amount of the same order again within this time (contract section 2.4); 0 does not. */
   readonly sameAmountWindowMs: number;
   /** What the asker believes is left to refund, decimal text; a mismatch is refused. Null does not ask. */
@@ -163,6 +165,7 @@ function itemOf(request: RefundRequest, idx: number) {
     initiated_by: request.initiatedBy,
     door: request.door,
     batch_id: request.batchId,
+    batch_row: request.batchRow,
     lane: request.batchId === null ? LANES.single : LANES.batch,
     idempotency_key: shortOf(refundId),
     window_ms: request.sameAmountWindowMs,

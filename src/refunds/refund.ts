@@ -26,6 +26,8 @@ export interface Refund {
   readonly initiatedBy: string;
   readonly door: Door;
   readonly batchId: string | null;
+  /** Which row of the batch it is. */
+  readonly batchRow: number | null;
   readonly lane: Lane;
   readonly sends: number;
   /** How many of the sends got no answer. */

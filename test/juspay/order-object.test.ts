@@ -65,6 +65,7 @@ const refund: Refund = {
   initiatedBy: 'API',
   door: 'api',
   batchId: null,
+  batchRow: null,
   lane: 0,
   sends: 0,
   unanswered: 0,

@@ -68,6 +68,7 @@ function refund(state: RefundState, changes: Partial<Refund> = {}): Refund {
     initiatedBy: 'API',
     door: 'api',
     batchId: null,
+    batchRow: null,
     lane: 0,
     sends: state === 'queued' ? 0 : 1,
     unanswered: 0,

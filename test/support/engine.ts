@@ -140,6 +140,7 @@ export function refundRequest(
     initiatedBy: 'API',
     door: 'api',
     batchId: null,
+    batchRow: null,
     sameAmountWindowMs: 0,
     expectedRemaining: null,
     cause: { by: 'api', key: 'test', request_id: 'req-1' },

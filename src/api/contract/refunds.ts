@@ -200,6 +200,7 @@ export const refundSchema = z
     initiated_by: z.string(),
     door: z.enum(DOORS).describe('Where it came in.'),
     batch_id: z.string().nullable(),
+    batch_row: z.int().nullable().describe('Which row of the batch it is.'),
     gateway: z.string(),
     gateway_account_id: z.string(),
     gateway_payment_id: z.string(),

@@ -57,6 +57,7 @@ export function refundRequest(
     initiatedBy: 'API',
     door: 'api',
     batchId: null,
+    batchRow: null,
     sameAmountWindowMs: SAME_AMOUNT_WINDOW_MS,
     expectedRemaining: null,
     cause,

@@ -35,6 +35,7 @@ export function refundView(refund: Refund, now: Date): RefundJson {
     initiated_by: refund.initiatedBy,
     door: refund.door,
     batch_id: refund.batchId,
+    batch_row: refund.batchRow,
     gateway: refund.gateway,
     gateway_account_id: refund.gatewayAccountId,
     gateway_payment_id: refund.gatewayPaymentId,

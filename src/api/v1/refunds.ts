@@ -88,6 +88,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
         metadata: asked.metadata ?? {},
         ...doorOf(request.caller),
         batchId: null,
+        batchRow: null,
         sameAmountWindowMs: windowMs,
         expectedRemaining: asked.expected_remaining ?? null,
         cause: causeOf(request),
