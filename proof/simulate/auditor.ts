@@ -121,6 +121,7 @@ export class Auditor {
 
   readonly #endpoints: readonly ListeningMerchant[];
   readonly #masterKey: Buffer;
+  readonly #clocksBehindMs: number;
   /** By address and order: what was told last, and up to which event of the order. */
   readonly #toldLast = new Map<string, Message>();
   /** By address and event: how often it was told. */
@@ -132,13 +133,18 @@ export class Auditor {
     merchantIds: readonly string[],
     books: ReadonlyMap<string, ModelBooks>,
     endpoints: readonly ListeningMerchant[],
-    masterKey: Buffer,
+    program: {
+      readonly masterKey: Buffer;
+      /** How far its clocks may be behind the gateways'. */
+      readonly clocksBehindMs: number;
+    },
   ) {
     this.#db = db;
     this.#merchantIds = merchantIds;
     this.#books = books;
     this.#endpoints = endpoints;
-    this.#masterKey = masterKey;
+    this.#masterKey = program.masterKey;
+    this.#clocksBehindMs = program.clocksBehindMs;
   }
 
   get lives(): number {
@@ -305,6 +311,9 @@ export class Auditor {
       return `it is cancelled, and the gateway has taken it: ${show(row)}`;
     });
     if (this.#resolved.has(row.refund_id)) return;
+    this.#must(row.arn === null || row.arn === `arn-${made?.id}`, 3, () => {
+      return `its reference is ${row.arn}, and the gateway has made ${made?.id ?? 'nothing'}: ${show(row)}`;
+    });
     this.#must(row.state !== 'succeeded' || words.has('paid'), 3, () => {
       return `it is shown as paid, and the gateway says ${[...words].join(', ') || 'nothing'}: ${show(row)}`;
     });
@@ -314,6 +323,22 @@ export class Auditor {
     });
     this.#must(row.state !== 'reversed' || (words.has('paid') && mayFail), 3, () => {
       return `it is shown as taken back, and the gateway says ${[...words].join(', ')}: ${show(row)}`;
+    });
+  }
+
+  /** Whether the gateway had said so when it was written: what is wrong for an hour only is wrong. */
+  #checkFounded(refundId: string, state: string, at: string): void {
+    const made = this.#made.get(refundId);
+    const untilMs = Date.parse(at) + this.#clocksBehindMs;
+    const words = made?.history.filter(({ atMs }) => atMs <= untilMs).map(({ status }) => status) ?? [];
+    const mayFail = words.length === 0 || words.includes('failed') || words.includes('returned');
+    const isFounded =
+      (state !== 'submitted' || words.length > 0) &&
+      (state !== 'succeeded' || words.includes('paid')) &&
+      (state !== 'failed' || mayFail) &&
+      (state !== 'reversed' || (words.includes('paid') && mayFail));
+    this.#must(isFounded, 3, () => {
+      return `refund ${refundId} was written as ${state} at ${at}, and the gateway had said ${words.join(', ') || 'nothing'}`;
     });
   }
 
@@ -343,6 +368,7 @@ export class Auditor {
     const states = new Map<string, { state: string | null; seq: number }>();
     /** By order and event: what the merchant must have been told. */
     const changes = new Map<string, string>();
+    const leftToPeople = new Set<string>();
     for (const { merchant_id, order_id, seq, body, hash } of events) {
       const order = `${merchant_id} ${order_id}`;
       const head = heads.get(order) ?? { seq: 0, hash: Buffer.alloc(0) };
@@ -353,12 +379,15 @@ export class Auditor {
         () => `${order}: event ${seq} breaks the chain`,
       );
       heads.set(order, { seq, hash });
-      const { refund_id, from, to, cause } = JSON.parse(body) as Record<string, string | null>;
+      const event = JSON.parse(body) as Record<string, string | null>;
+      const { refund_id, from, to, cause } = event;
       this.#must(typeof cause === 'object' && cause !== null, 6, () => `${order}: event ${seq} has no cause`);
       if (typeof refund_id !== 'string') continue;
       const before = states.get(refund_id)?.state ?? null;
       this.#must(before === from, 6, () => `${refund_id}: event ${seq} goes from ${from}, it was ${before}`);
       states.set(refund_id, { state: to!, seq });
+      if (event['kind']!.startsWith('refund.resolved_as_')) leftToPeople.add(refund_id);
+      if (from !== to && !leftToPeople.has(refund_id)) this.#checkFounded(refund_id, to!, event['at']!);
       const told = before === null ? 'REFUND_INITIATED' : TOLD[PUBLIC[to!]!];
       if (told && (before === null || PUBLIC[before] !== PUBLIC[to!])) changes.set(`${order} ${seq}`, told);
     }

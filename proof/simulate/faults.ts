@@ -93,6 +93,17 @@ export const THEMES: readonly { readonly kinds: readonly FaultName[]; readonly i
   },
   {
     kinds: [
+      'webhook forged',
+      'webhook lost',
+      'lost before the gateway did it',
+      'pending for ever',
+      'failed after being accepted',
+      'connection refused',
+    ],
+    intensity: 3,
+  },
+  {
+    kinds: [
       'message to a receiver slow',
       'receipt of a message lost',
       'receiver slow',

@@ -80,7 +80,7 @@ export const MODEL_GATEWAYS: readonly ModelProfile[] = [
   },
   {
     name: 'UNPROVABLE',
-    capabilities: { ...COMMON, keyLifeMs: null, absenceProof: null },
+    capabilities: { ...COMMON, keyLifeMs: null, absenceProof: null, webhookProof: 'unsigned' },
     timesItsNews: true,
     hasLookUps: true,
     guardsPayment: false,

@@ -48,6 +48,8 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const START_MS = Date.UTC(2026, 0, 5);
 const MASTER_KEY = Buffer.alloc(32, 7);
+/** How far our clocks may be behind by jumping back, in all. */
+const FARTHEST_BACK_MS = 6 * MINUTE;
 const TELLING_SHARE = 0.15;
 const TELLING_SHARE_WITH_FAULTS = 0.6;
 const CURRENCIES = [
@@ -180,7 +182,14 @@ class Simulation implements World {
           events: n === 0 ? WEBHOOK_EVENT_NAMES : null,
         }))
       : [];
-    this.#auditor = new Auditor(db, this.#merchantIds, this.#books, this.#endpoints, MASTER_KEY);
+    this.#auditor = new Auditor(db, this.#merchantIds, this.#books, this.#endpoints, {
+      masterKey: MASTER_KEY,
+      clocksBehindMs:
+        (this.faults.has('clocks apart') ? TOLERATED_APART_MS : 0) +
+        (this.faults.has('clock jumped') ? FARTHEST_BACK_MS : 0) +
+        // What a gateway says twice in a moment it says a millisecond apart.
+        SECOND,
+    });
     this.receivers = new Receivers(this.timeline, this.faults, root.fork(), this.#auditor);
     for (const account of this.#accounts) this.#books.set(account.accountId, this.#openBooks(account));
   }
@@ -303,9 +312,15 @@ class Simulation implements World {
         asked: (reference, key, body) => this.#auditor.asked(reference, key, body),
         taken: (reference) => this.#auditor.taken(reference),
         sentPastKeyLife: (reference) => this.#auditor.sentPastKeyLife(reference),
-        leftInDoubt: (reference) => this.#growImpatient(account.merchantId, reference),
+        leftInDoubt: (reference) => {
+          this.#growImpatient(account.merchantId, reference);
+          this.#mayForgeWebhook(account, reference);
+        },
         made: (refund) => this.#auditor.made(refund),
-        moved: (refund, quick) => this.#sendWebhooks(account, refund, quick),
+        moved: (refund, quick) => {
+          this.#sendWebhooks(account, refund, quick);
+          if (refund.reference !== null) this.#mayForgeWebhook(account, refund.reference);
+        },
       },
     });
   }
@@ -473,7 +488,7 @@ class Simulation implements World {
       const jumpMs = this.#chance.whole(0, 3 * MINUTE);
       if (this.#clockMode === 'forward') this.clockOffsetMs += jumpMs * 40;
       else if (this.#clockMode === 'back')
-        this.clockOffsetMs = Math.max(this.clockOffsetMs - jumpMs, -6 * MINUTE);
+        this.clockOffsetMs = Math.max(this.clockOffsetMs - jumpMs, -FARTHEST_BACK_MS);
       else this.clockOffsetMs = this.#chance.pick([jumpMs, -jumpMs]);
     }
     for (const { accountId } of this.#accounts) {
@@ -490,7 +505,6 @@ class Simulation implements World {
           .refundBehindOurBack(order.payment, this.#chance.whole(1, order.amountMinor));
     }
     for (const { url } of this.#endpoints) this.receivers.mayGo(url);
-    this.#forgeWebhook();
     this.timeline.at(this.timeline.nowMs + this.#chance.whole(MINUTE, HOUR), () => this.#troubleNow());
   }
 
@@ -555,6 +569,7 @@ class Simulation implements World {
   #followUp(refundId: string, asked: AskedRefund): void {
     const soon = () => this.timeline.nowMs + this.#chance.pick([0, 0, SECOND, MINUTE, HOUR]);
     const other = this.#merchantIds.find((id) => id !== asked.merchantId)!;
+    this.#mayForgeWebhook(this.#orderOf(asked), refundId);
     if (this.faults.strikes('cancelled by a person'))
       this.timeline.at(soon(), () => this.#cancel(asked.merchantId, refundId));
     if (this.faults.strikes('asked out of turn by a person'))
@@ -611,9 +626,7 @@ class Simulation implements World {
 
   /** Merchants give back under a new id what has failed. */
   #askAnew(refundId: string, asked: AskedRefund): void {
-    const order = this.#orders.find(
-      ({ merchantId, orderId }) => merchantId === asked.merchantId && orderId === asked.orderId,
-    )!;
+    const order = this.#orderOf(asked);
     const work = async () => {
       const [row] = await this.db.query<{ state: string; amount_minor: number }>(
         'select state, amount_minor from refunds where merchant_id = $1 and refund_id = $2',
@@ -623,6 +636,12 @@ class Simulation implements World {
         this.#ask([this.#newRequest(order, row.amount_minor)], 0);
     };
     void this.timeline.io(work);
+  }
+
+  #orderOf(asked: AskedRefund): Order {
+    return this.#orders.find(
+      ({ merchantId, orderId }) => merchantId === asked.merchantId && orderId === asked.orderId,
+    )!;
   }
 
   #door(): Process {
@@ -690,13 +709,22 @@ class Simulation implements World {
       this.timeline.at(this.timeline.nowMs + this.#chance.pick([0, SECOND, HOUR]), deliver);
   }
 
-  #forgeWebhook(): void {
-    const account = this.#chance.pick(this.#accounts);
-    const known = this.#books.get(account.accountId)!.refunds;
-    if (known.length === 0 || !this.faults.strikes('webhook forged')) return;
-    const wire = this.#books.get(account.accountId)!.shown(this.#chance.pick(known));
-    const status = this.#chance.pick(['paid', 'failed', 'returned']);
-    this.#deliver(account, { ...wire, status }, 'forged', WEBHOOK_RETRIES_MS.length, () => undefined);
+  /** Somebody who knows the refund's id tells of it what is not so, or not yet, whether the gateway has it or not. */
+  #mayForgeWebhook(account: Account, refundId: string): void {
+    if (!this.faults.strikes('webhook forged')) return;
+    this.timeline.at(this.timeline.nowMs + this.#chance.pick([0, 0, SECOND, MINUTE, HOUR]), () => {
+      const books = this.#books.get(account.accountId)!;
+      const known = books.refunds.find(({ reference }) => reference === refundId);
+      const wire: WireRefund = {
+        ...(known
+          ? books.shown(known)
+          : { id: 're_forged', reference: refundId, payment: 'pay-0', amount: 1 }),
+        status: this.#chance.pick(['accepted', 'paid', 'failed', 'returned']),
+        at: books.timesItsNews ? new Date(this.timeline.nowMs).toISOString() : null,
+        arn: 'arn-forged',
+      };
+      this.#deliver(account, wire, 'forged', WEBHOOK_RETRIES_MS.length, () => undefined);
+    });
   }
 
   /** Delivers as gateways do: again and again until it is taken. */
