@@ -32,7 +32,7 @@ create index webhook_endpoints_by_merchant on webhook_endpoints (merchant_id, cr
 
 -- Order-scoped -----------------------------------------------------------------------------------------
 
--- A row is one notification on its way to one address.
+-- A row is one notification on its way to one address. Of a batch, order_id is that of the notification.
 create table deliveries (
   merchant_id text not null,
   order_id text not null,
@@ -40,11 +40,14 @@ create table deliveries (
   notification_id uuid not null,
   event_name text not null,
   refund_id uuid,
+  batch_id uuid,
   -- The endpoint, or null where the order names its own URL.
   endpoint_id uuid,
   order_url text,
   -- What takes turns: the endpoint's id, or one made from the merchant and the host of the order's own URL.
   lane uuid not null,
+  -- As the notification says, until a person asks for it: in its lane, what is not bulk goes first.
+  bulk boolean not null default false,
   state text not null check (state in ('pending', 'delivered', 'given_up')),
   tries integer not null default 0,
   -- Tries since it was spread or last resent: where it is in the schedule.
@@ -68,12 +71,14 @@ create table deliveries (
 -- Invariant 7: no two states of an order are on their way to one address at once, so none overtakes another.
 create unique index deliveries_one_under_way on deliveries (merchant_id, order_id, lane) where try_id is not null;
 create index deliveries_pending on deliveries (merchant_id, order_id, lane) where state = 'pending';
-create index deliveries_due on deliveries (lane, next_try_at) where state = 'pending';
+create index deliveries_due on deliveries (lane, bulk, next_try_at) where state = 'pending';
 create index deliveries_by_time on deliveries (merchant_id, created_at desc, delivery_id desc);
 create index deliveries_by_id on deliveries (merchant_id, delivery_id);
 create index deliveries_by_endpoint on deliveries (merchant_id, endpoint_id, created_at desc, delivery_id desc);
 create index deliveries_by_refund on deliveries (merchant_id, refund_id, created_at desc, delivery_id desc)
   where refund_id is not null;
+create index deliveries_by_batch on deliveries (merchant_id, batch_id, created_at desc, delivery_id desc)
+  where batch_id is not null;
 create index deliveries_by_event on deliveries (merchant_id, event_name, created_at desc, delivery_id desc);
 create index deliveries_by_state on deliveries (merchant_id, state, created_at desc, delivery_id desc)
   where state <> 'delivered';

@@ -1,4 +1,4 @@
-/** What a merchant can be told. The engine writes these names into `notifications`; the docs quote the sentences. */
+/** What a merchant can be told. The verbs write these names into `notifications`; the docs quote the sentences. */
 export const WEBHOOK_EVENTS = {
   ORDER_REFUNDED: 'A refund of the order succeeded, in full or in part.',
   ORDER_REFUND_FAILED:
@@ -6,9 +6,15 @@ export const WEBHOOK_EVENTS = {
   REFUND_MANUAL_REVIEW_NEEDED: 'The outcome of a refund is uncertain, and a person has to settle it.',
   REFUND_INITIATED: 'A refund of the order was accepted and will be sent to its gateway.',
   REFUND_ARN_CAPTURED: "The bank's reference of a refund (ARN, RRN or UTR) became known.",
+  BATCH_CHECKED: 'Every row of a batch was checked; it waits to be confirmed.',
+  BATCH_STARTED: 'The first rows of a batch are on their way.',
+  BATCH_FINISHED: 'Every row of a batch has been answered.',
 } as const;
 
 export type WebhookEventName = keyof typeof WEBHOOK_EVENTS;
+
+/** Those that tell of a batch; the others tell of an order. */
+export type BatchEventName = Extract<WebhookEventName, `BATCH_${string}`>;
 
 export const WEBHOOK_EVENT_NAMES = Object.keys(WEBHOOK_EVENTS) as WebhookEventName[];
 

@@ -1,5 +1,7 @@
 import type { Queryable } from '../lib/db.ts';
+import { newId } from '../lib/ids.ts';
 import { createWhere } from '../lib/where.ts';
+import type { BatchEventName } from './events.ts';
 import type { DeliveryState, GivenUpBecause, TryOutcome } from './outcomes.ts';
 import type { TryResult } from './send.ts';
 
@@ -33,6 +35,30 @@ const DELIVERY = `
   endpoint_id as "endpointId", order_url as "orderUrl", state, tries, next_try_at as "nextTryAt",
   last_outcome as "lastOutcome", last_status as "lastStatus", delivered_at as "deliveredAt",
   created_at as "createdAt", updated_at as "updatedAt"`;
+
+// Telling -----------------------------------------------------------------------------------------------
+
+/**
+ * Has a merchant told of a batch, in the transaction that changes it. `eventSeq` is the batch's own count of its
+ * changes after this one. What is sent shows the batch as it is when it is sent.
+ */
+export async function notifyBatch(
+  tx: Queryable,
+  input: {
+    readonly merchantId: string;
+    readonly batchId: string;
+    readonly eventName: BatchEventName;
+    readonly eventSeq: number;
+    readonly now: Date;
+  },
+): Promise<void> {
+  await tx.query(
+    `insert into notifications (merchant_id, order_id, notification_id, event_name, batch_id, event_seq,
+       created_at, spread_at)
+     values ($1, 'batch ' || $2::uuid::text, $3, $4, $2::uuid, $5, $6, $6)`,
+    [input.merchantId, input.batchId, newId(), input.eventName, input.eventSeq, input.now],
+  );
+}
 
 // Spreading ---------------------------------------------------------------------------------------------
 
