@@ -1,30 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Answer, call, startApi, type TestApi } from '../support/api.ts';
 import { putOrder } from '../support/engine.ts';
+import { leastRole } from '../support/least-role.ts';
 import { addPerson, type Browser, PAGE, signedIn } from '../support/people.ts';
 
 const ROLES = ['viewer', 'support', 'operations', 'admin'] as const;
 type Role = (typeof ROLES)[number];
-
-/**
- * Who may call what, in the words that were agreed on: viewers read everything but secrets and the team; support refunds
- * single orders, cancels and asks the gateway; operations also run batches, settle manual review, import and export;
- * admins also manage users, gateways, webhooks, keys and settings. The first line that fits an address holds.
- */
-const LEAST_ROLE: readonly (readonly [methods: RegExp, path: RegExp, role: Role])[] = [
-  [/./, /^\/v1\/me(\/|$)/, 'viewer'],
-  [/./, /^\/v1\/views(\/|$)/, 'viewer'],
-  [/./, /^\/v1\/team(\/|$)/, 'admin'],
-  [/./, /^\/v1\/api-keys(\/|$)/, 'admin'],
-  [/./, /export/, 'operations'],
-  [/GET/, /./, 'viewer'],
-  [/POST/, /^\/v1\/refunds(\/[^/]+\/(sync|cancel))?$/, 'support'],
-  [/POST/, /\/refund-preview$/, 'viewer'],
-  [/POST/, /^\/v1\/refunds\/[^/]+\/resolve$/, 'operations'],
-  [/POST/, /^\/v1\/transactions$/, 'operations'],
-  [/./, /^\/v1\/batches(\/|$)/, 'operations'],
-  [/./, /^\/v1\/(gateway-accounts|webhook-endpoints|webhook-deliveries|settings)(\/|$)/, 'admin'],
-];
 
 let api: TestApi;
 const browsers = new Map<string, Browser>();
@@ -71,7 +52,7 @@ describe('every address for every role', () => {
     const asked = routes.filter(({ path }) => path.startsWith('/v1/'));
     expect(asked.length).toBeGreaterThan(40);
     for (const { method, path } of asked) {
-      const least = LEAST_ROLE.find(([methods, paths]) => methods.test(method) && paths.test(path))?.[2];
+      const least = leastRole(method, path);
       if (!least) throw new Error(`nobody has said who may ${method} ${path}`);
       const { status, body } = await knock(browsers.get(role)!, method, path);
       const may = ROLES.indexOf(role) >= ROLES.indexOf(least);
