@@ -5,7 +5,6 @@ import { leastRole } from '../support/least-role.ts';
 import { addPerson, type Browser, PAGE, signedIn } from '../support/people.ts';
 
 const ROLES = ['viewer', 'support', 'operations', 'admin'] as const;
-type Role = (typeof ROLES)[number];
 
 let api: TestApi;
 const browsers = new Map<string, Browser>();
