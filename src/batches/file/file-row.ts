@@ -1,0 +1,46 @@
+import type { RowCode } from './row-codes.ts';
+
+/** What the reader could not read rightly, before anything is known about the columns. */
+export interface FileTrouble {
+  readonly code: RowCode;
+  /** Where in the row, from 0; null when it is the row as a whole. */
+  readonly column: number | null;
+  readonly message: string;
+}
+
+/** One row of the file as it stands there. */
+export interface FileRow {
+  /** Counted without the header and without blank lines, from 1. */
+  readonly rowNo: number;
+  /** The line of the file where the row begins, from 1; of a workbook, the row of the sheet. */
+  readonly line: number;
+  /** As many as the header has, unless `trouble` says otherwise. Well-formed text without NUL. */
+  readonly cells: readonly string[];
+  /** Why the row as a whole cannot be trusted, such as a quote that is not closed. */
+  readonly trouble: FileTrouble | null;
+  /** Cells that are not what was meant, such as one that is not UTF-8. They count where their column is used. */
+  readonly cellTroubles: readonly FileTrouble[];
+}
+
+/** A file that has been opened: its header is known, its rows come once. */
+export interface BatchFile {
+  readonly format: 'csv' | 'xlsx';
+  /** Between the cells of a CSV file; null for a workbook. */
+  readonly separator: Separator | null;
+  readonly header: readonly string[];
+  /** Lists of at most some thousands. Throws a FileProblem where the file cannot be read any further. */
+  rows(): AsyncGenerator<readonly FileRow[]>;
+  /** Lets go of the stream where the rows are not wanted. */
+  close(): Promise<void>;
+}
+
+export const SEPARATORS = [',', ';', '\t'] as const;
+export type Separator = (typeof SEPARATORS)[number];
+
+export const ROWS_AT_ONCE = 4_000;
+export const NO_TROUBLES: readonly FileTrouble[] = Object.freeze([]);
+
+/** The header with what is no part of any name taken off. */
+export function headerOf(cells: readonly string[]): string[] {
+  return cells.map((cell) => cell.replace(/^\uFEFF/, '').trim());
+}

@@ -1,0 +1,388 @@
+import { REFUND_TYPES } from '../../api/contract/refunds.ts';
+import { holdsCardNumber } from '../../lib/card-number.ts';
+import { currencyProblem, exponentOf } from '../../lib/money.ts';
+import { ORDER_ID } from '../../orders/order.ts';
+import type { ColumnName, MatchedColumns } from './columns.ts';
+import type { FileRow } from './file-row.ts';
+import { readAmount } from './read-amount.ts';
+import type { RowCode } from './row-codes.ts';
+import { shown } from './shown.ts';
+
+/** What is wrong with a row: a stable word, our column where there is one, and sentences for people. */
+export interface RowProblem {
+  readonly code: RowCode;
+  readonly field: ColumnName | null;
+  readonly message: string;
+}
+
+/** A row as it was understood. A field is null where its cell is empty, its column absent, or its text not acceptable. */
+export interface RowReading<Fields> {
+  readonly fields: Fields;
+  /** The first thing that is wrong. Null: by itself the row is good, and every field is as it will be handed on. */
+  readonly problem: RowProblem | null;
+}
+
+export interface RefundFields {
+  readonly order_id: string | null;
+  readonly txn_id: string | null;
+  readonly unique_request_id: string | null;
+  /** `full`; or decimal text in major units; or, of a file in minor units, digits of minor units. */
+  readonly amount: string | null;
+  readonly currency: string | null;
+  readonly refund_type: (typeof REFUND_TYPES)[number] | null;
+  readonly note: string | null;
+  readonly customer_email: string | null;
+  /** The row of the batch that this one corrects. */
+  readonly row: number | null;
+}
+
+export interface StatusFields {
+  /** In lower case. */
+  readonly refund_id: string | null;
+  readonly order_id: string | null;
+  readonly unique_request_id: string | null;
+  readonly status: 'SUCCESS' | 'FAILURE' | null;
+  readonly arn: string | null;
+  readonly evidence: string | null;
+  readonly row: number | null;
+}
+
+/**
+ * Checks one row of a file of refunds by itself, without the database: the rules of the door for single refunds, and
+ * what only files can get wrong. `minor`: amounts are in minor units, by the header or because the uploader said so.
+ */
+export function readRefundRow(
+  columns: MatchedColumns,
+  row: FileRow,
+  { minor }: { readonly minor: boolean },
+): RowReading<RefundFields> {
+  const reader = new Reader(columns, row);
+  const orderId = reader.word('order_id', ORDER_ID, 'bad_order_id', orderIdWords);
+  const uniqueRequestId = reader.word(
+    'unique_request_id',
+    UNIQUE_REQUEST_ID,
+    'bad_unique_request_id',
+    uniqueRequestIdWords,
+  );
+  const txnId = reader.word('txn_id', TXN_ID, 'bad_txn_id', txnIdWords);
+  if (!reader.filled('order_id') && !reader.filled('txn_id'))
+    reader.note('missing_value', reader.has('order_id') ? 'order_id' : 'txn_id', 'The order id is empty.');
+  if (!reader.filled('unique_request_id')) {
+    reader.note(
+      'missing_value',
+      'unique_request_id',
+      'The unique_request_id is empty. It keeps a refund from being made twice: give each refund of an order its own.',
+    );
+  }
+  const currency = readCurrency(reader);
+  const amount = readAmountOf(reader, currency, minor);
+  const refundType = reader.choice('refund_type', REFUND_TYPES, 'bad_refund_type', 'refund type');
+  const email = reader.word('customer_email', EMAIL, 'bad_email', emailWords);
+  const note = reader.freeText('note', 1, 2_000);
+  const correctedRow = reader.rowNumber();
+  return {
+    fields: {
+      order_id: orderId,
+      txn_id: txnId,
+      unique_request_id: uniqueRequestId,
+      amount,
+      currency,
+      refund_type: refundType,
+      note,
+      customer_email: email,
+      row: correctedRow,
+    },
+    problem: reader.problem,
+  };
+}
+
+/** Checks one row of a file of status updates by itself, by the rules for a single resolution. */
+export function readStatusRow(columns: MatchedColumns, row: FileRow): RowReading<StatusFields> {
+  const reader = new Reader(columns, row);
+  const refundId = reader.word('refund_id', UUID, 'bad_refund_id', refundIdWords)?.toLowerCase() ?? null;
+  const orderId = reader.word('order_id', ORDER_ID, 'bad_order_id', orderIdWords);
+  const uniqueRequestId = reader.word(
+    'unique_request_id',
+    UNIQUE_REQUEST_ID,
+    'bad_unique_request_id',
+    uniqueRequestIdWords,
+  );
+  if (!reader.filled('refund_id') && !(reader.filled('order_id') && reader.filled('unique_request_id'))) {
+    const field = ID_COLUMNS.find((name) => reader.has(name) && !reader.filled(name)) ?? 'refund_id';
+    reader.note(
+      'missing_value',
+      field,
+      'The row does not say which refund is meant. Write its refund_id, or its order_id and its unique_request_id.',
+    );
+  }
+  const status = readStatus(reader);
+  const arn = reader.word('arn', ARN, 'bad_arn', arnWords);
+  if (!reader.filled('evidence'))
+    reader.note(
+      'missing_value',
+      'evidence',
+      'The evidence is empty. Write what shows it: where you looked, what it said, who told you.',
+    );
+  const evidence = reader.freeText('evidence', 10, 4_000);
+  const correctedRow = reader.rowNumber();
+  return {
+    fields: {
+      refund_id: refundId,
+      order_id: orderId,
+      unique_request_id: uniqueRequestId,
+      status,
+      arn,
+      evidence,
+      row: correctedRow,
+    },
+    problem: reader.problem,
+  };
+}
+
+// Rules ----------------------------------------------------------------------------------------------------
+
+// The same as the schemas of single refunds and resolutions have; a test holds them together.
+const UNIQUE_REQUEST_ID = /^[A-Za-z0-9_.:-]{1,255}$/;
+const ARN = /^[A-Za-z0-9]{6,40}$/;
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i;
+const TXN_ID = /^\P{Cc}{1,256}$/u;
+// No more than a slip: whether an address exists is not known by its looks.
+const EMAIL = /^(?=.{3,254}$)[^\s@\p{Cc}]+@[^\s@\p{Cc}]+$/u;
+const ID_COLUMNS = ['refund_id', 'order_id', 'unique_request_id'] as const;
+
+const orderIdWords = 'An order id is 1 to 128 visible ASCII characters without blanks.';
+const uniqueRequestIdWords = 'It is 1 to 255 letters, digits, _ . : or -.';
+const txnIdWords = 'A transaction id is 1 to 256 characters.';
+const refundIdWords = 'It is our id of the refund, such as 01932c5e-8f2a-7c3e-9b1d-2a4f6c8e0b1d.';
+const arnWords = 'An ARN is 6 to 40 letters and digits.';
+const emailWords = 'An address looks like asha@example.com.';
+
+const STATUSES: Readonly<Record<string, 'SUCCESS' | 'FAILURE'>> = {
+  success: 'SUCCESS',
+  succeeded: 'SUCCESS',
+  successful: 'SUCCESS',
+  processed: 'SUCCESS',
+  completed: 'SUCCESS',
+  refunded: 'SUCCESS',
+  paid: 'SUCCESS',
+  failure: 'FAILURE',
+  failed: 'FAILURE',
+  fail: 'FAILURE',
+  unsuccessful: 'FAILURE',
+  rejected: 'FAILURE',
+  declined: 'FAILURE',
+};
+
+function readStatus(reader: Reader): 'SUCCESS' | 'FAILURE' | null {
+  const text = reader.text('status');
+  if (text === '') {
+    reader.note('missing_value', 'status', 'The status is empty. Write SUCCESS or FAILURE.');
+    return null;
+  }
+  const status = Object.hasOwn(STATUSES, text.toLowerCase()) ? STATUSES[text.toLowerCase()]! : null;
+  if (status === null) {
+    reader.note(
+      'bad_status',
+      'status',
+      `The status is “${shown(text)}”. Write SUCCESS where the customer has the money, FAILURE where it is certain that he will not get it; leave out what is not certain.`,
+    );
+  }
+  return status;
+}
+
+function readCurrency(reader: Reader): string | null {
+  const text = reader.text('currency');
+  if (text === '') {
+    reader.note(
+      'missing_value',
+      'currency',
+      'The currency is empty. Write the code of the order’s currency, such as INR.',
+    );
+    return null;
+  }
+  if (/^[A-Z]{3}$/.test(text) && exponentOf(text) !== undefined) return text;
+  const upper = text.toUpperCase();
+  const message =
+    exponentOf(upper) !== undefined
+      ? `The currency is “${shown(text)}”. Write ${upper}.`
+      : `The currency is “${shown(text)}”. ${currencyProblem(upper)}.`;
+  reader.note('bad_currency', 'currency', message);
+  return null;
+}
+
+function readAmountOf(reader: Reader, currency: string | null, minor: boolean): string | null {
+  const column = reader.has('amount_minor') ? 'amount_minor' : 'amount';
+  const reading = readAmount(reader.text(column), currency, minor);
+  if (reading.ok) return reader.troubled(column) ? null : reading.amount;
+  reader.note(reading.code, column, reading.message);
+  return null;
+}
+
+// Cells ----------------------------------------------------------------------------------------------------
+
+type Places = Readonly<Partial<Record<ColumnName, number>>>;
+
+/** Where each of our columns stands in the file; worked out once for all rows. */
+const known = new WeakMap<MatchedColumns, Places>();
+
+function placesIn(columns: MatchedColumns): Places {
+  let places = known.get(columns);
+  if (!places) {
+    places = Object.fromEntries(columns.flatMap((name, place) => (name === null ? [] : [[name, place]])));
+    known.set(columns, places);
+  }
+  return places;
+}
+
+/** Columns of people's words, where a date is as good as any text and signs at the beginning mean nothing. */
+const FREE_TEXT: ReadonlySet<ColumnName> = new Set(['note', 'evidence']);
+
+// A spreadsheet, and every file of ours, writes a text that looks like a formula with an apostrophe before it.
+const KEPT_TEXT = /^'(?=[=+\-@])/;
+const FORMULA = /^[=+@-]/;
+const SHORTENED = /^[+-]?\d(?:[.,]\d+)?e[+-]\d{2,3}$/i;
+const INVISIBLE = /[\p{Cc}\p{Cf}\u00a0\u2000-\u200b\u202f\u3000\ufffd]/u;
+
+class Reader {
+  problem: RowProblem | null = null;
+  readonly #cells: readonly string[];
+  readonly #places: Places;
+  readonly #row: FileRow;
+
+  constructor(columns: MatchedColumns, row: FileRow) {
+    this.#row = row;
+    this.#cells = row.cells;
+    this.#places = placesIn(columns);
+    if (row.trouble !== null) {
+      const { code, column, message } = row.trouble;
+      this.note(code, column === null ? null : (columns[column] ?? null), message);
+    }
+    for (const { code, column, message } of row.cellTroubles) {
+      const name = columns[column!] ?? null;
+      if (name === null || (code === 'date_in_cell' && FREE_TEXT.has(name))) continue;
+      this.note(code, name, message);
+    }
+  }
+
+  /** The first problem is the one that is told. */
+  note(code: RowCode, field: ColumnName | null, message: string): void {
+    this.problem ??= { code, field, message };
+  }
+
+  has(name: ColumnName): boolean {
+    return this.#places[name] !== undefined;
+  }
+
+  /** The cell without blanks around it; empty where there is no such column. */
+  text(name: ColumnName): string {
+    const place = this.#places[name];
+    return place === undefined ? '' : this.#cells[place]!.trim();
+  }
+
+  filled(name: ColumnName): boolean {
+    return this.text(name) !== '';
+  }
+
+  troubled(name: ColumnName): boolean {
+    const { trouble, cellTroubles } = this.#row;
+    if (trouble !== null) return true;
+    if (cellTroubles.length === 0) return false;
+    const place = this.#places[name];
+    return cellTroubles.some(({ column }) => column === place);
+  }
+
+  /** An id or another word without free choice of letters. */
+  word(name: ColumnName, rule: RegExp, code: RowCode, accepted: string): string | null {
+    let text = this.text(name);
+    if (text === '' || this.troubled(name)) return null;
+    if (KEPT_TEXT.test(text)) text = text.slice(1);
+    else if (FORMULA.test(text)) {
+      this.note(
+        'formula',
+        name,
+        `The ${name} begins like a formula: “${shown(text)}”. Paste the value in its place. If it really begins so, write an apostrophe (') before it.`,
+      );
+      return null;
+    }
+    if (SHORTENED.test(text)) {
+      this.note(
+        'scientific_notation',
+        name,
+        `The ${name} is “${shown(text)}”: a spreadsheet has shortened a long number, and its digits are lost. Format the column as text, and fill in the value again.`,
+      );
+      return null;
+    }
+    if (rule.test(text)) return text;
+    const unseen = INVISIBLE.test(text) ? ' It holds a character that cannot be seen; type it again.' : '';
+    this.note(code, name, `The ${name} is “${shown(text)}”. ${accepted}${unseen}`);
+    return null;
+  }
+
+  choice<Word extends string>(
+    name: ColumnName,
+    words: readonly Word[],
+    code: RowCode,
+    called: string,
+  ): Word | null {
+    const text = this.text(name);
+    if (text === '' || this.troubled(name)) return null;
+    if ((words as readonly string[]).includes(text)) return text as Word;
+    this.note(code, name, `The ${called} is “${shown(text)}”. It can be ${words.join(', ')}, or empty.`);
+    return null;
+  }
+
+  freeText(name: ColumnName, least: number, most: number): string | null {
+    let text = this.text(name);
+    if (text === '' || this.#badFreeText(name)) return null;
+    if (KEPT_TEXT.test(text)) text = text.slice(1);
+    else if (text.startsWith('=')) {
+      this.note(
+        'formula',
+        name,
+        `The ${name} is a formula: “${shown(text)}”. Paste its value in its place. If it really begins so, write an apostrophe (') before it.`,
+      );
+      return null;
+    }
+    if (text.length > most) {
+      this.note('too_long', name, `The ${name} has ${text.length} characters. At most ${most} are kept.`);
+      return null;
+    }
+    if (text.length < least) {
+      this.note(
+        'too_short',
+        name,
+        `The ${name} is “${shown(text)}”. It needs at least ${least} characters, so that who reads it in years understands it.`,
+      );
+      return null;
+    }
+    if (holdsCardNumber(text)) {
+      this.note(
+        'card_number',
+        name,
+        `The ${name} holds what looks like a card number. Take it out: card numbers are never stored here.`,
+      );
+      return null;
+    }
+    return text;
+  }
+
+  #badFreeText(name: ColumnName): boolean {
+    const place = this.#places[name];
+    const { trouble, cellTroubles } = this.#row;
+    return (
+      trouble !== null || cellTroubles.some(({ code, column }) => column === place && code !== 'date_in_cell')
+    );
+  }
+
+  rowNumber(): number | null {
+    const text = this.text('row');
+    if (text === '' || this.troubled('row')) return null;
+    if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);
+    this.note(
+      'bad_row_number',
+      'row',
+      `The row to correct is “${shown(text)}”. Leave the number as it stands in the file of failed rows.`,
+    );
+    return null;
+  }
+}
