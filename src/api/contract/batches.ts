@@ -173,7 +173,16 @@ export const batchSchema = z
       sha256: z.string().nullable(),
       amounts: z.enum(['major', 'minor']),
       columns: z
-        .array(z.object({ header: z.string(), field: z.string().nullable() }))
+        .array(
+          z.object({
+            header: z.string(),
+            field: z.string().nullable(),
+            samples: z
+              .array(z.string())
+              .optional()
+              .describe('What its first rows hold; while somebody has to say what it is.'),
+          }),
+        )
         .describe("The file's columns, each with what it is to us; null for those that are only given back."),
     }),
     problem: z
