@@ -1,5 +1,6 @@
 import { CANARY, type Merchant, newSecretText } from './merchant.ts';
 import { HOSTILE, mutateBytes, mutateJson, mutateText, URLS } from './mutate.ts';
+import { mayKey, mayPerson, type Person } from './people.ts';
 import type { Random } from './random.ts';
 import type { Route, Schema } from './surface.ts';
 
@@ -12,8 +13,10 @@ export interface Ask {
   readonly target: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer | null;
-  /** Whether it carries a key that works, for its own merchant. */
-  readonly keyed: boolean;
+  /** Who asks: somebody of the merchant's team, or a program with its key. */
+  readonly as: Person | null;
+  /** Whether that one may: with a key that works, or a session whose role may. */
+  readonly may: boolean;
   /** Canaries that it holds itself, in small letters: they may come back. */
   readonly says: ReadonlySet<string>;
 }
@@ -100,6 +103,10 @@ const MAKERS: Readonly<Record<string, Maker>> = {
   endpoint_id: own('endpoint_id', newUuid),
   delivery_id: own('delivery_id', newUuid),
   view_id: own('view_id', newUuid),
+  user_id: own('user_id', newUuid),
+  invitation_id: own('invitation_id', newUuid),
+  session_id: own('session_id', newUuid),
+  api_key_id: own('api_key_id', newUuid),
   query: (random, by) => `status=${by.canary(random)}`,
   gateway_account_id: own('gateway_account_id', (random) => `ga_${hex(random, 32)}`),
   gateway_account: (random, by) =>
@@ -126,6 +133,11 @@ const MAKERS: Readonly<Record<string, Maker>> = {
   }),
   headers: (random) => ({ 'X-Auth': newSecretText(random) }),
   password: newSecretText,
+  current_password: newSecretText,
+  new_password: newSecretText,
+  email: (random, by) => `${by.canary(random)}@shop.test`,
+  // Where it is on, people may do little.
+  require_second_factor: (random) => random.chance(0.02),
   username: (random, by) => by.canary(random),
   credentials: (random) => ({ secret_key: `sbx_sk_${newSecretText(random)}` }),
   name: (random, by) => by.canary(random),
@@ -198,20 +210,22 @@ export function writeAsk(random: Random, route: Route, by: Merchant, parts: Part
     const value = textOf(parts.params?.[name] ?? '');
     return manner === 'hostile' && random.chance(0.1) ? random.pick(BAD_SEGMENTS) : escaped(value) || 'x';
   });
-  const key = credentialsFor(random, by, manner);
+  const method = manner === 'hostile' && random.chance(0.03) ? random.pick(METHODS) : route.method;
+  const credentials = credentialsFor(random, by, { method, route }, manner);
   const target = `${path}${query && `?${query}`}`.slice(0, 12_000);
   return {
     route,
     by,
-    method: manner === 'hostile' && random.chance(0.03) ? random.pick(METHODS) : route.method,
+    method,
     target,
     headers: {
-      ...key.headers,
+      ...credentials.headers,
       ...(body !== null && type !== '' && { 'content-type': type }),
       ...(manner !== 'valid' && random.chance(0.15) && random.pick(ODD_HEADERS)),
     },
     body,
-    keyed: key.works,
+    as: credentials.as,
+    may: credentials.may,
     says: canariesIn(JSON.stringify(parts), target, body?.toString('latin1') ?? ''),
   };
 }
@@ -324,16 +338,39 @@ function escaped(text: string): string {
   return encodeURIComponent(text.toWellFormed().slice(0, 3_000).toWellFormed());
 }
 
+interface Credentials extends Pick<Ask, 'as' | 'may'> {
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`;
+
+/** Where a session leads nowhere, few need to try. */
+const SHARE_OF_PEOPLE = { onOurs: 0.5, onTheContract: 0.05 };
+
+function credentialsFor(
+  random: Random,
+  by: Merchant,
+  asked: { readonly method: string; readonly route: Route },
+  manner: Manner,
+): Credentials {
+  const { path, open } = asked.route;
+  const { onOurs, onTheContract } = SHARE_OF_PEOPLE;
+  // With a session, /auth/sign-out would end it.
+  const isPerson = random.chance(path.startsWith('/v1/') ? onOurs : onTheContract) && !open;
+  return isPerson
+    ? sessionFor(random, by, { ...asked, path }, manner)
+    : { ...keyFor(random, by, path, manner), as: null };
+}
+
 /** Mostly the right key; now and then one of the ways to get it wrong. */
-function credentialsFor(random: Random, by: Merchant, manner: Manner) {
-  const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`;
+function keyFor(random: Random, by: Merchant, path: string, manner: Manner): Omit<Credentials, 'as'> {
   const right = { authorization: basic(`${by.key}:`), 'x-merchantid': by.id };
-  if (manner !== 'hostile' || random.chance(0.85)) return { headers: right, works: true };
+  if (manner !== 'hostile' || random.chance(0.85)) return { headers: right, may: mayKey(path) };
   const wrong: Readonly<Record<string, string>>[] = [
     {},
     { 'x-merchantid': by.id },
-    { ...right, 'x-merchantid': by.id === 'fuzz_a' ? 'fuzz_b' : 'fuzz_a' },
-    { ...right, 'x-merchant-id': by.id === 'fuzz_a' ? 'fuzz_b' : 'fuzz_a' },
+    { ...right, 'x-merchantid': otherThan(by) },
+    { ...right, 'x-merchant-id': otherThan(by) },
     { ...right, 'x-merchantid': by.id.toUpperCase() },
     { ...right, authorization: basic(`${by.key}x:`) },
     { ...right, authorization: basic(`${mutateText(random, by.key).replace(/:/g, '')}!:`) },
@@ -345,5 +382,48 @@ function credentialsFor(random: Random, by: Merchant, manner: Manner) {
     { ...right, authorization: 'Basic' },
     { ...right, authorization: `${right.authorization}, ${right.authorization}` },
   ];
-  return { headers: random.pick(wrong), works: false };
+  return { headers: random.pick(wrong), may: false };
+}
+
+/** Mostly as the page asks; now and then as another site's page would make the browser ask, or with no session that lives. */
+function sessionFor(
+  random: Random,
+  by: Merchant,
+  { method, path }: { readonly method: string; readonly path: string },
+  manner: Manner,
+): Credentials {
+  const as = random.pick(by.people);
+  const { cookie, token, origin } = as;
+  const may = mayPerson(as.role, method, path);
+  const right = { cookie, 'x-refundry': 'dashboard', origin };
+  if (manner === 'valid' || random.chance(0.8)) return { headers: right, as, may };
+  const page = { 'x-refundry': 'dashboard', origin };
+  const fromElsewhere: Readonly<Record<string, string>>[] = [
+    { cookie },
+    { cookie, origin },
+    { cookie, 'x-refundry': 'dashboard' },
+    { ...right, origin: 'https://shop.test' },
+    { ...right, origin: `${origin}.shop.test` },
+    { ...right, origin: origin.replace('//', '//shop.test@') },
+    { cookie, 'x-refundry': 'dashboard', 'sec-fetch-site': 'cross-site' },
+  ];
+  if (random.chance(0.5)) {
+    const onlyReads = method === 'GET' || method === 'HEAD';
+    return { headers: random.pick(fromElsewhere), as, may: may && onlyReads };
+  }
+  const dead: Readonly<Record<string, string>>[] = [
+    page,
+    { ...page, cookie: cookie.replace(token, `${mutateText(random, token).replace(/[^\w-]/g, '_')}_`) },
+    { ...page, cookie: cookie.replace(token, random.pick(by.people.filter((one) => one !== as)).token) },
+    { ...page, cookie: `refundry.session_token=${token}` },
+    { ...page, cookie: `refundry.session_token=${token}.` },
+    { ...right, 'x-merchantid': otherThan(by) },
+    { ...right, authorization: basic(`${by.key}x:`) },
+    { ...right, authorization: `Bearer ${token}` },
+  ];
+  return { headers: random.pick(dead), as, may: false };
+}
+
+function otherThan(by: Merchant): string {
+  return by.id === 'fuzz_a' ? 'fuzz_b' : 'fuzz_a';
 }

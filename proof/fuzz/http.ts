@@ -1,7 +1,9 @@
+import { ROLES } from '../../src/access/roles.ts';
 import { BrokenInvariant, type Figures } from '../proof.ts';
 import { type Ask, canariesIn, makeAsk, validParts, writeAsk } from './asks.ts';
 import { judge, withoutId } from './judge.ts';
 import type { Merchant } from './merchant.ts';
+import type { Person } from './people.ts';
 import { Random } from './random.ts';
 import type { Route } from './surface.ts';
 import { readSurface } from './surface.ts';
@@ -31,9 +33,13 @@ export async function fuzzHttp(run: HttpRun): Promise<Figures> {
   let next = run.from;
   let foreign = 0;
   const served = new Set<Route>();
-  const count = (status: number) => {
+  const taken: Record<string, number> = Object.fromEntries(
+    ROLES.map((role) => [`of them from people, ${role}`, 0]),
+  );
+  const count = (status: number, as: Person | null) => {
     const name = `answered ${Math.floor(status / 100)}xx`;
     statuses[name] = (statuses[name] ?? 0) + 1;
+    if (as && status < 300) taken[`of them from people, ${as.role}`]! += 1;
   };
 
   async function lane(): Promise<void> {
@@ -57,7 +63,7 @@ export async function fuzzHttp(run: HttpRun): Promise<Figures> {
       const problem = typeof answer === 'string' ? answer : judge(ask, answer);
       if (problem !== null) throw broken(world, ask, problem, seed, n, answer);
       if (typeof answer === 'string') continue;
-      count(answer.status);
+      count(answer.status, ask.as);
       if (answer.status >= 300) continue;
       // The request log also names what its merchant asked for in vain.
       if (!route.path.startsWith('/v1/requests')) by.learn(answer.json);
@@ -74,6 +80,7 @@ export async function fuzzHttp(run: HttpRun): Promise<Figures> {
   return {
     requests: next - run.from,
     ...statuses,
+    ...taken,
     'asked for what is the other merchant’s': foreign,
     'addresses that took something': `${served.size} of ${routes.length}`,
     'memory of the server, first and last': `${megabytes(memory[0])} and ${megabytes(memory.at(-1))}`,
@@ -90,6 +97,9 @@ async function tend(world: World, merchant: Merchant): Promise<void> {
     const { accountId } = world.accounts.get(`${merchant.id} ${gateway}`)!;
     await world.tell(merchant, 'PATCH', `/v1/gateway-accounts/${accountId}`, { enabled: true });
   }
+  await world.tell(merchant, 'PATCH', '/v1/settings', { require_second_factor: false });
+  // All requests come from one address, which is allowed few wrong passwords.
+  await world.db.query('delete from sign_in_attempts');
   const listed = await world.tell(merchant, 'GET', '/v1/webhook-endpoints');
   const endpoints = Object.values(listed)[0] as { readonly endpoint_id: string }[];
   for (const { endpoint_id } of endpoints.slice(10)) {
@@ -142,6 +152,8 @@ const ID_FIELDS: ReadonlyMap<string, string> = new Map([
   ['endpoint_id', 'endpoint_id'],
   ['gateway_account_id', 'gateway_account_id'],
   ['gateway_account', 'gateway_account_id'],
+  ['user_id', 'user_id'],
+  ['session_id', 'session_id'],
 ]);
 
 /** Where an id that is not known makes an object, both merchants may have one of the same name. */

@@ -24,8 +24,9 @@ export function judge(ask: Ask, answer: Answer): string | null {
   if (status >= 500) return `${status} is our fault, not the caller's`;
   if (answer.headers['x-content-type-options'] !== 'nosniff') return 'the answer has no security headers';
   if (status < 300) {
-    if (ask.method === 'OPTIONS' || ask.method === 'HEAD') return null;
-    if (!ask.keyed && !ask.route.open) return 'it was let in without a key that works';
+    if (ask.method === 'OPTIONS') return null;
+    if (!ask.may && !ask.route.open)
+      return `let in was ${ask.as ? `a person (${ask.as.role})` : 'a program'} who may not do this, or did not prove who it is`;
     if (ask.method !== ask.route.method) return null;
     return shapeProblem(ask, answer);
   }
@@ -74,6 +75,8 @@ function leakIn(ask: Ask, answer: Answer): string | null {
   if (secret !== undefined) return `the answer holds the secret ${secret}`;
   const key = Buffer.from(`${ask.by.key}:`).toString('base64').replace(/=+$/, '');
   if (said.includes(key)) return 'the answer holds the authorization of the request';
+  if (ask.by.people.some(({ token }) => answer.text.includes(token)))
+    return 'the answer holds the session of a person';
   // The request log repeats the addresses that its merchant called, and this one calls for what is the other's.
   if (ask.route.path.startsWith('/v1/requests')) return null;
   for (const found of said.match(CANARY) ?? []) {

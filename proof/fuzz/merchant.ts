@@ -1,3 +1,4 @@
+import type { Person } from './people.ts';
 import type { Random } from './random.ts';
 
 /** What may never be answered, logged or stored in clear: put wherever a secret belongs. */
@@ -16,7 +17,10 @@ export class Merchant {
   readonly id: string;
   readonly letter: 'a' | 'b';
   readonly key: string;
+  /** Of its team, one of each role, signed in. */
+  readonly people: Person[] = [];
   readonly #ids = new Map<string, string[]>();
+  readonly #kept = new Set<string>();
   /** Objects that the other merchant asks for, and that only their owner's fixed part of the run touches. */
   readonly shown = new Map<string, string>();
 
@@ -36,8 +40,14 @@ export class Merchant {
     if (typeof answer !== 'object' || answer === null) return;
     for (const [name, value] of Object.entries(answer)) {
       if (typeof value !== 'string') this.learn(value);
-      else if (ID_NAMES.has(name) && ![...this.shown.values()].includes(value)) this.note(name, value);
+      else if (ID_NAMES.has(name) && !this.#kept.has(value) && ![...this.shown.values()].includes(value))
+        this.note(name, value);
     }
+  }
+
+  /** The run itself needs what has this id: it is never asked to be changed. */
+  keep(id: string): void {
+    this.#kept.add(id);
   }
 
   note(name: string, id: string): void {
@@ -66,6 +76,10 @@ const ID_NAMES: ReadonlyMap<string, string> = new Map([
   ['endpoint_id', 'endpoint_id'],
   ['delivery_id', 'delivery_id'],
   ['view_id', 'view_id'],
+  ['user_id', 'user_id'],
+  ['invitation_id', 'invitation_id'],
+  ['session_id', 'session_id'],
+  ['api_key_id', 'api_key_id'],
   ['next_cursor', 'next_cursor'],
   ['cursor', 'next_cursor'],
   ['next_after', 'next_after'],

@@ -7,6 +7,7 @@ import { type Database, openDatabase } from '../../src/lib/db.ts';
 import { createVault } from '../../src/lib/vault.ts';
 import { type Started, startProgram } from '../../test/support/program.ts';
 import { CANARY, Merchant, newSecretText, SECRET } from './merchant.ts';
+import { openTeam, type Person } from './people.ts';
 import { Random } from './random.ts';
 
 /** A real Refundry in a process of its own, with two merchants that have something to lose. */
@@ -67,6 +68,9 @@ export async function openWorld(databaseUrl: string, seed: number): Promise<Worl
       merchant.note('gateway_account_id', accountId);
     }
     await furnish(merchant, random, tell, accounts);
+    const { api_keys } = await tell(merchant, 'GET', '/v1/api-keys');
+    for (const { api_key_id } of api_keys as { api_key_id: string }[]) merchant.keep(api_key_id);
+    await openTeam({ db, url: program.url! }, merchant, random);
   }
   return {
     url: program.url!,
@@ -76,7 +80,12 @@ export async function openWorld(databaseUrl: string, seed: number): Promise<Worl
     memoryKb: () => memoryOf(program.process.pid),
     isAlive: () => program.process.exitCode === null && program.process.signalCode === null,
     tell,
-    end: () => endOf(program, db),
+    end: () =>
+      endOf(
+        program,
+        db,
+        merchants.flatMap(({ people }) => people),
+      ),
   };
 }
 
@@ -160,10 +169,11 @@ function memoryOf(pid: number | undefined): number | null {
 
 // At the end -------------------------------------------------------------------------------------------
 
-async function endOf(program: Started, db: Database): Promise<string[]> {
+async function endOf(program: Started, db: Database, people: readonly Person[]): Promise<string[]> {
   const wrong: string[] = [];
   const { status, stderr } = await program.end('SIGINT');
   if (status !== 0) wrong.push(`the server ended with ${status}: ${stderr.slice(-2_000)}`);
+  if (people.some(({ token }) => stderr.includes(token))) wrong.push('the log holds the session of a person');
   wrong.push(...faultsOfLog(stderr), ...(await faultsOfBooks(db)));
   await db.close();
   return wrong;
@@ -247,6 +257,24 @@ const QUESTIONS: readonly (readonly [what: string, sql: string])[] = [
     'a refund waits and will never be looked at',
     `select refund_id, state from refunds
      where next_look_at is null and state not in ('succeeded', 'failed', 'cancelled', 'reversed') limit 1`,
+  ],
+  [
+    'a viewer has changed an order',
+    `select e.merchant_id, e.order_id, e.body from events e
+     join members m on m.user_id::text = e.body -> 'cause' ->> 'user_id' where m.role = 'viewer' limit 1`,
+  ],
+  [
+    'somebody of support has done more than to refund, cancel and ask',
+    `select e.merchant_id, e.order_id, e.body from events e
+     join members m on m.user_id::text = e.body -> 'cause' ->> 'user_id'
+     where m.role = 'support'
+       and (e.body ->> 'kind' not like 'refund.%' or e.body ->> 'kind' like 'refund.resolved%') limit 1`,
+  ],
+  [
+    'somebody who is no admin has changed what only admins may',
+    `select a.* from access_log a join members m on m.user_id = a.by_user_id
+     where m.role <> 'admin' and a.action not in ('signed_in', 'joined', 'password_chosen', 'password_changed',
+       'second_factor_on', 'second_factor_off', 'backup_codes_made', 'sessions_ended', 'renamed') limit 1`,
   ],
   [
     'an amount is paid in a currency that its order does not have',

@@ -16,7 +16,9 @@ test('bad input through every door breaks nothing and tells nobody anything', as
       saveAt: () => {},
     });
     expect(figures['requests']).toBe(1_200);
+    for (const role of ['viewer', 'support', 'operations', 'admin'])
+      expect(figures[`of them from people, ${role}`]).toBeGreaterThan(0);
   } finally {
     await drop();
   }
-});
+}, 180_000);
