@@ -70,7 +70,9 @@ create table deliveries (
 );
 -- Invariant 7: no two states of an order are on their way to one address at once, so none overtakes another.
 create unique index deliveries_one_under_way on deliveries (merchant_id, order_id, lane) where try_id is not null;
-create index deliveries_pending on deliveries (merchant_id, order_id, lane) where state = 'pending';
+-- Led by the order, and the only one that is: while statistics are missing, any other looks as good for finding what waits
+-- of one order, and would be read through for each delivery that is claimed.
+create index deliveries_pending on deliveries (order_id, merchant_id, lane) where state = 'pending';
 create index deliveries_due on deliveries (lane, bulk, next_try_at) where state = 'pending';
 create index deliveries_by_time on deliveries (merchant_id, created_at desc, delivery_id desc);
 create index deliveries_by_id on deliveries (merchant_id, delivery_id);

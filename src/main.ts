@@ -126,10 +126,11 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
       const sender = createWebhookSender({ clock, allowPrivate: settings.allowPrivateWebhooks });
       started.push(sender.close);
       const renderOrder = createRenderOrder(db, { publicUrl: settings.publicUrl, gateways });
+      const renderBatch = async () => null;
       loops.push(
         clockWatch.loop,
         createRefundWorker(engine),
-        createDeliverer({ db, clock, random: Math.random, log, vault, sender, renderOrder }),
+        createDeliverer({ db, clock, random: Math.random, log, vault, sender, renderOrder, renderBatch }),
         createSealer({ db, clock, vault, log }),
         createFigureKeeper({ db, log }),
       );

@@ -42,7 +42,7 @@ interface ListeningMerchant {
 interface Message {
   readonly eventId: string;
   readonly sequence: number;
-  readonly order: unknown;
+  readonly order?: unknown;
 }
 
 interface TellingOrder {

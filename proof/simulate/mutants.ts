@@ -174,7 +174,9 @@ export const MUTANTS: readonly Mutant[] = [
     changes: [
       {
         file: 'src/webhooks/store.ts',
-        was: 'and (o.try_id is not null or (o.next_try_at, o.delivery_id) < (d.next_try_at, d.delivery_id))',
+        was: `and (o.try_id is not null
+                 or o.next_try_at <= $1
+                   and (o.bulk, o.next_try_at, o.delivery_id) < (d.bulk, d.next_try_at, d.delivery_id))`,
         is: 'and false',
       },
       {

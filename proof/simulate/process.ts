@@ -74,6 +74,7 @@ export class Process implements Owner {
       vault,
       sender: world.receivers.senderOf(this, clock),
       renderOrder: createRenderOrder(db, { publicUrl: 'http://refundry.test', gateways: world.gateways }),
+      renderBatch: async () => null,
       monotonicMs: () => world.timeline.nowMs,
     };
     const sealer = { db, clock, vault, log: SILENT };

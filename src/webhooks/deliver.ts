@@ -17,7 +17,7 @@ import {
 } from './endpoints.ts';
 import { DEFAULT_WEBHOOK_EVENTS } from './events.ts';
 import type { GivenUpBecause } from './outcomes.ts';
-import { createPace, FRESH_ROOM } from './pace.ts';
+import { bulkShare, createPace, FRESH } from './pace.ts';
 import { RETIRE_AFTER_FAILURES, RETIRE_AFTER_MS, retryDelayMs } from './schedule.ts';
 import { eventIdOf, TRY_TIMEOUT_MS, type TryResult, type WebhookSender, type WebhookTarget } from './send.ts';
 import {
@@ -43,6 +43,12 @@ export type RenderOrder = (
   orderId: string,
 ) => Promise<{ readonly order: unknown; readonly sequence: number } | null>;
 
+/** The same of a batch, with the batch's own count of its changes. */
+export type RenderBatch = (
+  merchantId: string,
+  batchId: string,
+) => Promise<{ readonly batch: unknown; readonly sequence: number } | null>;
+
 export interface DelivererDeps {
   readonly db: Database;
   readonly clock: Clock;
@@ -52,15 +58,20 @@ export interface DelivererDeps {
   readonly vault: Vault;
   readonly sender: WebhookSender;
   readonly renderOrder: RenderOrder;
+  readonly renderBatch: RenderBatch;
   /** Milliseconds that no change of the clock moves; this process's own where absent. */
   readonly monotonicMs?: () => number;
 }
 
 const IDLE_MS = 250;
 const SPREAD_SLICE = 500;
+/** Of a slice, what bulk notifications get however many others there are. */
+const SPREAD_BULK = 50;
 const RECORD_SLICE = 200;
 /** Tries at once in this process. */
 const IN_ALL = 512;
+/** In one claim of so many, bulk messages go first in half of the places, so that they never stand still. */
+const BULK_TURN = 8;
 /** What ends in one moment makes room for one claim, not for many small ones. */
 const GATHER_MS = 5;
 /** Well past the longest try: a lease that runs out means that its worker is gone. */
@@ -89,18 +100,21 @@ export interface DeliveryRounds {
 /**
  * The rounds of one such loop, for whoever sets their pace: spreads notifications over the endpoints that want them,
  * and tries what is due. The order is read when a try begins, and one address has at most one try of an order under
- * way, so what is delivered last is the state that is true (invariant 7). `onFreed` is told when a try has ended.
+ * way, so what is delivered last is the state that is true (invariant 7). What tells of the refunds of a batch lets all
+ * else go first, and leaves places free for it. `onFreed` is told when a try has ended.
  */
 export function createDeliveryRounds(deps: DelivererDeps, onFreed: () => void): DeliveryRounds {
   const monotonicMs = deps.monotonicMs ?? (() => performance.now());
   const running = new Set<Promise<void>>();
+  let runningBulk = 0;
+  let claims = 0;
   const pace = createPace();
   const record = grouped(RECORD_SLICE, (finished: FinishedTry[]) => recordAndJudge(deps, finished));
 
   async function tick(): Promise<boolean> {
-    const spread = await spreadSlice(deps);
+    const moreToSpread = await spreadSlice(deps);
     const claimed = await claim();
-    return spread === SPREAD_SLICE || claimed > 0;
+    return moreToSpread || claimed > 0;
   }
 
   async function claim(): Promise<number> {
@@ -113,8 +127,9 @@ export function createDeliveryRounds(deps: DelivererDeps, onFreed: () => void): 
       leaseUntil: plusMs(now, LEASE_MS),
       tryId,
       free: pace.free(),
-      otherwiseFree: FRESH_ROOM,
-      limit: IN_ALL - running.size,
+      otherwiseFree: FRESH,
+      limit: { any: IN_ALL - running.size, bulk: Math.max(0, bulkShare(IN_ALL) - runningBulk) },
+      bulkFirst: ++claims % BULK_TURN === 0,
     }).catch(nothingWhenBeaten);
     if (claimed.length === 0) return 0;
     const targets = await readTargets(deps, claimed);
@@ -133,10 +148,13 @@ export function createDeliveryRounds(deps: DelivererDeps, onFreed: () => void): 
       return null;
     };
     if (typeof target === 'string') return giveUp(target);
-    const rendered = await deps.renderOrder(delivery.merchantId, delivery.orderId);
-    if (rendered === null) return giveUp('order_missing');
+    const rendered =
+      delivery.batchId === null
+        ? await deps.renderOrder(delivery.merchantId, delivery.orderId)
+        : await deps.renderBatch(delivery.merchantId, delivery.batchId);
+    if (rendered === null) return giveUp(delivery.batchId === null ? 'order_missing' : 'batch_missing');
     // Too late to be sure that the try ends before another worker may begin the next.
-    if (monotonicMs() - claimedAtMs > LEASE_MS / 2) throw new Error('the order could not be read in time');
+    if (monotonicMs() - claimedAtMs > LEASE_MS / 2) throw new Error('what to tell could not be read in time');
     const result = await deps.sender.send(target, {
       eventId: eventIdOf(delivery.notificationId),
       eventName: delivery.eventName,
@@ -148,7 +166,8 @@ export function createDeliveryRounds(deps: DelivererDeps, onFreed: () => void): 
   }
 
   function track(delivery: ClaimedDelivery, work: Promise<TryResult | null>): void {
-    pace.begin(delivery.lane);
+    pace.begin(delivery.lane, delivery.bulk);
+    runningBulk += Number(delivery.bulk);
     const done: Promise<void> = work
       .catch((error: unknown) => {
         // Its lease runs out, and it is tried again.
@@ -158,8 +177,10 @@ export function createDeliveryRounds(deps: DelivererDeps, onFreed: () => void): 
       .then((result) => {
         pace.end(
           delivery.lane,
+          delivery.bulk,
           result && { acknowledged: result.outcome === 'acknowledged', durationMs: result.durationMs },
         );
+        runningBulk -= Number(delivery.bulk);
         running.delete(done);
         onFreed();
       });
@@ -176,12 +197,13 @@ export function createDeliveryRounds(deps: DelivererDeps, onFreed: () => void): 
 
 // Spreading ---------------------------------------------------------------------------------------------
 
-/** Turns one slice of notifications into deliveries, and says how many notifications it took. */
-async function spreadSlice(deps: DelivererDeps): Promise<number> {
+/** Turns one slice of notifications into deliveries, and says whether there may be more. */
+async function spreadSlice(deps: DelivererDeps): Promise<boolean> {
   const now = deps.clock.now();
   return deps.db.transaction(async (tx) => {
-    const notifications = await takeNotifications(tx, now, SPREAD_SLICE);
-    if (notifications.length === 0) return 0;
+    const single = SPREAD_SLICE - SPREAD_BULK;
+    const notifications = await takeNotifications(tx, now, { single, limit: SPREAD_SLICE });
+    if (notifications.length === 0) return false;
     const subscriptions = Map.groupBy(
       await readSubscriptions(tx, [...new Set(notifications.map((n) => n.merchantId))]),
       (subscription) => subscription.merchantId,
@@ -189,7 +211,7 @@ async function spreadSlice(deps: DelivererDeps): Promise<number> {
     const deliveries = notifications.flatMap((n) => spread(n, subscriptions.get(n.merchantId) ?? []));
     if (deliveries.length > 0) await insertDeliveries(tx, deliveries, now);
     await markSpread(tx, notifications);
-    return notifications.length;
+    return notifications.length === SPREAD_SLICE || notifications.filter((n) => !n.bulk).length === single;
   });
 }
 

@@ -25,6 +25,7 @@ export const GIVEN_UP_BECAUSE = {
   endpoint_removed: 'Its endpoint was removed.',
   endpoint_disabled: 'Its endpoint is switched off.',
   order_missing: 'The order no longer exists.',
+  batch_missing: 'The batch no longer exists.',
 } as const;
 
 export type GivenUpBecause = keyof typeof GIVEN_UP_BECAUSE;

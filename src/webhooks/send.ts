@@ -35,16 +35,20 @@ export interface WebhookTarget {
   readonly secrets: readonly string[];
 }
 
-export interface WebhookMessage {
+/** The object of the API as it is now. */
+export type MessageContent =
+  | { readonly order: unknown; readonly batch?: undefined }
+  | { readonly batch: unknown; readonly order?: undefined };
+
+export type WebhookMessage = MessageContent & {
   /** The public id of the event, the same at every try and at every endpoint. */
   readonly eventId: string;
   readonly eventName: string;
   /** When it happened. */
   readonly createdAt: Date;
-  /** The order object of the API as it is now, and how far the order had come (invariant 7). */
-  readonly order: unknown;
+  /** How far what it tells of had come (invariant 7). */
   readonly sequence: number;
-}
+};
 
 export const TRY_TIMEOUT_MS = 15_000;
 export const EXCERPT_BYTES = 2_048;
@@ -122,7 +126,7 @@ function bodyOf(message: WebhookMessage): string {
     event_name: message.eventName,
     date_created: message.createdAt.toISOString().replace(/\.\d+Z$/, 'Z'),
     sequence: message.sequence,
-    content: { order: message.order },
+    content: { order: message.order, batch: message.batch },
   });
 }
 

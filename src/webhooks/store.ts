@@ -10,11 +10,14 @@ import type { TryResult } from './send.ts';
 /** One notification on its way to one address. */
 export interface Delivery {
   readonly merchantId: string;
+  /** Of what tells of a batch, what stands in its place. */
   readonly orderId: string;
   readonly deliveryId: string;
   readonly notificationId: string;
   readonly eventName: string;
   readonly refundId: string | null;
+  /** The batch that it tells of; null where it tells of an order. */
+  readonly batchId: string | null;
   /** Null where it goes to the order's own URL. */
   readonly endpointId: string | null;
   readonly orderUrl: string | null;
@@ -32,7 +35,7 @@ export interface Delivery {
 const DELIVERY = `
   merchant_id as "merchantId", order_id as "orderId", delivery_id as "deliveryId",
   notification_id as "notificationId", event_name as "eventName", refund_id as "refundId",
-  endpoint_id as "endpointId", order_url as "orderUrl", state, tries, next_try_at as "nextTryAt",
+  batch_id as "batchId", endpoint_id as "endpointId", order_url as "orderUrl", state, tries, next_try_at as "nextTryAt",
   last_outcome as "lastOutcome", last_status as "lastStatus", delivered_at as "deliveredAt",
   created_at as "createdAt", updated_at as "updatedAt"`;
 
@@ -68,6 +71,10 @@ export interface Notification {
   readonly notificationId: string;
   readonly eventName: string;
   readonly refundId: string | null;
+  /** The batch that it tells of; null where it tells of an order. */
+  readonly batchId: string | null;
+  /** It tells of a refund of a batch: what is not, goes before it. */
+  readonly bulk: boolean;
   readonly createdAt: Date;
 }
 
@@ -78,25 +85,32 @@ export interface NotificationToSpread extends Notification {
 }
 
 /**
- * Takes what is to be spread, for the rest of the transaction. Of one event's notifications, that of the order's
- * outcome comes before that of its bank reference.
+ * Takes what is to be spread, for the rest of the transaction: first up to `single` that are not bulk, then bulk ones up
+ * to `limit` in all. Of one event's notifications, that of the order's outcome comes before that of its bank reference.
  */
 export async function takeNotifications(
   tx: Queryable,
   now: Date,
-  limit: number,
+  most: { readonly single: number; readonly limit: number },
 ): Promise<NotificationToSpread[]> {
   return tx.query(
-    `with taken as materialized (
-       select * from notifications where spread_at <= $1 order by spread_at limit $2
-       for update skip locked)
+    `with single as materialized (
+       select * from notifications where spread_at <= $1 and not bulk order by spread_at limit $2
+       for update skip locked
+     ), in_bulk as materialized (
+       select * from notifications where spread_at <= $1 and bulk order by spread_at
+       limit $3 - (select count(*) from single)
+       for update skip locked
+     ), taken as (
+       select * from single union all select * from in_bulk
+     )
      select n.merchant_id as "merchantId", n.order_id as "orderId", n.notification_id as "notificationId",
-       n.event_name as "eventName", n.refund_id as "refundId", n.created_at as "createdAt",
+       n.event_name as "eventName", n.refund_id as "refundId", n.batch_id as "batchId", n.bulk, n.created_at as "createdAt",
        n.spread_at as "spreadAt", nullif(o.metadata ->> 'webhook_url', '') as "orderUrl"
      from taken n
-     join orders o on o.merchant_id = n.merchant_id and o.order_id = n.order_id
+     left join orders o on o.merchant_id = n.merchant_id and o.order_id = n.order_id
      order by n.spread_at, n.event_seq, n.event_name`,
-    [now, limit],
+    [now, most.single, most.limit],
   );
 }
 
@@ -129,18 +143,24 @@ export async function insertDeliveries(
 ): Promise<void> {
   await db.query(
     `insert into deliveries (merchant_id, order_id, delivery_id, notification_id, event_name, refund_id,
-       endpoint_id, order_url, lane, state, next_try_at, created_at, updated_at)
+       batch_id, endpoint_id, order_url, lane, bulk, state, next_try_at, created_at, updated_at)
      select "merchantId", "orderId", "deliveryId", "notificationId", "eventName", "refundId",
-       "endpointId", "orderUrl", lane, 'pending', "nextTryAt", "createdAt", $2
+       "batchId", "endpointId", "orderUrl", lane, bulk, 'pending', "nextTryAt", "createdAt", $2
      from jsonb_to_recordset($1) as d("merchantId" text, "orderId" text, "deliveryId" uuid,
-       "notificationId" uuid, "eventName" text, "refundId" uuid, "endpointId" uuid, "orderUrl" text,
-       lane uuid, "nextTryAt" timestamptz, "createdAt" timestamptz)
+       "notificationId" uuid, "eventName" text, "refundId" uuid, "batchId" uuid, "endpointId" uuid, "orderUrl" text,
+       lane uuid, bulk boolean, "nextTryAt" timestamptz, "createdAt" timestamptz)
      on conflict (merchant_id, order_id, notification_id, lane) do nothing`,
     [JSON.stringify(deliveries), now],
   );
 }
 
 // Trying ------------------------------------------------------------------------------------------------
+
+/** How many tries may begin: of any kind, and of these how many bulk ones. */
+export interface Places {
+  readonly any: number;
+  readonly bulk: number;
+}
 
 export interface ClaimedDelivery extends Notification {
   readonly deliveryId: string;
@@ -152,9 +172,10 @@ export interface ClaimedDelivery extends Notification {
 
 /**
  * Takes due deliveries for one try each, until `leaseUntil`. Every lane with something due gets its turn before any
- * gets a second one, and none gets more than `free` says for it, or `otherwiseFree`. Of an order, only
- * the first due delivery to an address is taken, and none while another is under way there (invariant 7); one whose
- * lease has run out goes before all others.
+ * gets a second one, and none gets more than `free` says for it, or `otherwiseFree`. Bulk ones get what the others leave;
+ * when it is their turn, they go first in one half of each lane's places. Of an order, only the first due delivery
+ * to an address is taken, the bulk ones last, and none while another is under way there (invariant 7); one whose lease has
+ * run out goes before all others.
  */
 export async function claimDue(
   db: Queryable,
@@ -162,9 +183,10 @@ export async function claimDue(
     readonly now: Date;
     readonly leaseUntil: Date;
     readonly tryId: string;
-    readonly free: ReadonlyMap<string, number>;
-    readonly otherwiseFree: number;
-    readonly limit: number;
+    readonly free: ReadonlyMap<string, Places>;
+    readonly otherwiseFree: Places;
+    readonly limit: Places;
+    readonly bulkFirst: boolean;
   },
 ): Promise<ClaimedDelivery[]> {
   return db.query(
@@ -175,39 +197,58 @@ export async function claimDue(
                order by d.lane limit 1)
        from lanes l where l.lane is not null
      ), taken as materialized (
-       select c.*, row_number() over (partition by c.lane order by c.next_try_at, c.delivery_id) as turn
+       select c.*, p.places, row_number() over (partition by c.lane, c.bulk order by c.next_try_at, c.delivery_id) as place
        from lanes l
-       left join unnest($4::uuid[], $5::integer[]) as f(lane, free) on f.lane = l.lane
+       left join unnest($4::uuid[], $5::integer[], $6::integer[]) as f(lane, places, bulk_places) on f.lane = l.lane
        cross join lateral (
-         select d.merchant_id, d.order_id, d.delivery_id, d.lane, d.next_try_at
+         select coalesce(f.places, $7::integer) as places, kind.bulk,
+           case when kind.bulk then coalesce(f.bulk_places, $8::integer) else coalesce(f.places, $7::integer) end as most
+         from (values (false), (true)) kind(bulk)) p
+       cross join lateral (
+         select d.merchant_id, d.order_id, d.delivery_id, d.lane, d.bulk, d.next_try_at
          from deliveries d
-         where d.lane = l.lane and d.state = 'pending' and d.next_try_at <= $1
+         where d.lane = l.lane and d.bulk = p.bulk and d.state = 'pending' and d.next_try_at <= $1
            and (d.try_id is not null or not exists (
              select 1 from deliveries o
-             where o.merchant_id = d.merchant_id and o.order_id = d.order_id and o.lane = d.lane
+             where o.order_id = d.order_id and o.merchant_id is not distinct from d.merchant_id
+               and o.lane is not distinct from d.lane
                and o.state = 'pending' and o.delivery_id <> d.delivery_id
-               and (o.try_id is not null or (o.next_try_at, o.delivery_id) < (d.next_try_at, d.delivery_id))))
+               and (o.try_id is not null
+                 or o.next_try_at <= $1
+                   and (o.bulk, o.next_try_at, o.delivery_id) < (d.bulk, d.next_try_at, d.delivery_id))))
          order by d.next_try_at
-         limit coalesce(f.free, $6::integer)
+         limit p.most
          for update skip locked) c
+     ), ranked as (
+       select t.*, case when not bulk then 1 when $11 and place <= (places + 1) / 2 then 0 else 2 end as rank from taken t
+     ), turns as (
+       select r.*, row_number() over (partition by lane order by rank, place) as turn from ranked r
      ), chosen as (
-       select * from taken order by turn, next_try_at limit $7
+       select *
+       from (select t.*, row_number() over (partition by bulk order by rank, turn, next_try_at) as nth
+             from turns t where turn <= places) t
+       where not bulk or nth <= $10
+       order by rank, turn, next_try_at limit $9
      )
      update deliveries d set try_id = $3, next_try_at = $2, updated_at = $1
      from chosen c
      where d.merchant_id = c.merchant_id and d.order_id = c.order_id and d.delivery_id = c.delivery_id
      returning d.merchant_id as "merchantId", d.order_id as "orderId", d.delivery_id as "deliveryId",
        d.notification_id as "notificationId", d.event_name as "eventName", d.refund_id as "refundId",
-       d.created_at as "createdAt", d.endpoint_id as "endpointId", d.order_url as "orderUrl", d.lane,
-       d.round_tries as "roundTries"`,
+       d.batch_id as "batchId", d.bulk, d.created_at as "createdAt", d.endpoint_id as "endpointId",
+       d.order_url as "orderUrl", d.lane, d.round_tries as "roundTries"`,
     [
       input.now,
       input.leaseUntil,
       input.tryId,
       [...input.free.keys()],
-      [...input.free.values()],
-      input.otherwiseFree,
-      input.limit,
+      [...input.free.values()].map(({ any }) => any),
+      [...input.free.values()].map(({ bulk }) => bulk),
+      input.otherwiseFree.any,
+      input.otherwiseFree.bulk,
+      input.limit.any,
+      input.limit.bulk,
+      input.bulkFirst,
     ],
   );
 }
@@ -315,6 +356,7 @@ export interface DeliveryFilter {
   readonly endpointId?: string | undefined;
   readonly orderId?: string | undefined;
   readonly refundId?: string | undefined;
+  readonly batchId?: string | undefined;
   readonly eventName?: string | undefined;
   readonly state?: DeliveryState | undefined;
   readonly from?: Date | undefined;
@@ -341,6 +383,7 @@ export async function listDeliveries(
     filter.orderId,
   );
   when((place) => `refund_id = ${place}`, filter.refundId);
+  when((place) => `batch_id = ${place}`, filter.batchId);
   when((place) => `event_name = ${place}`, filter.eventName);
   when((place) => `state = ${place}`, filter.state);
   when((place) => `created_at >= ${place}`, filter.from);
@@ -404,10 +447,13 @@ export async function countWaiting(db: Queryable, endpointId: string, most: numb
 
 // Sending again -----------------------------------------------------------------------------------------
 
-/** Makes a delivery due now, at the start of the schedule; one that is under way stays as it is. */
+/**
+ * Makes a delivery due now, at the start of the schedule, and no longer bulk: somebody waits for it. One that is under way
+ * stays as it is.
+ */
 export async function makeDue(db: Queryable, delivery: Delivery, now: Date): Promise<void> {
   await db.query(
-    `update deliveries set state = 'pending', next_try_at = $4, round_tries = 0, updated_at = $4
+    `update deliveries set state = 'pending', bulk = false, next_try_at = $4, round_tries = 0, updated_at = $4
      where merchant_id = $1 and order_id = $2 and delivery_id = $3 and try_id is null`,
     [delivery.merchantId, delivery.orderId, delivery.deliveryId, now],
   );
@@ -425,7 +471,7 @@ export interface ResendRange {
 // Orders with a URL of their own are not told to endpoints; what is not spread yet will be anyway.
 const IN_RANGE = `
   from notifications n
-  join orders o on o.merchant_id = n.merchant_id and o.order_id = n.order_id
+  left join orders o on o.merchant_id = n.merchant_id and o.order_id = n.order_id
   where n.merchant_id = $1 and n.event_name = any($3) and n.created_at >= $4 and n.created_at < $5
     and n.spread_at is null and nullif(o.metadata ->> 'webhook_url', '') is null`;
 
@@ -465,7 +511,7 @@ export async function resendSlice(
 ): Promise<ResentSlice> {
   const [row] = await db.query<{ count: number; createdAt: Date | null; notificationId: string | null }>(
     `with told as materialized (
-       select n.merchant_id, n.order_id, n.notification_id, n.event_name, n.refund_id, n.created_at,
+       select n.merchant_id, n.order_id, n.notification_id, n.event_name, n.refund_id, n.batch_id, n.bulk, n.created_at,
          row_number() over (order by n.created_at, n.notification_id) as place,
          $7::timestamptz - ($8::int - row_number() over (order by n.created_at, n.notification_id))
            * interval '1 microsecond' as due_at
@@ -479,9 +525,9 @@ export async function resendSlice(
        returning 1
      ), missed as (
        insert into deliveries (merchant_id, order_id, delivery_id, notification_id, event_name, refund_id,
-         endpoint_id, lane, state, next_try_at, created_at, updated_at)
+         batch_id, endpoint_id, lane, bulk, state, next_try_at, created_at, updated_at)
        select t.merchant_id, t.order_id, ($11::uuid[])[t.place], t.notification_id, t.event_name, t.refund_id,
-         $2, $2, 'pending', t.due_at, t.created_at, $7
+         t.batch_id, $2, $2, t.bulk, 'pending', t.due_at, t.created_at, $7
        from told t
        where not exists (
          select 1 from deliveries d

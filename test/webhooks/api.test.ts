@@ -29,6 +29,7 @@ async function open(settings: Record<string, string> = { ALLOW_PRIVATE_WEBHOOKS:
     vault: createVault(Buffer.alloc(32, 7)),
     sender,
     renderOrder: scene.renderOrder,
+    renderBatch: scene.renderBatch,
   });
   worker.start();
   afterTest(async () => {

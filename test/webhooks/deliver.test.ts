@@ -6,7 +6,7 @@ import { expect, test, vi } from 'vitest';
 import { newId } from '../../src/lib/ids.ts';
 import { LEASE_MS } from '../../src/webhooks/deliver.ts';
 import { deleteEndpoint, readEndpoint, rotateSecret, updateEndpoint } from '../../src/webhooks/endpoints.ts';
-import { FRESH_ROOM } from '../../src/webhooks/pace.ts';
+import { FRESH, FRESH_ROOM } from '../../src/webhooks/pace.ts';
 import { claimDue, recordTries } from '../../src/webhooks/store.ts';
 import { afterTest, openScene, type Receiver, type Scene, startReceiver, status } from './support.ts';
 
@@ -528,8 +528,9 @@ test('the schema itself keeps two tries of an order to one address apart', async
     leaseUntil: new Date(scene.clock.now().getTime() + LEASE_MS),
     tryId: newId(),
     free: new Map(),
-    otherwiseFree: 8,
-    limit: 8,
+    otherwiseFree: FRESH,
+    limit: FRESH,
+    bulkFirst: false,
   });
   expect(claimed).toEqual([]);
   await expect(

@@ -6,13 +6,13 @@ const slow = { acknowledged: true, durationMs: QUICK_MS + 1 };
 const failed = { acknowledged: false, durationMs: 1 };
 
 /** The room of a lane that is not tried at the moment, after these tries, one after the other. */
-function roomAfter(...tries: readonly Parameters<ReturnType<typeof createPace>['end']>[1][]): number {
+function roomAfter(...tries: readonly Parameters<ReturnType<typeof createPace>['end']>[2][]): number {
   const pace = createPace();
   for (const tried of tries) {
-    pace.begin('lane');
-    pace.end('lane', tried);
+    pace.begin('lane', false);
+    pace.end('lane', false, tried);
   }
-  return pace.free().get('lane') ?? FRESH_ROOM;
+  return pace.free().get('lane')?.any ?? FRESH_ROOM;
 }
 
 const times = <Value>(count: number, value: Value) => Array.from({ length: count }, () => value);
@@ -39,26 +39,44 @@ test('what could not be tried says nothing of the address', () => {
 
 test('what is under way counts, for its own lane alone', () => {
   const pace = createPace();
-  for (let n = 0; n < FRESH_ROOM; n++) pace.begin('a');
-  pace.begin('b');
+  for (let n = 0; n < FRESH_ROOM; n++) pace.begin('a', false);
+  pace.begin('b', false);
   expect(pace.free()).toEqual(
     new Map([
-      ['a', 0],
-      ['b', FRESH_ROOM - 1],
+      ['a', { any: 0, bulk: 0 }],
+      ['b', { any: 7, bulk: 6 }],
     ]),
   );
-  for (let n = 0; n < FRESH_ROOM; n++) pace.end('a', failed);
-  expect(pace.free().get('a')).toBe(1);
+  for (let n = 0; n < FRESH_ROOM; n++) pace.end('a', false, failed);
+  expect(pace.free().get('a')?.any).toBe(1);
+});
+
+test('bulk messages leave a quarter of the room free, where there is more than one place', () => {
+  const pace = createPace();
+  for (let n = 0; n < 6; n++) pace.begin('lane', true);
+  expect(pace.free().get('lane')).toEqual({ any: 2, bulk: 0 });
+  pace.begin('lane', false);
+  pace.end('lane', true, null);
+  expect(pace.free().get('lane')).toEqual({ any: 2, bulk: 1 });
+  for (let n = 0; n < 5; n++) pace.end('lane', true, null);
+  pace.end('lane', false, null);
+  expect(pace.free()).toEqual(new Map());
+
+  for (let n = 0; n < 3; n++) {
+    pace.begin('in trouble', true);
+    pace.end('in trouble', true, failed);
+  }
+  expect(pace.free().get('in trouble')).toEqual({ any: 1, bulk: 1 });
 });
 
 test('of very many lanes, those not tried for longest are forgotten', () => {
   const pace = createPace();
-  pace.begin('under way');
+  pace.begin('under way', false);
   for (let n = 0; n < 20_000; n++) {
-    pace.begin(`${n}`);
-    pace.end(`${n}`, failed);
+    pace.begin(`${n}`, false);
+    pace.end(`${n}`, false, failed);
   }
   expect(pace.free().size).toBeLessThanOrEqual(10_001);
-  expect(pace.free().get('under way')).toBe(FRESH_ROOM - 1);
+  expect(pace.free().get('under way')?.any).toBe(FRESH_ROOM - 1);
   expect(pace.free().has('0')).toBe(false);
 });

@@ -9,7 +9,12 @@ import { newId } from '../../src/lib/ids.ts';
 import { createLogger } from '../../src/lib/log.ts';
 import type { Loop } from '../../src/lib/loop.ts';
 import { createVault, type Vault } from '../../src/lib/vault.ts';
-import { createDeliverer, type DelivererDeps, type RenderOrder } from '../../src/webhooks/deliver.ts';
+import {
+  createDeliverer,
+  type DelivererDeps,
+  type RenderBatch,
+  type RenderOrder,
+} from '../../src/webhooks/deliver.ts';
 import { createEndpoint, type NewEndpoint, type WebhookEndpoint } from '../../src/webhooks/endpoints.ts';
 import { createWebhookSender } from '../../src/webhooks/send.ts';
 import { freshDatabase } from '../support/database.ts';
@@ -29,6 +34,7 @@ export interface Scene {
   readonly clock: TestClock;
   readonly vault: Vault;
   readonly renderOrder: RenderOrder;
+  readonly renderBatch: RenderBatch;
   addOrder(input?: {
     merchantId?: string;
     orderId?: string;
@@ -38,7 +44,7 @@ export interface Scene {
   change(
     orderId: string,
     eventName: string,
-    input?: { merchantId?: string; status?: string; refundId?: string },
+    input?: { merchantId?: string; status?: string; refundId?: string; bulk?: boolean },
   ): Promise<string>;
   addEndpoint(
     input: NewEndpoint,
@@ -91,7 +97,7 @@ export async function openScene(): Promise<Scene> {
       now,
     ]);
   }
-  const { renderOrder, addOrder, change } = sceneOn(db, clock);
+  const { renderOrder, renderBatch, addOrder, change } = sceneOn(db, clock);
   const endpointDeps = { db, clock, vault, allowPrivate: true };
 
   return {
@@ -99,6 +105,7 @@ export async function openScene(): Promise<Scene> {
     clock,
     vault,
     renderOrder,
+    renderBatch,
     addOrder,
     change,
     async addEndpoint(input, merchantId = 'acme') {
@@ -116,6 +123,7 @@ export async function openScene(): Promise<Scene> {
         vault,
         sender,
         renderOrder,
+        renderBatch,
         ...overrides,
       });
       worker.start();
@@ -132,7 +140,10 @@ export async function openScene(): Promise<Scene> {
 }
 
 /** Orders and their public changes on any database. */
-export function sceneOn(db: Database, clock: Clock): Pick<Scene, 'renderOrder' | 'addOrder' | 'change'> {
+export function sceneOn(
+  db: Database,
+  clock: Clock,
+): Pick<Scene, 'renderOrder' | 'renderBatch' | 'addOrder' | 'change'> {
   const renderOrder: RenderOrder = async (merchantId, orderId) => {
     const [row] = await db.query<{ status: string; event_seq: number }>(
       'select status, event_seq from orders where merchant_id = $1 and order_id = $2',
@@ -142,6 +153,7 @@ export function sceneOn(db: Database, clock: Clock): Pick<Scene, 'renderOrder' |
   };
   return {
     renderOrder,
+    renderBatch: async () => null,
     async addOrder({ merchantId = 'acme', orderId = `order-${newId()}`, metadata = {} } = {}) {
       await db.query(
         `insert into orders (merchant_id, order_id, order_uuid, status, amount_minor, currency, exponent, metadata,
@@ -151,16 +163,20 @@ export function sceneOn(db: Database, clock: Clock): Pick<Scene, 'renderOrder' |
       );
       return orderId;
     },
-    async change(orderId, eventName, { merchantId = 'acme', status = eventName, refundId } = {}) {
+    async change(
+      orderId,
+      eventName,
+      { merchantId = 'acme', status = eventName, refundId, bulk = false } = {},
+    ) {
       const notificationId = newId();
       await db.query(
         `with moved as (
            update orders set status = $4, event_seq = event_seq + 1 where merchant_id = $1 and order_id = $2
            returning event_seq)
          insert into notifications (merchant_id, order_id, notification_id, event_name, refund_id, event_seq,
-           created_at, spread_at)
-         select $1, $2, $3, $5, $6, event_seq, $7, $7 from moved`,
-        [merchantId, orderId, notificationId, status, eventName, refundId ?? null, clock.now()],
+           created_at, spread_at, bulk)
+         select $1, $2, $3, $5, $6, event_seq, $7, $7, $8 from moved`,
+        [merchantId, orderId, notificationId, status, eventName, refundId ?? null, clock.now(), bulk],
       );
       return notificationId;
     },
@@ -175,7 +191,10 @@ export interface Received {
     readonly event_name: string;
     readonly date_created: string;
     readonly sequence: number;
-    readonly content: { readonly order: { readonly order_id: string; readonly status: string } };
+    readonly content: {
+      readonly order: { readonly order_id: string; readonly status: string };
+      readonly batch?: unknown;
+    };
   };
 }
 

@@ -144,12 +144,16 @@ function columnsWith(endpoints: readonly WebhookEndpoint[]) {
       cell: ({ getValue }) => <span className="mono">{getValue()}</span>,
     }),
     column.accessor('order_id', {
-      header: 'Order',
-      cell: ({ getValue }) => (
-        <Link to="/operations/orders/$orderId" params={{ orderId: getValue() }} search={{}} tabIndex={-1}>
-          <Id value={getValue()} of="order id" />
-        </Link>
-      ),
+      header: 'Order or batch',
+      cell: ({ getValue, row }) => {
+        const orderId = getValue();
+        if (orderId === null) return <Id value={row.original.batch_id ?? ''} of="batch id" />;
+        return (
+          <Link to="/operations/orders/$orderId" params={{ orderId }} search={{}} tabIndex={-1}>
+            <Id value={orderId} of="order id" />
+          </Link>
+        );
+      },
     }),
     column.display({
       id: 'state',
@@ -224,15 +228,18 @@ function DeliveryPanel({
               ['Delivered', shown.delivered_at && <Time key="delivered" at={shown.delivered_at} exact />],
               [
                 'Order',
-                <Link
-                  key="order"
-                  to="/operations/orders/$orderId"
-                  params={{ orderId: shown.order_id }}
-                  search={{}}
-                >
-                  {shown.order_id}
-                </Link>,
+                shown.order_id && (
+                  <Link
+                    key="order"
+                    to="/operations/orders/$orderId"
+                    params={{ orderId: shown.order_id }}
+                    search={{}}
+                  >
+                    {shown.order_id}
+                  </Link>
+                ),
               ],
+              ['Batch', shown.batch_id && <Id key="batch" value={shown.batch_id} of="batch id" />],
               [
                 'Refund',
                 shown.refund_id && (
@@ -258,7 +265,8 @@ function DeliveryPanel({
           {mayManage && (
             <>
               <Text size="sm" mt="md" mb={6}>
-                Resending tells the order as it is now, at once and with all its retries.
+                Resending tells the {shown.batch_id ? 'batch' : 'order'} as it is now, at once and with all
+                its retries.
               </Text>
               <Button
                 variant="default"
