@@ -110,6 +110,16 @@ export function readQuestion(
   return { kind: 'no_answer', why: saying(status, error), evidence };
 }
 
+/**
+ * What it means that no entry of a whole list is our refund. What carries our id can be edited by hand at the gateway: an
+ * entry that still names ours, only not where it should, may well be ours.
+ */
+export function notListed(entries: readonly unknown[], refundId: string, evidence: Evidence): LookAnswer {
+  return entries.some((json) => JSON.stringify(json).includes(refundId))
+    ? { kind: 'no_answer', why: 'a refund of the payment names ours where it cannot be read', evidence }
+    : { kind: 'absent', evidence };
+}
+
 /** The answer to a check of the credentials by asking for a list: it works where that is what came. */
 export function checkedList(
   answer: ReturnType<typeof readQuestion>,

@@ -5,6 +5,7 @@ import {
   checkedList,
   type GatewayError,
   type News,
+  notListed,
   readCreateAnswer,
   readLookAnswer,
   readQuestion,
@@ -176,7 +177,10 @@ async function fetchRefund(
   const listing = await list(facts.gatewayPaymentId, access, http);
   if (listing.kind !== 'listed') return listing;
   const entry = listing.entries.find(({ refund }) => refund.refundryId === facts.refundId);
-  if (!entry) return withoutEntry(listing, facts);
+  if (!entry) {
+    const entries = listing.entries.map(({ json }) => json);
+    return notListed(entries, facts.refundId, listing.evidence);
+  }
   const evidence = { ...listing.evidence, refund: entry.evidence };
   const news = ours(entry.json, facts, () => null);
   return typeof news === 'string'
@@ -207,16 +211,6 @@ async function findRefunds(
     });
   }
   return { kind: 'found', refunds, evidence };
-}
-
-/** Metadata can be edited by hand: a refund that still names ours, only not where it should, may well be ours. */
-function withoutEntry(
-  { entries, evidence }: Extract<Listing, { kind: 'listed' }>,
-  { refundId }: RefundFacts,
-): LookAnswer {
-  return entries.some(({ json }) => JSON.stringify(json).includes(refundId))
-    ? { kind: 'no_answer', why: 'a refund of the payment names ours where it cannot be read', evidence }
-    : { kind: 'absent', evidence };
 }
 
 interface Entry {

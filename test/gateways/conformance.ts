@@ -537,10 +537,12 @@ export function conformsTo(name: string, makeDialect: () => Dialect | Promise<Di
 
       it('a refund that names ours where it cannot be read proves no absence', async () => {
         const text = JSON.stringify(dialect.refund(someWord('succeeded'), known));
-        const mangled = JSON.parse(text.replaceAll(`"${facts.refundId}"`, `["${facts.refundId}"]`)) as Json;
-        // Listed although a filter by our id would leave it out.
-        peer.answer = (asked) => dialect.listed([mangled], { ...asked, url: '/?limit=100' });
-        expect(await fetch(facts)).toMatchObject({ kind: 'no_answer' });
+        for (const instead of [`["${facts.refundId}"]`, `"${facts.refundId} (late)"`]) {
+          const mangled = JSON.parse(text.replaceAll(`"${facts.refundId}"`, instead)) as Json;
+          // Listed although a filter by our id would leave it out.
+          peer.answer = (asked) => dialect.listed([mangled], { ...asked, url: '/?limit=100' });
+          expect(await fetch(facts)).toMatchObject({ kind: 'no_answer' });
+        }
       });
 
       it('a second refund at the gateway, made for the same refund of ours, is no news of the first', async () => {

@@ -1,6 +1,7 @@
 import {
   checkedList,
   type News,
+  notListed,
   type Reading,
   readCreateAnswer,
   readLookAnswer,
@@ -180,7 +181,7 @@ async function fetchByOurId(
   const news = ours.find(({ status }) => status === 'succeeded') ?? ours[0];
   return news
     ? { kind: 'news', news }
-    : { kind: 'absent', evidence: { refunds_of_payment: listed.entries.length } };
+    : notListed(listed.entries, facts.refundId, { refunds_of_payment: listed.entries.length });
 }
 
 const PAGE = 100;
