@@ -1,3 +1,5 @@
+import { BATCH_LIMITS } from '../words.ts';
+import { FileProblem, MAX_COLUMNS } from './file-problem.ts';
 import type { RowCode } from './row-codes.ts';
 
 /** What the reader could not read rightly, before anything is known about the columns. */
@@ -43,4 +45,34 @@ export const NO_TROUBLES: readonly FileTrouble[] = Object.freeze([]);
 /** The header with what is no part of any name taken off. */
 export function headerOf(cells: readonly string[]): string[] {
   return cells.map((cell) => cell.replace(/^\uFEFF/, '').trim());
+}
+
+export function tooManyRows(): FileProblem {
+  return new FileProblem(
+    'too_many_rows',
+    `The file has more than ${BATCH_LIMITS.rows} rows. Split it into several files.`,
+    { accepted: `at most ${BATCH_LIMITS.rows} rows` },
+  );
+}
+
+export function noRows(): FileProblem {
+  return new FileProblem('no_rows', 'The file has a line of column names and no row under it.', {
+    accepted: 'at least one row',
+  });
+}
+
+export function noHeader(why: string): FileProblem {
+  return new FileProblem(
+    'unreadable_header',
+    `The file does not begin with a line that names its columns: ${why.replace(/\.$/, '')}.`,
+    { accepted: 'a first line such as order_id,unique_request_id,amount,currency,note' },
+  );
+}
+
+export function tooManyColumns(columns: number): FileProblem {
+  return new FileProblem(
+    'too_many_columns',
+    `The file has ${columns} columns. At most ${MAX_COLUMNS} are read.`,
+    { accepted: `at most ${MAX_COLUMNS} columns` },
+  );
 }

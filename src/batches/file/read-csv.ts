@@ -7,9 +7,13 @@ import {
   type FileTrouble,
   headerOf,
   NO_TROUBLES,
+  noHeader,
+  noRows,
   ROWS_AT_ONCE,
   SEPARATORS,
   type Separator,
+  tooManyColumns,
+  tooManyRows,
 } from './file-row.ts';
 import { shown } from './shown.ts';
 
@@ -47,13 +51,7 @@ export async function openCsv(bytes: AsyncGenerator<Buffer, void, void>): Promis
   if (head.trouble) throw noHeader(lowerFirst(head.trouble.message));
   const header = headerOf(head.cells.map((cell) => textOf(cell, head.bytewise).text));
   while (header.length > 1 && header.at(-1) === '') header.pop();
-  if (header.length > MAX_COLUMNS) {
-    throw new FileProblem(
-      'too_many_columns',
-      `The file has ${header.length} columns. At most ${MAX_COLUMNS} are read.`,
-      { accepted: `at most ${MAX_COLUMNS} columns` },
-    );
-  }
+  if (header.length > MAX_COLUMNS) throw tooManyColumns(header.length);
   const close = async () => void (await records.return());
   return { format: 'csv', separator, header, rows: () => rowsOf(first.value, records, header), close };
 }
@@ -80,28 +78,6 @@ async function* rowsOf(
   } finally {
     await rest.return();
   }
-}
-
-export function tooManyRows(): FileProblem {
-  return new FileProblem(
-    'too_many_rows',
-    `The file has more than ${BATCH_LIMITS.rows} rows. Split it into several files.`,
-    { accepted: `at most ${BATCH_LIMITS.rows} rows` },
-  );
-}
-
-export function noRows(): FileProblem {
-  return new FileProblem('no_rows', 'The file has a line of column names and no row under it.', {
-    accepted: 'at least one row',
-  });
-}
-
-export function noHeader(why: string): FileProblem {
-  return new FileProblem(
-    'unreadable_header',
-    `The file does not begin with a line that names its columns: ${why.replace(/\.$/, '')}.`,
-    { accepted: 'a first line such as order_id,unique_request_id,amount,currency,note' },
-  );
 }
 
 // Records → rows --------------------------------------------------------------------------------------------
