@@ -5,6 +5,8 @@ import type { ApiDeps } from './api/deps.ts';
 import { createRenderOrder } from './api/juspay/render-order.ts';
 import { buildServer } from './api/server.ts';
 import { createSealer } from './audit/checkpoint.ts';
+import type { BatchDeps } from './batches/deps.ts';
+import { createBatchWorker, createPausedWatch } from './batches/worker.ts';
 import { createClockWatch, requireRightClock } from './clock-watch.ts';
 import { type Settings, withPort } from './config.ts';
 import { openConfiguredDatabase } from './database.ts';
@@ -120,8 +122,11 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
       manualReviewAfterMs: settings.manualReviewAfterMs,
       restored: await readRestored(db, clock.now()),
       clockIsRight: clockWatch.isRight,
+      pausedBatches: createPausedWatch(db),
       wake,
     };
+    const batchWorker = createBatchWorker({ engine, wake: () => batchWorker.wake() });
+    const batches: BatchDeps = { engine, wake: () => batchWorker.wake() };
     if (settings.role !== 'api') {
       const sender = createWebhookSender({ clock, allowPrivate: settings.allowPrivateWebhooks });
       started.push(sender.close);
@@ -133,13 +138,15 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
         createDeliverer({ db, clock, random: Math.random, log, vault, sender, renderOrder, renderBatch }),
         createSealer({ db, clock, vault, log }),
         createFigureKeeper({ db, log }),
+        // Of all that happens, little is about a batch.
+        { ...batchWorker, wake: () => undefined },
       );
     }
     const demoKey = settings.demo ? await ensureDemoKey(db, clock, settings) : null;
     const demoPassword = settings.demo ? await ensureDemoPeople(db, clock, vault) : null;
     if (demoKey !== null) await loadDemo({ db, clock, vault, gateways });
     if (settings.role !== 'worker') {
-      const api: ApiDeps = { db, clock, log, settings, vault, gateways, gatewayHttp, engine };
+      const api: ApiDeps = { db, clock, log, settings, vault, gateways, gatewayHttp, engine, batches };
       const server = await buildServer(api);
       if (settings.sandbox !== 'off') {
         await server.register(sandboxServer, { prefix: '/sandbox', ...sandboxOptions(api) });

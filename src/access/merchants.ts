@@ -14,20 +14,29 @@ export interface MerchantSettings {
   readonly full_refund_when_amount_absent: boolean;
   /** Whether people without a second factor may do nothing but set one up. */
   readonly require_second_factor: boolean;
+  /** Whether a batch needs a second person's yes before anything of it is sent. */
+  readonly batch_approval: boolean;
+  /** How long that may take before the batch has to be confirmed anew. */
+  readonly batch_approval_hours: number;
+  /** How long a batch waits before it starts, in which it can be withdrawn. */
+  readonly batch_wait_minutes: number;
 }
 
-const DEFAULTS: MerchantSettings = { full_refund_when_amount_absent: true, require_second_factor: false };
+const DEFAULTS: MerchantSettings = {
+  full_refund_when_amount_absent: true,
+  require_second_factor: false,
+  batch_approval: false,
+  batch_approval_hours: 24,
+  batch_wait_minutes: 0,
+};
 
 /** The stored settings, with defaults where nothing was decided. */
 export function settingsOf(stored: Readonly<Record<string, unknown>>): MerchantSettings {
-  const decided = (name: keyof MerchantSettings) => {
+  const decided = Object.entries(DEFAULTS).map(([name, otherwise]) => {
     const value = stored[name];
-    return typeof value === 'boolean' ? value : DEFAULTS[name];
-  };
-  return {
-    full_refund_when_amount_absent: decided('full_refund_when_amount_absent'),
-    require_second_factor: decided('require_second_factor'),
-  };
+    return [name, typeof value === typeof otherwise ? value : otherwise];
+  });
+  return Object.fromEntries(decided) as MerchantSettings;
 }
 
 /** Makes a merchant; false, changing nothing, when the id is taken. */

@@ -11,12 +11,14 @@ const TABLE = {
   'webhooks.read': { from: 'viewer', may: 'read webhook endpoints and deliveries' },
   'gateways.read': { from: 'viewer', may: 'read gateway accounts' },
   'requests.read': { from: 'viewer', may: 'read the request log' },
+  'batches.read': { from: 'viewer', may: 'read batches' },
   'settings.read': { from: 'viewer', may: 'read settings' },
   'refunds.create': { from: 'support', may: 'make refunds' },
   'refunds.cancel': { from: 'support', may: 'cancel refunds' },
   'refunds.look': { from: 'support', may: 'ask the gateway about refunds' },
   'refunds.resolve': { from: 'operations', may: 'settle refunds in manual review' },
   'batches.run': { from: 'operations', may: 'run batches' },
+  'batches.approve': { from: 'operations', may: 'approve batches' },
   'orders.write': { from: 'operations', may: 'import orders and payments' },
   export: { from: 'operations', may: 'export lists' },
   'gateways.manage': { from: 'admin', may: 'manage gateway accounts' },
@@ -29,8 +31,8 @@ const TABLE = {
 export type Permission = keyof typeof TABLE;
 export const PERMISSIONS = Object.keys(TABLE) as readonly Permission[];
 
-/** People's own affairs: an API key is no person, and cannot make one. */
-const FOR_PEOPLE_ONLY: readonly Permission[] = ['own.manage', 'team.manage'];
+/** An API key is no person, cannot make one, and is nobody's second pair of eyes. */
+const FOR_PEOPLE_ONLY: readonly Permission[] = ['own.manage', 'team.manage', 'batches.approve'];
 
 export const PERMISSIONS_OF_KEYS = PERMISSIONS.filter((word) => !FOR_PEOPLE_ONLY.includes(word));
 

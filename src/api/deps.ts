@@ -1,4 +1,5 @@
 import type { Role } from '../access/roles.ts';
+import type { BatchDeps } from '../batches/deps.ts';
 import type { Settings } from '../config.ts';
 import type { GatewayHttp } from '../gateways/gateway.ts';
 import type { GatewayRegistry } from '../gateways/registry.ts';
@@ -19,6 +20,8 @@ export interface ApiDeps {
   readonly gatewayHttp: GatewayHttp;
   /** For the refund verbs: `recordRefund(deps.engine, …)`, `cancelRefund(deps.engine, …)` … */
   readonly engine: EngineDeps;
+  /** For the verbs on batches. */
+  readonly batches: BatchDeps;
 }
 
 /** A system of the merchant, by its API key. */

@@ -24,6 +24,7 @@ import { juspayRoutes } from './juspay/routes.ts';
 import { keepRequestLog } from './request-log.ts';
 import { signInRoutes } from './sign-in.ts';
 import { apiKeyRoutes } from './v1/api-keys.ts';
+import { batchRoutes } from './v1/batches.ts';
 import { exportRoutes } from './v1/exports.ts';
 import { figureRoutes } from './v1/figures.ts';
 import { gatewayAccountRoutes } from './v1/gateway-accounts.ts';
@@ -101,6 +102,7 @@ export async function buildServer(deps: ApiDeps): Promise<FastifyInstance> {
       await teamRoutes(own, deps);
       await gatewayAccountRoutes(own, deps);
       await refundRoutes(own, deps);
+      await batchRoutes(own, deps);
       await figureRoutes(own, deps);
       await searchRoutes(own, deps);
       await exportRoutes(own, deps);

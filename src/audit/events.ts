@@ -5,6 +5,15 @@ export type Cause =
   | { readonly by: 'api'; readonly key: string; readonly request_id: string }
   | { readonly by: 'user'; readonly user_id: string; readonly email: string; readonly request_id: string }
   | { readonly by: 'file'; readonly name: string; readonly line: number }
+  | {
+      readonly by: 'batch';
+      readonly batch_id: string;
+      readonly row: number;
+      /** A person's e-mail address, or the name of an API key. */
+      readonly confirmed_by: string;
+      /** Null where nobody had to. */
+      readonly approved_by: string | null;
+    }
   | { readonly by: 'worker'; readonly why: string }
   | { readonly by: 'gateway_answer' }
   | { readonly by: 'gateway_webhook'; readonly event_id: string | null }

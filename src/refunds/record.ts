@@ -1,7 +1,8 @@
 import type { Cause } from '../audit/events.ts';
 import type { RefundType } from '../gateways/gateway.ts';
+import type { GatewayRegistry } from '../gateways/registry.ts';
 import { plusMs } from '../lib/clock.ts';
-import { jsonbOf } from '../lib/db.ts';
+import { jsonbOf, type Queryable } from '../lib/db.ts';
 import { grouped } from '../lib/grouped.ts';
 import { newId, shortOf } from '../lib/ids.ts';
 import { formatAmount } from '../lib/money.ts';
@@ -109,7 +110,9 @@ export function recordRefund(deps: RecordDeps, request: RefundRequest): Promise<
   return door(request);
 }
 
-type RecordDeps = Pick<EngineDeps, 'db' | 'clock' | 'gateways' | 'manualReviewAfterMs' | 'wake'>;
+type RecordDeps = Pick<EngineDeps, 'clock' | 'gateways' | 'manualReviewAfterMs' | 'wake'> & {
+  readonly db: Queryable;
+};
 
 const MOST_AT_ONCE = 200;
 const doors = new WeakMap<RecordDeps, (request: RefundRequest) => Promise<RefundOutcome>>();
@@ -126,12 +129,6 @@ const UNREADABLE: RefundOutcome = {
 
 async function record(deps: RecordDeps, items: readonly object[]): Promise<RecordRow[]> {
   const now = deps.clock.now();
-  const can = Object.fromEntries(
-    [...deps.gateways].map(([name, { capabilities }]) => [
-      name,
-      { partial: capabilities.partialRefunds, instant: capabilities.instantRefunds },
-    ]),
-  );
   return deps.db.query<RecordRow>(
     `select r.idx, r.outcome, r.order_id as found_order_id, r.remaining_minor as rest_minor,
             r.currency as found_currency, r.exponent as found_exponent, (r.refund).*
@@ -140,10 +137,20 @@ async function record(deps: RecordDeps, items: readonly object[]): Promise<Recor
       now,
       plusMs(now, Math.max(deps.manualReviewAfterMs, MIN_UNSENT_MS)),
       MAX_REFUNDS_OF_AN_ORDER,
-      JSON.stringify(can),
+      JSON.stringify(capabilitiesByGateway(deps.gateways)),
       JSON.stringify(DUE_DAYS),
       jsonbOf(items),
     ],
+  );
+}
+
+/** What the database has to know of gateways to judge a refund. */
+export function capabilitiesByGateway(gateways: GatewayRegistry) {
+  return Object.fromEntries(
+    [...gateways].map(([name, { capabilities }]) => [
+      name,
+      { partial: capabilities.partialRefunds, instant: capabilities.instantRefunds },
+    ]),
   );
 }
 

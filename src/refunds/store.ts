@@ -131,13 +131,14 @@ export interface LaneRoom {
 
 /**
  * Takes due refunds, those of one lane first and then lower lanes first, and holds them: their next look moves to the
- * end of the hold, so a worker that dies lets go by itself.
+ * end of the hold, so a worker that dies lets go by itself. Of the paused batches, none that waits to be sent is taken.
  */
 export async function claimDue(
   db: Queryable,
   clock: Clock,
   rooms: readonly LaneRoom[],
   first: Lane,
+  paused: readonly string[] = [],
 ): Promise<Refund[]> {
   const rows = await db.query<RefundRow>(
     `with room as (
@@ -151,7 +152,7 @@ export async function claimDue(
          from room cross join lateral (
            select merchant_id, order_id, refund_id, lane, next_look_at from refunds
            where gateway_account_id = room.account and lane = room.lane and next_look_at <= $1
-             and state <> 'sending'
+             and state <> 'sending' and (room.lane <> 2 or batch_id <> all($8::uuid[]))
            order by next_look_at limit room.room
            for no key update skip locked) d
        ) c
@@ -169,6 +170,7 @@ export async function claimDue(
       rooms.map((r) => r.accountRoom),
       rooms.map((r) => r.holdMs),
       first,
+      paused,
     ],
   );
   return rows.map(refundOf);

@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net';
 import { createApiKey } from '../../src/access/api-keys.ts';
 import { createMerchant } from '../../src/access/merchants.ts';
 import { buildServer } from '../../src/api/server.ts';
+import type { BatchDeps } from '../../src/batches/deps.ts';
 import { readSettings } from '../../src/config.ts';
 import type { Gateway } from '../../src/gateways/gateway.ts';
 import type { Clock } from '../../src/lib/clock.ts';
@@ -17,6 +18,8 @@ export interface TestApi extends FreshDatabase {
   readonly port: number;
   /** What the server logged so far, one JSON text for each line. */
   readonly logged: () => string[];
+  /** For doing the steps of batches by hand. */
+  readonly batches: BatchDeps;
   /** Stops the server and drops the database. */
   close(): Promise<void>;
 }
@@ -45,6 +48,7 @@ export async function startApi(
     await merchantWithAccount(fresh.db, { merchantId });
     await createApiKey(fresh.db, clock, { merchantId, name: 'test', key: `${merchantId}-key` });
   }
+  const batches = { engine, wake: () => undefined };
   const server = await buildServer({
     db: options.db ?? fresh.db,
     clock,
@@ -54,6 +58,7 @@ export async function startApi(
     gateways: engine.gateways,
     gatewayHttp: engine.gatewayHttp,
     engine,
+    batches,
   });
   await server.listen({ host: '127.0.0.1', port: 0 });
   const { port } = server.server.address() as AddressInfo;
@@ -62,6 +67,7 @@ export async function startApi(
     url: `http://127.0.0.1:${port}`,
     port,
     logged: () => lines,
+    batches,
     async close() {
       await server.close();
       await fresh.drop();

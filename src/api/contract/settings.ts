@@ -1,5 +1,10 @@
 import { z } from 'zod';
 
+function wholeNumber(least: number, most: number) {
+  const words = `a whole number from ${least} to ${most}`;
+  return z.int(words).min(least, words).max(most, words);
+}
+
 export const merchantSettingsSchema = z.strictObject({
   full_refund_when_amount_absent: z.boolean().meta({
     description:
@@ -8,6 +13,17 @@ export const merchantSettingsSchema = z.strictObject({
   }),
   require_second_factor: z.boolean().meta({
     description: 'Whether people of the team who have no second factor may do nothing but set one up.',
+  }),
+  batch_approval: z.boolean().meta({
+    description:
+      'Whether a batch needs a second person: somebody else than who uploaded and who confirmed it has to approve it.',
+  }),
+  batch_approval_hours: wholeNumber(1, 168).meta({
+    description: 'How long that may take before the batch has to be confirmed anew.',
+  }),
+  batch_wait_minutes: wholeNumber(0, 1440).meta({
+    description:
+      'How long a batch that may start waits all the same. Until then it can be withdrawn as a whole; 0 for not at all.',
   }),
 });
 

@@ -1,0 +1,334 @@
+-- Batches: files of refunds, or of outcomes of refunds, that are checked as a whole, confirmed, and answered row by row.
+
+-- Global -----------------------------------------------------------------------------------------------
+
+-- A row is a batch: what was decided about it, and how far it has come.
+create table batches (
+  merchant_id text not null references merchants,
+  batch_id uuid not null,
+  kind text not null check (kind in ('refunds', 'status_updates')),
+  name text not null,
+  status text not null check (status in ('uploading', 'checking', 'checked', 'awaiting_approval', 'waiting', 'running',
+                                         'paused', 'finished', 'cancelled')),
+  -- Why a file cannot be read as it is.
+  problem jsonb,
+  -- How its files are read: the unit of amounts, columns under other names, whether the same file may be taken again.
+  reading jsonb not null default '{}',
+  -- The file that is being taken; those after the first are corrections.
+  file_no integer not null default 1,
+  -- One more each time that corrected rows have come after a run.
+  round integer not null default 1,
+  rows_total integer not null default 0,
+  rows_checked integer not null default 0,
+  rows_bad integer not null default 0,
+  rows_look_alike integer not null default 0,
+  -- Up to which bucket the check has come.
+  checked_buckets smallint not null default 0,
+  -- What the check of this round has found: rows and amounts by verdict, gateway and currency.
+  findings jsonb not null default '[]',
+  -- What was confirmed for this round, by whom, and who approved it.
+  confirmation jsonb,
+  rows_confirmed integer not null default 0,
+  -- Of the rows confirmed in this round: how many were tried, and the last of them.
+  rows_tried integer not null default 0,
+  tried_bucket smallint not null default -1,
+  tried_row integer not null default 0,
+  -- Of all rounds.
+  rows_made integer not null default 0,
+  rows_refused integer not null default 0,
+  approval_expires_at timestamptz,
+  starts_at timestamptz,
+  -- How many rows had gone out at some moment a little while ago, and how fast they went since.
+  pace_at timestamptz,
+  pace_sent integer not null default 0,
+  pace_per_second double precision,
+  created_by jsonb not null,
+  event_seq integer not null default 0,
+  created_at timestamptz not null,
+  updated_at timestamptz not null,
+  checked_at timestamptz,
+  started_at timestamptz,
+  sent_at timestamptz,
+  finished_at timestamptz,
+  -- When a worker does its next step; null while it waits for people or is at its end.
+  next_step_at timestamptz,
+  primary key (merchant_id, batch_id)
+);
+create index batches_due on batches (next_step_at) where next_step_at is not null;
+create index batches_paused on batches (batch_id) where status = 'paused';
+create index batches_by_time on batches (merchant_id, kind, created_at desc, batch_id desc);
+create index batches_for_approval on batches (merchant_id) where status = 'awaiting_approval';
+
+-- A row is a file of a batch.
+create table batch_files (
+  merchant_id text not null,
+  batch_id uuid not null,
+  file_no integer not null check (file_no > 0),
+  name text not null,
+  -- Null while nobody has said.
+  bytes bigint check (bytes > 0),
+  received_bytes bigint not null default 0,
+  -- Of the bytes as they came, in hex; null until all are here.
+  sha256 text,
+  format text check (format in ('csv', 'xlsx')),
+  -- The header: each column's own name, and what it is to us.
+  columns jsonb not null default '[]',
+  -- Whether it holds the place of its content: no second such file is taken unless told otherwise.
+  holds_place boolean not null default false,
+  created_at timestamptz not null,
+  primary key (merchant_id, batch_id, file_no),
+  foreign key (merchant_id, batch_id) references batches
+);
+create unique index batch_files_once on batch_files (merchant_id, sha256) where holds_place;
+create index batch_files_by_content on batch_files (merchant_id, sha256) where sha256 is not null;
+
+-- A row is a piece of a file, as it came.
+create table batch_chunks (
+  merchant_id text not null,
+  batch_id uuid not null,
+  file_no integer not null,
+  at_byte bigint not null,
+  bytes bytea not null,
+  primary key (merchant_id, batch_id, file_no, at_byte),
+  foreign key (merchant_id, batch_id, file_no) references batch_files
+);
+-- Compressing costs more time than writing.
+alter table batch_chunks alter column bytes set storage external;
+
+-- A row is something that was done to a batch, and who did it. Rows are only ever inserted.
+create table batch_events (
+  merchant_id text not null,
+  batch_id uuid not null,
+  seq integer not null check (seq > 0),
+  at timestamptz not null,
+  kind text not null,
+  -- A person or an API key; null for what happened by itself.
+  by jsonb,
+  facts jsonb not null,
+  primary key (merchant_id, batch_id, seq),
+  foreign key (merchant_id, batch_id) references batches
+);
+create trigger batch_events_only_inserted before update or delete or truncate on batch_events
+  for each statement execute function refuse_change();
+
+-- A row is another name of a column that a merchant's files have.
+create table batch_column_names (
+  merchant_id text not null references merchants,
+  kind text not null,
+  header text not null,
+  field text not null,
+  primary key (merchant_id, kind, header)
+);
+
+-- Order-scoped -----------------------------------------------------------------------------------------
+
+-- Rows of one order, however they name it, are of one bucket, so that each bucket can be checked and sent by itself.
+create function batch_bucket(order_id text) returns smallint immutable language sql
+  return abs(hashtext(lower(order_id)) % 256)::smallint;
+
+-- A row is a row of a file.
+create table batch_rows (
+  merchant_id text not null,
+  batch_id uuid not null,
+  row_no integer not null check (row_no > 0),
+  -- As the file has it; empty where it names none.
+  order_id text not null,
+  -- The order's own spelling, where that is another.
+  found_order_id text,
+  bucket smallint not null generated always as (batch_bucket(coalesce(found_order_id, order_id))) stored,
+  line integer not null,
+  -- The file that it comes from.
+  file_no integer not null,
+  round integer not null,
+  -- As they stand in the file. What is read from them follows.
+  cells json not null,
+  txn_id text,
+  unique_request_id text,
+  -- Decimal text in major units, or `full`.
+  amount text,
+  currency text,
+  refund_type text,
+  note text,
+  customer_email text,
+  -- Of a status update: the refund, and what became of it.
+  refund_id text,
+  outcome text,
+  arn text,
+  evidence text,
+  -- False: it cannot be understood, whatever the facts are.
+  readable boolean not null,
+  verdict text not null check (verdict in ('good', 'look_alike', 'bad')),
+  -- Its code, its column, and what its sentence tells.
+  problem jsonb,
+  -- Written where it was refused, or updated a status; the refund that it has become says so itself.
+  state text not null default 'left' check (state in ('left', 'made', 'refused')),
+  primary key (batch_id, bucket, row_no, merchant_id, order_id)
+);
+create index batch_rows_in_order on batch_rows (batch_id, row_no);
+create index batch_rows_troubled on batch_rows (batch_id, row_no) where verdict <> 'good' or state = 'refused';
+create index batch_rows_without_order on batch_rows (batch_id) where order_id = '';
+
+-- Of a batch, the refunds that came to nothing, in the order of its file.
+create index refunds_failed_of_batch on refunds (merchant_id, batch_id, batch_row)
+  where batch_id is not null and state in ('failed', 'cancelled', 'reversed');
+
+-- What is taken of a rest, one asker after the other: who asks for more than is left gets nothing. Null asks for all.
+create function take_of_rest(taken bigint, rest bigint, asked bigint) returns bigint immutable language sql
+  return case when coalesce(asked, rest - taken) between 1 and rest - taken
+              then taken + coalesce(asked, rest - taken) else taken end;
+create aggregate taken_of_rest(rest bigint, asked bigint) (sfunc = take_of_rest, stype = bigint, initcond = '0');
+
+-- Checks the rows of some buckets of a round against the orders as they are now, and says of how many rows and how
+-- much money it came to which verdict. A row that can no longer be sent, or looks like another refund, gets its problem.
+--   p_gateways: by gateway word, whether it can do {"partial", "instant"} refunds
+-- The plan is held to indexes, as those of the verbs in 0002_refunds.sql are.
+create function check_refund_rows(p_merchant_id text, p_batch_id uuid, p_round integer, p_from smallint, p_to smallint,
+                                  p_max_refunds integer, p_gateways jsonb)
+returns table (verdict text, code text, gateway text, currency text, exponent smallint, row_count bigint, amount_minor numeric)
+language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+#variable_conflict use_column
+begin
+  return query
+  with facts as materialized (
+    select r.row_no, r.bucket, r.line, r.readable, r.verdict as was, r.problem as had, r.order_id as written, r.found_order_id as found,
+           r.unique_request_id, r.amount, r.currency as row_currency, r.refund_type, r.customer_email as row_email,
+           o.order_id as the_order_id, o.currency as order_currency, o.exponent as order_exponent,
+           o.customer_email as order_email, t.txn_id as the_txn_id, t.gateway as the_gateway, t.effective_minor,
+           t.effective_minor - t.reserved_minor as rest,
+           case when r.readable and r.amount <> 'full' and o.exponent is not null and scale(r.amount::numeric) <= o.exponent
+                then least(r.amount::numeric * power(10::numeric, o.exponent), 1e15)::bigint end as asked
+    from batch_rows r
+    left join orders o on r.readable and o.merchant_id = r.merchant_id
+      and lower(o.order_id) = lower(coalesce(r.found_order_id, r.order_id))
+    left join lateral (
+      select x.* from transactions x
+      where x.merchant_id = o.merchant_id and x.order_id = o.order_id and x.status = 'CHARGED'
+        and (r.txn_id is null or x.txn_id = r.txn_id)
+      order by (x.effective_minor - x.reserved_minor)
+               >= greatest(case when r.amount = 'full' then 1 else r.amount::numeric * power(10::numeric, o.exponent) end, 1) desc,
+               x.charged_at, x.txn_id
+      limit 1) t on true
+    where r.merchant_id = p_merchant_id and r.batch_id = p_batch_id and r.bucket between p_from and p_to and r.round = p_round
+  ), met as (
+    select f.*, known.*,
+           row_number() over same_id as id_place, first_value(f.line) over same_id as id_line,
+           row_number() over same_amount as amount_place, first_value(f.line) over same_amount as amount_line
+    from facts f
+    cross join lateral (
+      select count(*) as refunds, bool_or(k.unique_request_id = f.unique_request_id) as has_request_id,
+             max(k.created_at) filter (where k.amount_minor = coalesce(f.asked, f.rest) and state_reserves(k.state)) as same_amount_at
+      from refunds k
+      where k.order_id = f.the_order_id and k.merchant_id is not distinct from p_merchant_id) known
+    window same_id as (partition by f.readable, f.the_order_id, case when f.the_order_id is null then f.row_no end,
+                                    f.unique_request_id order by f.row_no),
+           same_amount as (partition by f.readable, f.the_order_id, case when f.the_order_id is null then f.row_no end,
+                                        f.the_txn_id, f.amount order by f.row_no)
+  ), judged as (
+    select m.*, case
+      when not m.readable then 'unreadable'
+      when m.the_order_id is null then 'order_not_found'
+      when m.the_txn_id is null then 'order_not_charged'
+      when m.has_request_id then 'duplicate_request_id'
+      when m.id_place > 1 then 'duplicate_in_file'
+      when m.row_currency <> m.order_currency then 'currency_mismatch'
+      when m.row_email is not null and lower(m.row_email) is distinct from lower(m.order_email) then 'email_mismatch'
+      when m.amount <> 'full' and m.asked is null then 'amount_too_many_decimals'
+      when m.refund_type = 'INSTANT' and not coalesce((p_gateways -> m.the_gateway ->> 'instant')::boolean, false)
+        then 'instant_not_supported'
+      when m.asked < m.effective_minor and not coalesce((p_gateways -> m.the_gateway ->> 'partial')::boolean, true)
+        then 'partial_not_supported'
+      end as fault
+    from met m
+  ), counted as (
+    select j.*,
+           j.refunds + count(*) filter (where j.fault is null) over in_order > p_max_refunds as one_too_many
+    from judged j
+    window in_order as (partition by j.the_order_id, case when j.the_order_id is null then j.row_no end order by j.row_no)
+  ), taken as (
+    select c.*, coalesce(taken_of_rest(c.rest, c.asked) filter (where c.fault is null and not c.one_too_many) over of_payment, 0) as taken
+    from counted c
+    window of_payment as (partition by c.the_order_id, c.the_txn_id, case when c.the_txn_id is null then c.row_no end
+                          order by c.row_no)
+  ), weighed as (
+    select t.*, t.taken - lag(t.taken, 1, 0::bigint) over of_payment as takes
+    from taken t
+    window of_payment as (partition by t.the_order_id, t.the_txn_id, case when t.the_txn_id is null then t.row_no end
+                          order by t.row_no)
+  ), verdicts as (
+    select w.*, case
+      when w.fault is not null then w.fault
+      when w.one_too_many then 'too_many_refunds'
+      when w.takes = 0 then 'amount_exceeds_rest'
+      when w.same_amount_at is not null then 'same_amount_before'
+      when w.amount_place > 1 then 'same_amount_in_file'
+      end as code
+    from weighed w
+  ), ruled as (
+    select v.*, case when v.code is null then 'good' when v.code like 'same\_amount\_%' then 'look_alike' else 'bad' end as is_now,
+           case v.code
+             when 'unreadable' then v.had
+             when 'duplicate_in_file' then jsonb_build_object('code', v.code, 'field', 'unique_request_id', 'line', v.id_line)
+             when 'same_amount_in_file' then jsonb_build_object('code', v.code, 'field', 'amount', 'line', v.amount_line)
+             when 'same_amount_before' then jsonb_build_object('code', v.code, 'field', 'amount', 'at', v.same_amount_at)
+             else jsonb_build_object('code', v.code, 'rest_minor', v.rest - (v.taken - v.takes), 'currency', v.order_currency,
+                                     'exponent', v.order_exponent) end as problem
+    from verdicts v
+  ), written as (
+    update batch_rows b set
+      verdict = w.is_now, problem = case when w.code is not null then w.problem end,
+      found_order_id = case when w.the_order_id <> w.written then w.the_order_id end
+    from ruled w
+    where b.merchant_id = p_merchant_id and b.batch_id = p_batch_id and b.bucket = w.bucket and b.row_no = w.row_no
+      and b.order_id = w.written
+      and (w.is_now <> 'good' or w.was <> 'good' or w.found is distinct from case when w.the_order_id <> w.written then w.the_order_id end)
+      and w.code is distinct from 'unreadable'
+  )
+  select w.is_now, case when w.code = 'unreadable' then w.had ->> 'code' else w.code end, w.the_gateway, w.order_currency,
+         w.order_exponent, count(*), sum(case when w.is_now = 'bad' then 0 else w.takes end)
+  from ruled w group by 1, 2, 3, 4, 5;
+end $$;
+
+-- The same for rows that tell what became of refunds in manual review.
+create function check_status_rows(p_merchant_id text, p_batch_id uuid, p_round integer, p_from smallint, p_to smallint)
+returns table (verdict text, code text, gateway text, currency text, exponent smallint, row_count bigint, amount_minor numeric)
+language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+#variable_conflict use_column
+begin
+  return query
+  with facts as materialized (
+    select r.*, k.refund_id as the_refund_id, k.state as refund_state, k.gateway as the_gateway, k.currency as refund_currency,
+           k.exponent as refund_exponent, k.amount_minor as refund_minor
+    from batch_rows r
+    left join lateral (
+      select x.* from refunds x
+      where r.readable and r.refund_id is not null and x.merchant_id = r.merchant_id and x.refund_id = r.refund_id::uuid
+      union all
+      select x.* from refunds x
+      where r.readable and r.refund_id is null and x.order_id = coalesce(r.found_order_id, r.order_id)
+        and x.merchant_id = r.merchant_id and x.unique_request_id = r.unique_request_id
+      limit 1) k on true
+    where r.merchant_id = p_merchant_id and r.batch_id = p_batch_id and r.bucket between p_from and p_to and r.round = p_round
+  ), placed as (
+    select f.*, row_number() over same as place, first_value(f.line) over same as first_line
+    from facts f
+    window same as (partition by f.the_refund_id, case when f.the_refund_id is null then f.row_no end order by f.row_no)
+  ), ruled as (
+    select p.*, case
+      when not p.readable then 'unreadable'
+      when p.the_refund_id is null then 'refund_not_found'
+      when p.place > 1 then 'duplicate_in_file'
+      when p.refund_state <> 'manual_review' then 'not_in_review'
+      end as fault
+    from placed p
+  ), written as (
+    update batch_rows b set
+      verdict = case when w.fault is null then 'good' else 'bad' end,
+      problem = case when w.fault is not null then jsonb_build_object('code', w.fault, 'line', w.first_line, 'state', w.refund_state) end
+    from ruled w
+    where b.merchant_id = p_merchant_id and b.batch_id = p_batch_id and b.bucket = w.bucket and b.row_no = w.row_no
+      and b.order_id = w.order_id and (w.fault is not null or w.verdict <> 'good') and w.fault is distinct from 'unreadable'
+  )
+  select case when w.fault is null then 'good' else 'bad' end, case when w.fault = 'unreadable' then w.problem ->> 'code' else w.fault end,
+         w.the_gateway, w.refund_currency, w.refund_exponent, count(*), sum(case when w.fault is null then w.refund_minor else 0 end)
+  from ruled w group by 1, 2, 3, 4, 5;
+end $$;

@@ -1,0 +1,111 @@
+import type { Queryable } from '../lib/db.ts';
+import { capabilitiesByGateway, MAX_REFUNDS_OF_AN_ORDER } from '../refunds/record.ts';
+import { type BatchRecord, BUCKETS, type Finding } from './batch.ts';
+import type { BatchDeps } from './deps.ts';
+import { changeBatch, recordEvent } from './store.ts';
+import type { Verdict } from './words.ts';
+
+/** About so many rows are checked in one statement. */
+const ROWS_AT_ONCE = 20_000;
+
+/**
+ * Checks the next rows of a batch that the transaction has locked, and when the last have been checked, says what was
+ * found. Nothing is sent, and nothing held.
+ */
+export async function checkNextRows(deps: BatchDeps, batch: BatchRecord, tx: Queryable): Promise<void> {
+  const now = deps.engine.clock.now();
+  const from = batch.checkedBuckets;
+  if (from === 0 && batch.kind === 'refunds') await findOrders(tx, batch);
+  const share = Math.floor((BUCKETS * ROWS_AT_ONCE) / Math.max(1, batch.rowsTotal));
+  const to = Math.min(BUCKETS, from + Math.max(1, share)) - 1;
+  const found = await check(deps, tx, batch, from, to);
+  const findings = merged(batch.findings, found);
+  const rowsChecked = batch.rowsChecked + found.reduce((sum, { rows }) => sum + rows, 0);
+  const progress = { findings, rows_checked: rowsChecked, checked_buckets: to + 1 };
+  if (to + 1 < BUCKETS) {
+    await changeBatch(tx, batch, { ...progress, next_step_at: now }, now);
+    return;
+  }
+  const counts = await countTroubled(tx, batch);
+  const event = {
+    at: now,
+    kind: 'checked',
+    by: null,
+    facts: { round: batch.round, rows: rowsChecked, ...counts },
+  };
+  await recordEvent(tx, batch, event, {
+    ...progress,
+    status: 'checked',
+    rows_bad: counts.bad,
+    rows_look_alike: counts.look_alike,
+    checked_at: now,
+    next_step_at: null,
+  });
+}
+
+async function check(
+  deps: BatchDeps,
+  tx: Queryable,
+  batch: BatchRecord,
+  from: number,
+  to: number,
+): Promise<Finding[]> {
+  const columns = `verdict, code, gateway, currency, exponent, row_count as rows, amount_minor::bigint as "amountMinor"`;
+  return batch.kind === 'refunds'
+    ? tx.query<Finding>(
+        `select ${columns} from check_refund_rows($1, $2, $3, $4::smallint, $5::smallint, $6, $7)`,
+        [
+          batch.merchantId,
+          batch.batchId,
+          batch.round,
+          from,
+          to,
+          MAX_REFUNDS_OF_AN_ORDER,
+          JSON.stringify(capabilitiesByGateway(deps.engine.gateways)),
+        ],
+      )
+    : tx.query<Finding>(`select ${columns} from check_status_rows($1, $2, $3, $4::smallint, $5::smallint)`, [
+        batch.merchantId,
+        batch.batchId,
+        batch.round,
+        from,
+        to,
+      ]);
+}
+
+/** Rows that name their payment only belong to the bucket of its order, so that they are weighed with its other rows. */
+async function findOrders(tx: Queryable, batch: BatchRecord): Promise<void> {
+  await tx.query(
+    `update batch_rows r set found_order_id = (
+       select t.order_id from transactions t where t.merchant_id = r.merchant_id and t.txn_id = r.txn_id limit 1)
+     where r.merchant_id = $1 and r.batch_id = $2 and r.order_id = '' and r.txn_id is not null and r.round = $3`,
+    [batch.merchantId, batch.batchId, batch.round],
+  );
+}
+
+async function countTroubled(
+  tx: Queryable,
+  batch: BatchRecord,
+): Promise<{ readonly bad: number; readonly look_alike: number }> {
+  const rows = await tx.query<{ verdict: Verdict; n: number }>(
+    `select verdict, count(*) as n from batch_rows
+     where merchant_id = $1 and batch_id = $2 and verdict <> 'good' and state = 'left' group by 1`,
+    [batch.merchantId, batch.batchId],
+  );
+  const of = (verdict: Verdict) => rows.find((row) => row.verdict === verdict)?.n ?? 0;
+  return { bad: of('bad'), look_alike: of('look_alike') };
+}
+
+function merged(before: readonly Finding[], found: readonly Finding[]): Finding[] {
+  const sums = new Map<string, Finding>();
+  for (const finding of [...before, ...found]) {
+    const key = JSON.stringify([finding.verdict, finding.code, finding.gateway, finding.currency]);
+    const sum = sums.get(key);
+    sums.set(key, {
+      ...finding,
+      rows: finding.rows + (sum?.rows ?? 0),
+      amountMinor: finding.amountMinor + (sum?.amountMinor ?? 0),
+    });
+  }
+  return [...sums.values()];
+}

@@ -1,0 +1,282 @@
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { PoolClient } from 'pg';
+import { from as copyFrom } from 'pg-copy-streams';
+import type { Queryable } from '../lib/db.ts';
+import { exponentOf, formatAmount } from '../lib/money.ts';
+import type { BatchRecord } from './batch.ts';
+import type { BatchDeps } from './deps.ts';
+import type { MatchedColumns } from './file/columns.ts';
+import { FileProblem } from './file/file-problem.ts';
+import type { FileRow } from './file/file-row.ts';
+import { openBatchFile } from './file/read-file.ts';
+import { readRefundRow, readStatusRow } from './file/read-row.ts';
+import { changeBatch, lockBatch, readChunks, recordEvent } from './store.ts';
+import { columnsOf, problemOf } from './upload.ts';
+import { BATCH_LIMITS } from './words.ts';
+
+/** How many rows go by between two reports of how far the reading has come. */
+const REPORT_ROWS = 20_000;
+
+/**
+ * Reads the rows of the file that a batch has just taken into the database, all or none: one COPY, in constant memory.
+ * A file that turns out to be unreadable in the middle becomes the problem of its batch.
+ */
+export async function loadRows(deps: BatchDeps, batch: BatchRecord, client: PoolClient): Promise<void> {
+  const { db, clock } = deps.engine;
+  const correction = batch.fileNo > 1;
+  const table = correction ? 'batch_corrections' : 'batch_rows';
+  if (correction) {
+    await client.query(
+      `create temporary table batch_corrections (like batch_rows including defaults including generated, asked_row integer) on commit drop`,
+    );
+  }
+  let rows = 0;
+  let reported = 0;
+  async function* lines(): AsyncGenerator<string> {
+    const file = await openBatchFile(readChunks(db, batch, batch.fileNo));
+    const { columns, minor } = await columnsOf(deps, batch, file.header);
+    for await (const list of file.rows()) {
+      rows += list.length;
+      if (rows > BATCH_LIMITS.rows) throw tooManyRows();
+      yield list.map((row) => lineOf(batch, columns, minor, row)).join('');
+      if (rows - reported < REPORT_ROWS) continue;
+      reported = rows;
+      if (!correction) await report(deps, batch, rows);
+    }
+  }
+  await client.query('savepoint loading');
+  try {
+    await pipeline(
+      Readable.from(lines(), { objectMode: false }),
+      client.query(
+        copyFrom(`copy ${table} (${COLUMNS.join(', ')}${correction ? ', asked_row' : ''}) from stdin`),
+      ),
+    );
+  } catch (error) {
+    if (!(error instanceof FileProblem)) throw error;
+    await client.query('rollback to savepoint loading');
+    await refuse(deps, batch, client, error);
+    return;
+  }
+  const merged = correction ? await merge(batch, client) : null;
+  if (!correction) await client.query('analyze batch_rows');
+  const locked = await lockBatch(queryableOf(client), batch);
+  if (locked?.status !== 'checking') throw new Error('the batch was withdrawn while its file was read');
+  const now = clock.now();
+  const tx = queryableOf(client);
+  if (merged === null) await changeBatch(tx, locked, { rows_total: rows, next_step_at: now }, now);
+  else {
+    const event = { at: now, kind: 'rows_replaced', by: null, facts: merged };
+    await recordEvent(tx, locked, event, { next_step_at: now });
+  }
+}
+
+/** Whether the rows of the file that the batch has taken are in the database. */
+export async function isLoaded(batch: BatchRecord, tx: Queryable): Promise<boolean> {
+  const rows = await tx.query(
+    batch.fileNo === 1
+      ? 'select 1 from batch_rows where batch_id = $1 and file_no = $2 and merchant_id = $3 limit 1'
+      : `select 1 from batch_events where batch_id = $1 and (facts ->> 'file_no')::integer = $2 and merchant_id = $3
+           and kind = 'rows_replaced' limit 1`,
+    [batch.batchId, batch.fileNo, batch.merchantId],
+  );
+  return rows.length > 0;
+}
+
+/** Seen by everybody at once, while the rows themselves are seen when they are all there. */
+async function report(deps: BatchDeps, batch: BatchRecord, rows: number): Promise<void> {
+  await deps.engine.db.query(
+    `update batches set rows_total = $3, updated_at = $4 where merchant_id = $1 and batch_id = $2 and status = 'checking'`,
+    [batch.merchantId, batch.batchId, rows, deps.engine.clock.now()],
+  );
+}
+
+async function refuse(
+  deps: BatchDeps,
+  batch: BatchRecord,
+  client: PoolClient,
+  error: FileProblem,
+): Promise<void> {
+  const tx = queryableOf(client);
+  const locked = await lockBatch(tx, batch);
+  if (locked?.status !== 'checking') return;
+  const now = deps.engine.clock.now();
+  const problem = problemOf(error);
+  const first = batch.fileNo === 1;
+  const changes = first
+    ? { status: 'uploading', problem, rows_total: 0, next_step_at: null }
+    : { problem, next_step_at: now };
+  await client.query(
+    'update batch_files set holds_place = false where merchant_id = $1 and batch_id = $2 and file_no = $3',
+    [batch.merchantId, batch.batchId, batch.fileNo],
+  );
+  const facts = { file_no: batch.fileNo, ...problem };
+  await recordEvent(
+    tx,
+    locked,
+    { at: now, kind: first ? 'unreadable' : 'rows_replaced', by: null, facts },
+    changes,
+  );
+}
+
+/** Puts corrected rows in the place of those that they name, where these have come to nothing so far. */
+async function merge(batch: BatchRecord, client: PoolClient): Promise<Record<string, unknown>> {
+  const replaced = COLUMNS.filter((name) => !['merchant_id', 'batch_id', 'row_no'].includes(name));
+  const { rows } = await client.query<{ replaced: number; named: number; known: number; in_all: number }>(
+    `with named as (
+       select distinct on (asked_row) c.* from batch_corrections c where asked_row is not null order by asked_row, row_no desc
+     ), known as (
+       select c.*, r.order_id as old_order_id, r.bucket as old_bucket,
+              (r.verdict <> 'good' and r.state = 'left' or r.state = 'refused'
+               or k.state in ('failed', 'cancelled', 'reversed')) and (k.refund_id is null or
+               k.state in ('failed', 'cancelled', 'reversed')) as open
+       from named c
+       join batch_rows r on r.merchant_id = $1 and r.batch_id = $2 and r.row_no = c.asked_row
+       left join refunds k on k.order_id = coalesce(r.found_order_id, r.order_id) and k.merchant_id = r.merchant_id
+         and k.unique_request_id = r.unique_request_id and k.batch_id = r.batch_id and k.batch_row = r.row_no
+     ), replaced as (
+       update batch_rows r set ${replaced.map((name) => `${name} = c.${name}`).join(', ')}, found_order_id = null
+       from known c
+       where c.open and r.batch_id = $2 and r.bucket = c.old_bucket and r.row_no = c.asked_row
+         and r.merchant_id = $1 and r.order_id = c.old_order_id
+       returning 1)
+     select (select count(*) from replaced)::int as replaced, (select count(*) from named)::int as named,
+            (select count(*) from known)::int as known, (select count(*) from batch_corrections)::int as in_all`,
+    [batch.merchantId, batch.batchId],
+  );
+  const counts = rows[0]!;
+  return {
+    file_no: batch.fileNo,
+    rows: counts.in_all,
+    replaced: counts.replaced,
+    done_before: counts.known - counts.replaced,
+    unknown: counts.in_all - counts.known,
+  };
+}
+
+function tooManyRows(): FileProblem {
+  return new FileProblem(
+    'too_many_rows',
+    'The file has more rows than a batch may have. Split it into several.',
+    {
+      accepted: `at most ${BATCH_LIMITS.rows} rows`,
+    },
+  );
+}
+
+// Lines of COPY ------------------------------------------------------------------------------------------------
+
+const COLUMNS = [
+  'merchant_id',
+  'batch_id',
+  'row_no',
+  'order_id',
+  'line',
+  'file_no',
+  'round',
+  'cells',
+  'txn_id',
+  'unique_request_id',
+  'amount',
+  'currency',
+  'refund_type',
+  'note',
+  'customer_email',
+  'refund_id',
+  'outcome',
+  'arn',
+  'evidence',
+  'readable',
+  'verdict',
+  'problem',
+  'state',
+] as const;
+
+function lineOf(batch: BatchRecord, columns: MatchedColumns, minor: boolean, row: FileRow): string {
+  const values = batch.kind === 'refunds' ? refundOf(columns, minor, row) : statusOf(columns, row);
+  const { problem } = values;
+  return `${[
+    batch.merchantId,
+    batch.batchId,
+    String(row.rowNo),
+    values.orderId ?? '',
+    String(row.line),
+    String(batch.fileNo),
+    String(batch.round),
+    JSON.stringify(row.cells),
+    ...values.told,
+    problem === null ? 't' : 'f',
+    problem === null ? 'good' : 'bad',
+    problem === null ? null : JSON.stringify(problem),
+    'left',
+    ...(batch.fileNo > 1 ? [values.row === null ? null : String(values.row)] : []),
+  ]
+    .map(escaped)
+    .join('\t')}\n`;
+}
+
+function refundOf(columns: MatchedColumns, minor: boolean, row: FileRow) {
+  const { fields, problem } = readRefundRow(columns, row, { minor });
+  return {
+    orderId: fields.order_id,
+    row: fields.row,
+    problem,
+    told: [
+      fields.txn_id,
+      fields.unique_request_id,
+      minor ? inMajorUnits(fields.amount, fields.currency) : fields.amount,
+      fields.currency,
+      fields.refund_type,
+      fields.note,
+      fields.customer_email,
+      null,
+      null,
+      null,
+      null,
+    ],
+  };
+}
+
+function statusOf(columns: MatchedColumns, row: FileRow) {
+  const { fields, problem } = readStatusRow(columns, row);
+  return {
+    orderId: fields.order_id,
+    row: fields.row,
+    problem,
+    told: [
+      null,
+      fields.unique_request_id,
+      null,
+      null,
+      null,
+      null,
+      null,
+      fields.refund_id,
+      fields.status && (fields.status === 'SUCCESS' ? 'succeeded' : 'failed'),
+      fields.arn,
+      fields.evidence,
+    ],
+  };
+}
+
+function inMajorUnits(amount: string | null, currency: string | null): string | null {
+  const exponent = currency === null ? undefined : exponentOf(currency);
+  if (amount === null || amount === 'full' || exponent === undefined) return amount;
+  return formatAmount(BigInt(amount), exponent);
+}
+
+function escaped(value: string | null): string {
+  if (value === null) return '\\N';
+  return UNSAFE.test(value) ? value.replace(/[\\\n\r\t]/g, (sign) => SAFE[sign]!) : value;
+}
+
+const UNSAFE = /[\\\n\r\t]/;
+const SAFE: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+
+export function queryableOf(client: PoolClient): Queryable {
+  return {
+    query: async <Row>(text: string, params: readonly unknown[] = []): Promise<Row[]> =>
+      (await client.query(text, params as unknown[])).rows as Row[],
+  };
+}

@@ -1,0 +1,377 @@
+import type { Cause } from '../audit/events.ts';
+import { plusMs } from '../lib/clock.ts';
+import type { Queryable } from '../lib/db.ts';
+import { cancelRefund } from '../refunds/cancel.ts';
+import { type RefundOutcome, type RefundRequest, recordRefunds } from '../refunds/record.ts';
+import { resolveRefund } from '../refunds/resolve.ts';
+import { STATES } from '../refunds/states.ts';
+import { readRefund, readRefundEvents } from '../refunds/store.ts';
+import type { BatchRecord, Confirmation } from './batch.ts';
+import type { BatchDeps } from './deps.ts';
+import { type BatchSum, changeBatch, readBatchSums, recordEvent } from './store.ts';
+
+/** Rows that become refunds in one statement: few enough that a single refund of the same order does not wait long. */
+const SLICE = 250;
+/**
+ * How many refunds of a batch may wait to be sent by one gateway. They are made only little faster than they are sent, so
+ * that pausing and cancelling is a matter of rows that are still rows.
+ */
+const RUN_AHEAD = 1_000;
+const SETTLED_AT_ONCE = 50;
+const SOON_MS = 300;
+const WATCH_MS = 1_000;
+const FOLLOW_MS = 5_000;
+const PACE_MS = 4_000;
+
+export interface RunOptions {
+  /** Other than above; for measuring. */
+  readonly runAhead?: number;
+  readonly slice?: number;
+}
+
+/** The next rows of a running batch that the transaction has locked: they become refunds, or are refused, together. */
+export async function runNextRows(
+  deps: BatchDeps,
+  batch: BatchRecord,
+  tx: Queryable,
+  options: RunOptions = {},
+): Promise<void> {
+  const now = deps.engine.clock.now();
+  if (batch.rowsTried >= batch.rowsConfirmed) return follow(deps, batch, tx, now);
+  const begun = batch.rowsTried > 0 ? batch : await begin(tx, batch, now);
+  if (batch.kind === 'status_updates') return settleNext(deps, begun, tx, now);
+
+  const sums = await readBatchSums(tx, batch.merchantId, [batch.batchId]);
+  if (isAhead(batch, sums, options.runAhead ?? RUN_AHEAD)) {
+    await changeBatch(tx, begun, { ...paceOf(batch, sums, now), next_step_at: plusMs(now, SOON_MS) }, now);
+    return;
+  }
+  const slice = options.slice ?? SLICE;
+  const rows = await nextRows(tx, batch, slice);
+  const engine = { ...deps.engine, db: tx, wake: () => undefined };
+  const outcomes = await recordRefunds(
+    engine,
+    rows.map((row) => requestOf(begun, row)),
+  );
+  const refused = rows.flatMap((row, n) => {
+    const outcome = outcomes[n]!;
+    return outcome.ok ? [] : [{ ...row, problem: problemOf(outcome) }];
+  });
+  if (refused.length > 0) await markRows(tx, batch, 'refused', refused);
+  await advance(tx, begun, rows, {
+    made: rows.length - refused.length,
+    refused: refused.length,
+    ended: rows.length < slice,
+    changes: paceOf(batch, sums, now),
+    now,
+  });
+}
+
+interface RowToSend {
+  readonly bucket: number;
+  readonly row_no: number;
+  readonly line: number;
+  readonly order_id: string;
+  readonly found_order_id: string | null;
+  readonly txn_id: string | null;
+  readonly unique_request_id: string;
+  readonly amount: string;
+  readonly currency: string;
+  readonly refund_type: RefundRequest['refundType'] | null;
+  readonly note: string | null;
+  readonly refund_id: string | null;
+  readonly outcome: 'succeeded' | 'failed';
+  readonly arn: string | null;
+  readonly evidence: string;
+}
+
+async function nextRows(tx: Queryable, batch: BatchRecord, limit: number): Promise<RowToSend[]> {
+  return tx.query<RowToSend>(
+    `select bucket, row_no, line, order_id, found_order_id, txn_id, unique_request_id, amount, currency, refund_type, note,
+            refund_id, outcome, arn, evidence
+     from batch_rows
+     where merchant_id = $1 and batch_id = $2 and (bucket, row_no) > ($3::smallint, $4::integer)
+       and round = $5 and verdict = any($6::text[]) and state = 'left'
+     order by bucket, row_no limit $7`,
+    [
+      batch.merchantId,
+      batch.batchId,
+      batch.triedBucket,
+      batch.triedRow,
+      batch.round,
+      batch.confirmation!.look_alikes === 'send' ? ['good', 'look_alike'] : ['good'],
+      limit,
+    ],
+  );
+}
+
+function requestOf(batch: BatchRecord, row: RowToSend): RefundRequest {
+  const { by } = batch.confirmation!;
+  return {
+    merchantId: batch.merchantId,
+    orderId: row.found_order_id ?? (row.order_id === '' ? null : row.order_id),
+    txnId: row.txn_id,
+    uniqueRequestId: row.unique_request_id,
+    amount: row.amount,
+    currency: row.currency,
+    refundType: row.refund_type ?? 'STANDARD',
+    reason: null,
+    note: row.note,
+    metadata: {},
+    initiatedBy: by.kind === 'user' ? by.name : 'API',
+    door: 'batch',
+    batchId: batch.batchId,
+    batchRow: row.row_no,
+    // The check has asked about look-alikes, and somebody has answered.
+    sameAmountWindowMs: 0,
+    expectedRemaining: null,
+    cause: causeOf(batch, row),
+  };
+}
+
+function causeOf(batch: BatchRecord, row: { readonly row_no: number }): Cause {
+  const { by, approved_by }: Confirmation = batch.confirmation!;
+  return {
+    by: 'batch',
+    batch_id: batch.batchId,
+    row: row.row_no,
+    confirmed_by: by.name,
+    approved_by: approved_by?.name ?? null,
+  };
+}
+
+function problemOf(outcome: Extract<RefundOutcome, { ok: false }>) {
+  return { code: outcome.refusal, rest: outcome.remaining, currency: outcome.currency };
+}
+
+async function begin(tx: Queryable, batch: BatchRecord, now: Date): Promise<BatchRecord> {
+  const facts = { round: batch.round, rows: batch.rowsConfirmed };
+  return recordEvent(
+    tx,
+    batch,
+    { at: now, kind: 'started', by: null, facts },
+    { started_at: batch.startedAt ?? now },
+  );
+}
+
+async function advance(
+  tx: Queryable,
+  batch: BatchRecord,
+  rows: readonly RowToSend[],
+  step: {
+    readonly made: number;
+    readonly refused: number;
+    readonly ended: boolean;
+    readonly changes: Readonly<Record<string, unknown>>;
+    readonly now: Date;
+  },
+): Promise<void> {
+  const last = rows.at(-1);
+  await changeBatch(
+    tx,
+    batch,
+    {
+      ...step.changes,
+      ...(last && { tried_bucket: last.bucket, tried_row: last.row_no }),
+      rows_tried: step.ended
+        ? batch.rowsConfirmed
+        : Math.min(batch.rowsTried + rows.length, batch.rowsConfirmed - 1),
+      rows_made: batch.rowsMade + step.made,
+      rows_refused: batch.rowsRefused + step.refused,
+      next_step_at: step.now,
+    },
+    step.now,
+  );
+}
+
+async function markRows(
+  tx: Queryable,
+  batch: BatchRecord,
+  state: 'made' | 'refused',
+  rows: readonly {
+    readonly bucket: number;
+    readonly row_no: number;
+    readonly order_id: string;
+    readonly refund_id: string | null;
+    readonly problem?: object;
+  }[],
+): Promise<void> {
+  await tx.query(
+    `update batch_rows r set state = $3, problem = coalesce(m.problem, r.problem), refund_id = coalesce(m.refund_id, r.refund_id)
+     from jsonb_to_recordset($4) m(bucket smallint, row_no integer, order_id text, refund_id text, problem jsonb)
+     where r.merchant_id = $1 and r.batch_id = $2 and r.bucket = m.bucket and r.row_no = m.row_no and r.order_id = m.order_id`,
+    [
+      batch.merchantId,
+      batch.batchId,
+      state,
+      JSON.stringify(
+        rows.map(({ bucket, row_no, order_id, refund_id, problem }) => ({
+          bucket,
+          row_no,
+          order_id,
+          refund_id,
+          problem,
+        })),
+      ),
+    ],
+  );
+}
+
+// Pace ---------------------------------------------------------------------------------------------------------
+
+const UNSENT: readonly string[] = ['awaiting_approval', 'queued', 'sending'];
+
+/** Refunds of the batch that have gone out, or came to their end without. */
+export function sentOf(sums: readonly BatchSum[]): number {
+  return sums.reduce((sum, { state, refunds }) => sum + (UNSENT.includes(state) ? 0 : refunds), 0);
+}
+
+function unsentOf(sums: readonly BatchSum[]): number {
+  return sums.reduce((sum, { state, refunds }) => sum + (UNSENT.includes(state) ? refunds : 0), 0);
+}
+
+/** Whether each gateway that has rows left has enough to do: one that stands still never holds up the others. */
+function isAhead(batch: BatchRecord, sums: readonly BatchSum[], runAhead: number): boolean {
+  const gateways = new Set(
+    batch.findings.flatMap(({ verdict, gateway }) =>
+      verdict !== 'bad' && gateway !== null ? [gateway] : [],
+    ),
+  );
+  return [...gateways].every((gateway) => {
+    const ofGateway = sums.filter((sum) => sum.gateway === gateway);
+    const made = ofGateway.reduce((sum, { refunds }) => sum + refunds, 0);
+    const expected = batch.findings.reduce(
+      (sum, finding) => sum + (finding.gateway === gateway && finding.verdict !== 'bad' ? finding.rows : 0),
+      0,
+    );
+    return unsentOf(ofGateway) >= runAhead || (batch.round === 1 && made >= expected);
+  });
+}
+
+function paceOf(batch: BatchRecord, sums: readonly BatchSum[], now: Date) {
+  const sent = sentOf(sums);
+  if (batch.paceAt === null) return { pace_at: now, pace_sent: sent };
+  const elapsedMs = now.getTime() - batch.paceAt.getTime();
+  if (elapsedMs < PACE_MS) return {};
+  return {
+    pace_at: now,
+    pace_sent: sent,
+    pace_per_second: Math.max(0, ((sent - batch.paceSent) * 1000) / elapsedMs),
+  };
+}
+
+// After the last row -------------------------------------------------------------------------------------------
+
+/** All rows have been tried: waits until they are out, and then until each has its outcome. */
+async function follow(deps: BatchDeps, batch: BatchRecord, tx: Queryable, now: Date): Promise<void> {
+  const sums = batch.kind === 'refunds' ? await readBatchSums(tx, batch.merchantId, [batch.batchId]) : [];
+  const allSent = unsentOf(sums) === 0;
+  const pending = sums.some(({ state }) => STATES[state].public === 'PENDING');
+  const sentAt = batch.sentAt ?? (allSent ? now : null);
+  if (!allSent || pending) {
+    const next = plusMs(now, allSent ? FOLLOW_MS : WATCH_MS);
+    await changeBatch(tx, batch, { ...paceOf(batch, sums, now), sent_at: sentAt, next_step_at: next }, now);
+    return;
+  }
+  const facts = { rows_made: batch.rowsMade, rows_refused: batch.rowsRefused, states: byState(sums) };
+  await recordEvent(
+    tx,
+    batch,
+    { at: now, kind: 'finished', by: null, facts },
+    { status: 'finished', sent_at: sentAt, finished_at: now, next_step_at: null, pace_per_second: null },
+  );
+  deps.engine.log.info(
+    { merchant_id: batch.merchantId, batch_id: batch.batchId, ...facts },
+    'a batch is finished',
+  );
+}
+
+function byState(sums: readonly BatchSum[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { state, refunds } of sums) counts[state] = (counts[state] ?? 0) + refunds;
+  return counts;
+}
+
+/** Takes back the refunds of a cancelled batch that have not gone out. */
+export async function cancelUnsent(deps: BatchDeps, batch: BatchRecord, tx: Queryable): Promise<void> {
+  const { engine } = deps;
+  const unsent = await tx.query<{ refund_id: string }>(
+    `select refund_id from refunds where merchant_id = $1 and state = 'queued' and batch_id = $2
+     order by created_at desc limit $3`,
+    [batch.merchantId, batch.batchId, RUN_AHEAD],
+  );
+  const cause: Cause = { by: 'worker', why: 'The batch was cancelled.' };
+  const reason = 'The batch was cancelled before it was sent.';
+  const cancelled = await Promise.all(
+    unsent.map(({ refund_id }) => cancelRefund(engine, batch.merchantId, refund_id, { reason, cause })),
+  );
+  const now = engine.clock.now();
+  const left = unsentOf(await readBatchSums(engine.db, batch.merchantId, [batch.batchId]));
+  const next = left === 0 ? null : plusMs(now, cancelled.some(({ ok }) => ok) ? SOON_MS : FOLLOW_MS);
+  await changeBatch(tx, batch, { next_step_at: next, ...(left === 0 && { sent_at: now }) }, now);
+}
+
+// Status updates -----------------------------------------------------------------------------------------------
+
+/** Settles the next refunds by the words of the file. What a crash left undone is done again and comes to the same. */
+async function settleNext(deps: BatchDeps, batch: BatchRecord, tx: Queryable, now: Date): Promise<void> {
+  const rows = await nextRows(tx, batch, SETTLED_AT_ONCE);
+  const settled = await Promise.all(
+    rows.map(async (row) => ({ ...row, ...(await settleRow(deps, batch, row)) })),
+  );
+  const made = settled.filter(({ problem }) => problem === undefined);
+  const refused = settled.filter(({ problem }) => problem !== undefined);
+  if (made.length > 0) await markRows(tx, batch, 'made', made);
+  if (refused.length > 0) await markRows(tx, batch, 'refused', refused);
+  await advance(tx, batch, rows, {
+    made: made.length,
+    refused: refused.length,
+    ended: rows.length < SETTLED_AT_ONCE,
+    changes: {},
+    now,
+  });
+}
+
+async function settleRow(
+  deps: BatchDeps,
+  batch: BatchRecord,
+  row: RowToSend,
+): Promise<{ readonly refund_id: string | null; readonly problem?: object }> {
+  const { engine } = deps;
+  const refundId = row.refund_id ?? (await findRefund(deps, batch, row));
+  if (refundId === null) return { refund_id: null, problem: { code: 'refund_not_found' } };
+  const resolved = await resolveRefund(engine, batch.merchantId, refundId, {
+    outcome: row.outcome,
+    evidence: row.evidence,
+    arn: row.arn,
+    gatewayRefundId: null,
+    cause: causeOf(batch, row),
+  });
+  if (resolved.ok || (await wasOurs(deps, batch, row, refundId))) return { refund_id: refundId };
+  return resolved.refusal === 'not_found'
+    ? { refund_id: refundId, problem: { code: 'refund_not_found' } }
+    : { refund_id: refundId, problem: { code: 'not_in_review', state: resolved.refund.state } };
+}
+
+async function findRefund(deps: BatchDeps, batch: BatchRecord, row: RowToSend): Promise<string | null> {
+  const [found] = await deps.engine.db.query<{ refund_id: string }>(
+    'select refund_id from refunds where order_id = $1 and merchant_id = $2 and unique_request_id = $3',
+    [row.found_order_id ?? row.order_id, batch.merchantId, row.unique_request_id],
+  );
+  return found?.refund_id ?? null;
+}
+
+/** Whether it was this very row that settled the refund, before a crash. */
+async function wasOurs(
+  deps: BatchDeps,
+  batch: BatchRecord,
+  row: RowToSend,
+  refundId: string,
+): Promise<boolean> {
+  const refund = await readRefund(deps.engine.db, batch.merchantId, refundId);
+  if (!refund) return false;
+  const events = await readRefundEvents(deps.engine.db, refund);
+  return events.some(
+    ({ cause }) => cause.by === 'batch' && cause.batch_id === batch.batchId && cause.row === row.row_no,
+  );
+}

@@ -1,0 +1,331 @@
+import { createHash } from 'node:crypto';
+import { sqlState } from '../lib/db.ts';
+import type { Actor, BatchFileRecord, BatchRecord, Problem, Reading } from './batch.ts';
+import type { BatchDeps } from './deps.ts';
+import { type MatchedColumns, matchColumns } from './file/columns.ts';
+import { FileProblem } from './file/file-problem.ts';
+import type { BatchFile } from './file/file-row.ts';
+import { openBatchFile } from './file/read-file.ts';
+import {
+  appendChunk,
+  changeBatch,
+  changeFile,
+  findSameFile,
+  insertBatch,
+  insertFile,
+  lockBatch,
+  readBatch,
+  readChunks,
+  readColumnNames,
+  readFile,
+  recordEvent,
+  saveColumnNames,
+} from './store.ts';
+import { BATCH_LIMITS, type BatchKind } from './words.ts';
+
+export type UploadRefusal =
+  | { readonly ok: false; readonly refusal: 'not_found' }
+  /** The batch takes no file now. */
+  | { readonly ok: false; readonly refusal: 'wrong_status'; readonly batch: BatchRecord }
+  /** The part does not begin where the file ends. */
+  | { readonly ok: false; readonly refusal: 'wrong_offset'; readonly receivedBytes: number }
+  | { readonly ok: false; readonly refusal: 'too_large' }
+  /** There are no bytes, or not as many as were promised. */
+  | { readonly ok: false; readonly refusal: 'incomplete'; readonly receivedBytes: number }
+  /** A file of corrected rows that cannot be read. Nothing was changed. */
+  | { readonly ok: false; readonly refusal: 'unreadable'; readonly problem: Problem };
+
+export type UploadOutcome = { readonly ok: true; readonly batch: BatchRecord } | UploadRefusal;
+
+/** Pieces in which a file is kept: each is written, and so is safe, before the next is taken. */
+const PIECE_BYTES = 4_000_000;
+
+/** Begins a batch whose file is still to come. */
+export async function beginBatch(
+  deps: BatchDeps,
+  asked: {
+    readonly merchantId: string;
+    readonly kind: BatchKind;
+    readonly name: string;
+    readonly fileName: string;
+    /** Null where nobody knows before its end. */
+    readonly bytes: number | null;
+    readonly reading: Reading;
+    readonly by: Actor;
+  },
+): Promise<BatchRecord> {
+  const { db, clock } = deps.engine;
+  const now = clock.now();
+  return db.transaction(async (tx) => {
+    const batch = await insertBatch(tx, { ...asked, createdBy: asked.by, now });
+    await insertFile(tx, batch, { fileNo: 1, name: asked.fileName, bytes: asked.bytes, now });
+    return recordEvent(tx, batch, {
+      at: now,
+      kind: 'begun',
+      by: asked.by,
+      facts: { file: asked.fileName, bytes: asked.bytes },
+    });
+  });
+}
+
+/**
+ * Begins to take a file of corrected rows. A batch takes one once its check is over and before it is confirmed, and
+ * again once all its rows are out.
+ */
+export async function beginCorrection(
+  deps: BatchDeps,
+  key: { readonly merchantId: string; readonly batchId: string },
+  asked: { readonly fileName: string; readonly by: Actor },
+): Promise<UploadOutcome> {
+  const { db, clock } = deps.engine;
+  const now = clock.now();
+  return db.transaction(async (tx) => {
+    const batch = await lockBatch(tx, key);
+    if (!batch) return { ok: false, refusal: 'not_found' };
+    if (!mayBeCorrected(batch)) return { ok: false, refusal: 'wrong_status', batch };
+    const fileNo = batch.fileNo + 1;
+    await insertFile(tx, batch, { fileNo, name: asked.fileName, bytes: null, now });
+    return { ok: true, batch: { ...batch, fileNo } };
+  });
+}
+
+export function mayBeCorrected(batch: BatchRecord): boolean {
+  return (
+    batch.status === 'checked' || (batch.sentAt !== null && ['running', 'finished'].includes(batch.status))
+  );
+}
+
+/**
+ * Adds bytes to the file of a batch from `atByte` on, in pieces that are safe as they come: where the sender is cut off,
+ * it asks how many bytes are there and goes on from these. Says how many are there now.
+ */
+export async function addBytes(
+  deps: BatchDeps,
+  batch: BatchRecord,
+  file: { readonly fileNo: number; readonly bytes: number | null },
+  atByte: number,
+  parts: AsyncIterable<Buffer>,
+): Promise<{ readonly ok: true; readonly receivedBytes: number } | UploadRefusal> {
+  const { db } = deps.engine;
+  const most = file.bytes ?? BATCH_LIMITS.bytes;
+  let at = atByte;
+  let held: Buffer[] = [];
+  let heldBytes = 0;
+  const keep = async (): Promise<boolean> => {
+    if (heldBytes === 0) return true;
+    const kept = await appendChunk(db, batch, file.fileNo, at, Buffer.concat(held));
+    at += heldBytes;
+    held = [];
+    heldBytes = 0;
+    return kept;
+  };
+  const elsewhere = async (): Promise<UploadRefusal> => {
+    const { receivedBytes } = await readFile(db, batch, file.fileNo);
+    return { ok: false, refusal: 'wrong_offset', receivedBytes };
+  };
+  try {
+    for await (const part of parts) {
+      if (at + heldBytes + part.length > most) return { ok: false, refusal: 'too_large' };
+      held.push(part);
+      heldBytes += part.length;
+      if (heldBytes >= PIECE_BYTES && !(await keep())) return elsewhere();
+    }
+  } catch (error) {
+    // What came before the connection broke is worth keeping.
+    await keep();
+    throw error;
+  }
+  if (!(await keep())) return elsewhere();
+  return { ok: true, receivedBytes: at };
+}
+
+/**
+ * Takes the file of a batch once all its bytes are here: looks at what it is and at its header, refuses it where it cannot
+ * be read or has been uploaded before, and else has its rows read and checked. What stands in the way is kept as the
+ * problem of the batch, which stays `uploading`.
+ */
+export async function takeFile(
+  deps: BatchDeps,
+  batch: BatchRecord,
+  fileNo: number,
+  by: Actor,
+): Promise<UploadOutcome> {
+  const { db, clock } = deps.engine;
+  const file = await readFile(db, batch, fileNo);
+  if (file.receivedBytes === 0 || (file.bytes !== null && file.receivedBytes < file.bytes)) {
+    return { ok: false, refusal: 'incomplete', receivedBytes: file.receivedBytes };
+  }
+  const sha256 = file.sha256 ?? (await hashOf(deps, batch, fileNo));
+  const look = await lookInto(deps, batch, fileNo);
+  const correction = fileNo > 1;
+  if (correction && look.problem) return { ok: false, refusal: 'unreadable', problem: look.problem };
+  // Rows that were corrected before are skipped one by one.
+  const same = correction ? null : await sameFileOf(deps, batch, sha256);
+  try {
+    return await db.transaction(async (tx) => {
+      const now = clock.now();
+      const locked = await lockBatch(tx, batch);
+      if (!locked || !(correction ? mayBeCorrected(locked) : locked.status === 'uploading')) {
+        return locked
+          ? { ok: false, refusal: 'wrong_status', batch: locked }
+          : { ok: false, refusal: 'not_found' };
+      }
+      const problem = look.problem ?? same;
+      await changeFile(tx, batch, fileNo, {
+        bytes: file.receivedBytes,
+        sha256,
+        format: look.format,
+        columns: look.columns,
+        holds_place: problem === null && !correction && batch.reading.sameFile === 'refuse',
+      });
+      if (problem !== null) {
+        return { ok: true, batch: await changeBatch(tx, locked, { problem }, now) };
+      }
+      const facts = { file: file.name, bytes: file.receivedBytes, sha256, columns: look.columns };
+      const again = correction && locked.status !== 'checked';
+      const changes = {
+        status: 'checking',
+        problem: null,
+        file_no: fileNo,
+        round: locked.round + (again ? 1 : 0),
+        ...NOTHING_CHECKED,
+        ...(again && NOTHING_CONFIRMED),
+        next_step_at: now,
+      };
+      const event = { at: now, kind: correction ? 'corrected' : 'uploaded', by, facts };
+      return { ok: true, batch: await recordEvent(tx, locked, event, changes) };
+    });
+  } catch (error) {
+    // Somebody took the same file at the same moment.
+    if (sqlState(error) === UNIQUE_VIOLATION) return takeFile(deps, batch, fileNo, by);
+    throw error;
+  } finally {
+    deps.wake();
+  }
+}
+
+const UNIQUE_VIOLATION = '23505';
+
+export const NOTHING_CHECKED = { rows_checked: 0, checked_buckets: 0, findings: [] } as const;
+const NOTHING_CONFIRMED = {
+  confirmation: null,
+  rows_confirmed: 0,
+  rows_tried: 0,
+  tried_bucket: -1,
+  tried_row: 0,
+  pace_at: null,
+  pace_sent: 0,
+  pace_per_second: null,
+  sent_at: null,
+  finished_at: null,
+  starts_at: null,
+} as const;
+
+/** Reads the file of a batch again, with other columns, another unit, or leave to be the same as an earlier one. */
+export async function readAnew(
+  deps: BatchDeps,
+  key: { readonly merchantId: string; readonly batchId: string },
+  asked: Partial<Reading> & { readonly saveColumns: boolean },
+  by: Actor,
+): Promise<UploadOutcome> {
+  const { db, clock } = deps.engine;
+  const { saveColumns, ...changed } = asked;
+  const begun = await db.transaction(async (tx): Promise<UploadOutcome> => {
+    const batch = await lockBatch(tx, key);
+    if (!batch) return { ok: false, refusal: 'not_found' };
+    if (batch.status !== 'uploading') return { ok: false, refusal: 'wrong_status', batch };
+    const reading = { ...batch.reading, ...changed };
+    if (saveColumns) await saveColumnNames(tx, batch.merchantId, batch.kind, reading.columns);
+    return { ok: true, batch: await changeBatch(tx, batch, { reading }, clock.now()) };
+  });
+  if (!begun.ok) return begun;
+  const file = await readFile(db, begun.batch, 1);
+  return file.sha256 === null ? begun : takeFile(deps, begun.batch, 1, by);
+}
+
+/** What is our word for each column of the file: by what was said of this file, else of all files, else by its header. */
+export async function columnsOf(
+  deps: BatchDeps,
+  batch: BatchRecord,
+  header: readonly string[],
+): Promise<{ readonly columns: MatchedColumns; readonly minor: boolean }> {
+  const saved = await readColumnNames(deps.engine.db, batch.merchantId, batch.kind);
+  const known = header.flatMap((name) => (saved.has(name) ? [[saved.get(name)!, name] as const] : []));
+  const match = matchColumns(batch.kind, header, { ...Object.fromEntries(known), ...batch.reading.columns });
+  if (!match.ok) throw match.problem;
+  return { columns: match.columns, minor: match.minor || batch.reading.amounts === 'minor' };
+}
+
+interface Look {
+  readonly format: BatchFile['format'] | null;
+  readonly columns: BatchFileRecord['columns'];
+  readonly problem: Problem | null;
+}
+
+/** The header is enough to know whether the rows can be read. */
+async function lookInto(deps: BatchDeps, batch: BatchRecord, fileNo: number): Promise<Look> {
+  let file: BatchFile | null = null;
+  const chunks = readChunks(deps.engine.db, batch, fileNo);
+  try {
+    file = await openBatchFile(chunks);
+    const { columns } = await columnsOf(deps, batch, file.header);
+    return { format: file.format, columns: named(file.header, columns), problem: null };
+  } catch (error) {
+    if (!(error instanceof FileProblem)) throw error;
+    return {
+      format: file?.format ?? null,
+      columns: file ? named(file.header, []) : [],
+      problem: problemOf(error),
+    };
+  } finally {
+    await chunks.return(undefined);
+  }
+}
+
+function named(header: readonly string[], columns: MatchedColumns): BatchFileRecord['columns'] {
+  return header.map((name, place) => ({ header: name, field: columns[place] ?? null }));
+}
+
+/** What people can mend by saying which column is which has one code. */
+const OF_COLUMNS: readonly string[] = ['missing_columns', 'duplicate_columns', 'bad_mapping'];
+
+export function problemOf(error: FileProblem): Problem {
+  return {
+    code: OF_COLUMNS.includes(error.code) ? 'columns_unmatched' : error.code,
+    message: error.message,
+    ...(error.field !== undefined && { field: error.field }),
+    ...(error.value !== undefined && { value: error.value }),
+    ...(error.accepted !== undefined && { accepted: error.accepted }),
+  };
+}
+
+async function sameFileOf(deps: BatchDeps, batch: BatchRecord, sha256: string): Promise<Problem | null> {
+  if (batch.reading.sameFile === 'allow') return null;
+  const same = await findSameFile(deps.engine.db, batch, sha256);
+  if (!same) return null;
+  return {
+    code: 'same_file',
+    message:
+      `This very file was uploaded before, on ${same.createdAt.toISOString().slice(0, 16).replace('T', ' at ')} UTC, ` +
+      `as the batch "${same.name}". Nothing was taken from it a second time.`,
+    field: 'same_file',
+    accepted: 'allow, where it is meant',
+    batch_id: same.batchId,
+  };
+}
+
+async function hashOf(deps: BatchDeps, batch: BatchRecord, fileNo: number): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of readChunks(deps.engine.db, batch, fileNo)) hash.update(chunk);
+  return hash.digest('hex');
+}
+
+/** A batch as it is now, or why nothing can be added to its file. */
+export async function uploadingBatch(
+  deps: BatchDeps,
+  key: { readonly merchantId: string; readonly batchId: string },
+): Promise<UploadOutcome> {
+  const batch = await readBatch(deps.engine.db, key);
+  if (!batch) return { ok: false, refusal: 'not_found' };
+  return batch.status === 'uploading' ? { ok: true, batch } : { ok: false, refusal: 'wrong_status', batch };
+}
