@@ -262,5 +262,6 @@ function isOwnOrigin({ headers }: FastifyRequest, publicOrigin: string): boolean
   if (origin === publicOrigin) return true;
   // On this machine the page goes by several names and, behind a forwarded port, by several numbers.
   const url = URL.parse(origin);
-  return url !== null && url.host === host && ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname);
+  const isOrigin = url !== null && url.origin === origin;
+  return isOrigin && url.host === host && ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname);
 }

@@ -231,5 +231,13 @@ describe('a page of another site', () => {
       headers: { origin },
     });
     expect(answer.status).toBe(200);
+    // No browser writes an origin so: whoever does is no page.
+    for (const odd of [`http://shop.test@127.0.0.1:${api.port}`, `${origin}/`, `${origin}?`]) {
+      const refused = await newBrowser(api).ask('/auth/sign-in', {
+        json: { email: 'viewer@acme.test', password: PASSWORD },
+        headers: { origin: odd },
+      });
+      expect([odd, refused.status]).toEqual([odd, 403]);
+    }
   });
 });
