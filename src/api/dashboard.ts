@@ -12,7 +12,17 @@ const BUILT = join(import.meta.dirname, '../../dist/dashboard');
  * The first words of the page's addresses; what comes after is the page's own affair. They stay clear of the contract's
  * (`/orders`, `/refunds` …), which answer programs.
  */
-const PAGES = ['operations', 'batch', 'developers', 'settings', 'account', 'sign-in', 'join', 'reset'];
+const PAGES = [
+  'operations',
+  'batch',
+  'approvals',
+  'developers',
+  'settings',
+  'account',
+  'sign-in',
+  'join',
+  'reset',
+];
 
 const NOT_BUILT =
   '<!doctype html><title>Refundry</title><p>The dashboard has not been built. Run <code>npm run build</code>, then reload. ' +

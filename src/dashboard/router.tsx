@@ -144,6 +144,7 @@ const routeTree = root.addChildren([
         'attention',
         'pending_days',
         'door',
+        'batch_id',
         'initiated_by',
         'sort',
         'cursor',
@@ -165,6 +166,35 @@ const routeTree = root.addChildren([
       path: '/operations/review',
       validateSearch: search('open', 'tab', 'cursor'),
       component: lazyRouteComponent(() => import('./pages/refunds/review.tsx'), 'Review'),
+    }),
+    createRoute({
+      getParentRoute: () => signedIn,
+      path: '/batch/refunds',
+      validateSearch: search('q', 'status', 'from', 'to', 'cursor'),
+      component: lazyRouteComponent(() => import('./pages/batches/list.tsx'), 'RefundBatches'),
+    }),
+    createRoute({
+      getParentRoute: () => signedIn,
+      path: '/batch/status-updates',
+      validateSearch: search('q', 'status', 'from', 'to', 'cursor'),
+      component: lazyRouteComponent(() => import('./pages/batches/list.tsx'), 'StatusBatches'),
+    }),
+    createRoute({
+      getParentRoute: () => signedIn,
+      path: '/batch/new',
+      validateSearch: search('kind'),
+      component: lazyRouteComponent(() => import('./pages/batches/new-batch.tsx'), 'NewBatch'),
+    }),
+    createRoute({
+      getParentRoute: () => signedIn,
+      path: '/batch/$batchId',
+      validateSearch: search('step', 'rows', 'cursor'),
+      component: lazyRouteComponent(() => import('./pages/batches/batch.tsx'), 'BatchPage'),
+    }),
+    createRoute({
+      getParentRoute: () => signedIn,
+      path: '/approvals',
+      component: lazyRouteComponent(() => import('./pages/approvals/approvals.tsx'), 'Approvals'),
     }),
     createRoute({
       getParentRoute: () => signedIn,
@@ -193,6 +223,11 @@ const routeTree = root.addChildren([
       path: '/settings/team',
       validateSearch: search('cursor'),
       component: lazyRouteComponent(() => import('./pages/settings/team.tsx'), 'Team'),
+    }),
+    createRoute({
+      getParentRoute: () => signedIn,
+      path: '/settings/policy',
+      component: lazyRouteComponent(() => import('./pages/settings/policy.tsx'), 'Policy'),
     }),
     createRoute({
       getParentRoute: () => signedIn,

@@ -55,13 +55,19 @@ export async function ask<Answer>(method: Method, path: string, question: Questi
     });
   } catch (error) {
     if (error instanceof DOMException && error.name === 'AbortError') throw error;
-    throw new Problem(0, NO_ANSWER, null);
+    throw refusalOf(0, null, null);
   }
   const requestId = answer.headers.get('x-request-id');
   const json: unknown = await answer.json().catch(() => null);
   if (answer.ok) return json as Answer;
-  if (answer.status === 401) window.dispatchEvent(new Event(SIGNED_OUT));
-  throw new Problem(answer.status, errorIn(json) ?? unreadable(answer.status), requestId);
+  throw refusalOf(answer.status, json, requestId);
+}
+
+/** What an answer other than a good one means; status 0 is none at all. */
+export function refusalOf(status: number, json: unknown, requestId: string | null): Problem {
+  if (status === 0) return new Problem(0, NO_ANSWER, null);
+  if (status === 401) window.dispatchEvent(new Event(SIGNED_OUT));
+  return new Problem(status, errorIn(json) ?? unreadable(status), requestId);
 }
 
 /** Sent to the window when the server no longer knows the session. */

@@ -2,11 +2,15 @@ import {
   IconActivity,
   IconBuildingBank,
   IconBuildingStore,
+  IconFileCheck,
+  IconFileInvoice,
   IconFlag,
   IconHome,
   IconKey,
   IconReceipt,
   IconReceiptRefund,
+  IconShieldCheck,
+  IconUserCheck,
   IconUsers,
   IconWebhook,
 } from '@tabler/icons-react';
@@ -17,7 +21,7 @@ export interface Place {
   readonly icon: typeof IconHome;
   /** Shown to those whose role has it. */
   readonly permission?: string;
-  readonly counts?: 'manual_review';
+  readonly counts?: 'manual_review' | 'approvals';
 }
 
 /** The rail, group by group; the command palette offers the same. */
@@ -38,6 +42,25 @@ export const PLACES: readonly { readonly group: string | null; readonly places: 
     ],
   },
   {
+    group: 'Batch operations',
+    places: [
+      { label: 'Batch refunds', to: '/batch/refunds', icon: IconFileInvoice, permission: 'batches.read' },
+      {
+        label: 'Status updates',
+        to: '/batch/status-updates',
+        icon: IconFileCheck,
+        permission: 'batches.read',
+      },
+      {
+        label: 'Approvals',
+        to: '/approvals',
+        icon: IconUserCheck,
+        permission: 'batches.read',
+        counts: 'approvals',
+      },
+    ],
+  },
+  {
     group: 'Developers',
     places: [
       { label: 'API keys', to: '/developers/keys', icon: IconKey, permission: 'keys.manage' },
@@ -50,6 +73,7 @@ export const PLACES: readonly { readonly group: string | null; readonly places: 
     places: [
       { label: 'Gateways', to: '/settings/gateways', icon: IconBuildingBank, permission: 'gateways.read' },
       { label: 'Team', to: '/settings/team', icon: IconUsers, permission: 'team.manage' },
+      { label: 'Policy', to: '/settings/policy', icon: IconShieldCheck, permission: 'settings.read' },
       { label: 'Merchant', to: '/settings/merchant', icon: IconBuildingStore, permission: 'settings.read' },
     ],
   },

@@ -4,10 +4,11 @@ import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router'
 import type { ReactNode } from 'react';
 import type { Attempt, Refund, RefundWithHistory } from '../../../api/contract/refunds.ts';
 import { type RefundState, STATES } from '../../../api/contract/states.ts';
+import { batchQuery } from '../../api/batches.ts';
 import { refundQuery } from '../../api/refunds.ts';
 import { Empty, Failed, Loading } from '../../parts/answers.tsx';
 import { Fold } from '../../parts/fold.tsx';
-import { Id } from '../../parts/id.tsx';
+import { Id, shortened } from '../../parts/id.tsx';
 import { Json } from '../../parts/json.tsx';
 import { Money } from '../../parts/money.tsx';
 import { Notice } from '../../parts/notice.tsx';
@@ -257,7 +258,10 @@ function RefundFacts({ refund }: { readonly refund: RefundWithHistory }) {
         ['Note', refund.note],
         ['Key', id(refund.unique_request_id, 'unique request id')],
         ['Kind', refund.refund_type === 'STANDARD' ? null : refund.refund_type],
-        ['Batch', id(refund.batch_id, 'batch id')],
+        [
+          'Batch',
+          refund.batch_id && <OfBatch key="batch" batchId={refund.batch_id} row={refund.batch_row} />,
+        ],
         ['Sends', refund.sends === 0 ? 'not sent' : String(refund.sends)],
         ['Created', time(refund.created_at)],
         ['Sent', time(refund.sent_at)],
@@ -265,6 +269,19 @@ function RefundFacts({ refund }: { readonly refund: RefundWithHistory }) {
         [refund.state === 'reversed' ? 'Taken back' : 'Ended', time(refund.failed_at)],
       ]}
     />
+  );
+}
+
+/** The batch by its name, as soon as that is known. */
+function OfBatch({ batchId, row }: { readonly batchId: string; readonly row: number | null }) {
+  const batch = useQuery({ ...batchQuery(batchId), refetchInterval: false }).data;
+  return (
+    <>
+      <Link to="/batch/$batchId" params={{ batchId }} search={{}}>
+        {batch?.name ?? shortened(batchId)}
+      </Link>
+      {row !== null && `, row ${row}`}
+    </>
   );
 }
 

@@ -6,13 +6,14 @@ import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import type { RefundCounts } from '../../../api/contract/counts.ts';
 import type { RefundInList } from '../../../api/contract/refunds.ts';
 import { STATE_NAMES, STATES } from '../../../api/contract/states.ts';
+import { batchQuery } from '../../api/batches.ts';
 import { address } from '../../api/client.ts';
 import { countsQuery, refundsQuery } from '../../api/refunds.ts';
 import { useMay } from '../../api/session.ts';
 import { Empty, Failed, Loading } from '../../parts/answers.tsx';
 import { ColumnChoice } from '../../parts/column-choice.tsx';
 import { ChoiceFilter, FieldFilter, FilterBar, SearchFilter } from '../../parts/filters.tsx';
-import { Id } from '../../parts/id.tsx';
+import { Id, shortened } from '../../parts/id.tsx';
 import { ExportButton, ListFilters } from '../../parts/list-filters.tsx';
 import { Money } from '../../parts/money.tsx';
 import { Page } from '../../parts/page.tsx';
@@ -41,6 +42,7 @@ const FILTERS = [
   'from',
   'to',
   'door',
+  'batch_id',
   'initiated_by',
 ] as const;
 type Filter = (typeof FILTERS)[number] | 'sort';
@@ -67,6 +69,7 @@ export function Refunds() {
     amount_from: search.amount_from,
     amount_to: search.amount_to,
     door: search.door,
+    batch_id: search.batch_id,
     initiated_by: search.initiated_by,
   };
   const filters = { ...counted, ...uncounted, status: search.status, overdue: search.overdue };
@@ -140,6 +143,9 @@ export function Refunds() {
           fields={[{ key: 'initiated_by', label: 'Who asked for it', value: search.initiated_by }]}
           onChange={change}
         />
+        {search.batch_id && (
+          <BatchFilter batchId={search.batch_id} onClear={() => change({ batch_id: undefined })} />
+        )}
         {search.attention && (
           <ChoiceFilter
             name="Needs a person"
@@ -208,6 +214,19 @@ export function Refunds() {
         />
       )}
     </Page>
+  );
+}
+
+/** Only the refunds of one batch; the way here is from the batch itself. */
+function BatchFilter({ batchId, onClear }: { readonly batchId: string; readonly onClear: () => void }) {
+  const batch = useQuery({ ...batchQuery(batchId), refetchInterval: false }).data;
+  return (
+    <ChoiceFilter
+      name="Batch"
+      value={batchId}
+      choices={[{ value: batchId, label: batch?.name ?? shortened(batchId) }]}
+      onChange={(value) => value === undefined && onClear()}
+    />
   );
 }
 

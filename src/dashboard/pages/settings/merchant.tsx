@@ -1,24 +1,13 @@
-import { Switch, Text } from '@mantine/core';
-import { useQuery, useQueryClient } from '@tanstack/react-query';
-import type { Merchant as MerchantShown } from '../../../api/contract/settings.ts';
+import { useQuery } from '@tanstack/react-query';
 import { useMay, useMe } from '../../api/session.ts';
-import { changeSettings, merchantQuery } from '../../api/settings.ts';
-import { Refusal, useAct } from '../../parts/act.tsx';
+import { merchantQuery } from '../../api/settings.ts';
 import { Failed, Loading } from '../../parts/answers.tsx';
 import { Id } from '../../parts/id.tsx';
-import { Notice } from '../../parts/notice.tsx';
 import { Facts, Page, Section } from '../../parts/page.tsx';
 import classes from './merchant.module.css';
+import { SwitchSetting, type SwitchWords } from './switch-setting.tsx';
 
-type Settings = MerchantShown['settings'];
-
-/** What each setting means, and what follows from it as it stands. */
-const SETTINGS: readonly {
-  readonly name: keyof Settings;
-  readonly label: string;
-  readonly on: string;
-  readonly off: string;
-}[] = [
+const SETTINGS: readonly SwitchWords[] = [
   {
     name: 'full_refund_when_amount_absent',
     label: 'A request without an amount refunds everything that is left',
@@ -58,7 +47,7 @@ export function Merchant() {
           />
           <Section title="Settings">
             {SETTINGS.map((setting) => (
-              <Setting
+              <SwitchSetting
                 key={setting.name}
                 {...setting}
                 value={merchant.data.settings[setting.name]}
@@ -74,53 +63,5 @@ export function Merchant() {
         </div>
       )}
     </Page>
-  );
-}
-
-function Setting({
-  name,
-  label,
-  on,
-  off,
-  value,
-  mayManage,
-  warning,
-}: (typeof SETTINGS)[number] & {
-  readonly value: boolean;
-  readonly mayManage: boolean;
-  readonly warning: string | null;
-}) {
-  const client = useQueryClient();
-  const { busy, problem, run } = useAct();
-  return (
-    <div className={classes.setting}>
-      <Switch
-        label={label}
-        checked={value}
-        disabled={!mayManage || busy}
-        onChange={(event) => {
-          const { checked } = event.currentTarget;
-          void run(async () => {
-            client.setQueryData(merchantQuery.queryKey, await changeSettings({ [name]: checked }));
-            await client.invalidateQueries({ queryKey: ['me'] });
-          });
-        }}
-      />
-      <dl className={classes.consequences}>
-        <div data-now={value || undefined}>
-          <dt>On</dt>
-          <dd>{on}</dd>
-        </div>
-        <div data-now={!value || undefined}>
-          <dt>Off</dt>
-          <dd>{off}</dd>
-        </div>
-      </dl>
-      {mayManage && !value && warning && <Notice tone="amber" title={warning} />}
-      <Refusal problem={problem} />
-      <Text size="xs" c="dimmed" role="status">
-        {busy ? 'Saving …' : ''}
-      </Text>
-    </div>
   );
 }
