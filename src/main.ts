@@ -4,6 +4,7 @@ import { createAuthenticate } from './api/auth.ts';
 import type { ApiDeps } from './api/deps.ts';
 import { createRenderOrder } from './api/juspay/render-order.ts';
 import { buildServer } from './api/server.ts';
+import { createRenderBatch } from './api/v1/render-batch.ts';
 import { createSealer } from './audit/checkpoint.ts';
 import type { BatchDeps } from './batches/deps.ts';
 import { createBatchWorker, createPausedWatch } from './batches/worker.ts';
@@ -131,7 +132,7 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
       const sender = createWebhookSender({ clock, allowPrivate: settings.allowPrivateWebhooks });
       started.push(sender.close);
       const renderOrder = createRenderOrder(db, { publicUrl: settings.publicUrl, gateways });
-      const renderBatch = async () => null;
+      const renderBatch = createRenderBatch(db);
       loops.push(
         clockWatch.loop,
         createRefundWorker(engine),

@@ -24,6 +24,7 @@ import { juspayRoutes } from './juspay/routes.ts';
 import { keepRequestLog } from './request-log.ts';
 import { signInRoutes } from './sign-in.ts';
 import { apiKeyRoutes } from './v1/api-keys.ts';
+import { batchFileRoutes } from './v1/batch-files.ts';
 import { batchRoutes } from './v1/batches.ts';
 import { exportRoutes } from './v1/exports.ts';
 import { figureRoutes } from './v1/figures.ts';
@@ -103,6 +104,7 @@ export async function buildServer(deps: ApiDeps): Promise<FastifyInstance> {
       await gatewayAccountRoutes(own, deps);
       await refundRoutes(own, deps);
       await batchRoutes(own, deps);
+      await batchFileRoutes(own, deps);
       await figureRoutes(own, deps);
       await searchRoutes(own, deps);
       await exportRoutes(own, deps);

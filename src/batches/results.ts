@@ -46,7 +46,9 @@ function placesIn(
   const byName = columns.map(({ header }) => take((place) => others[place]!.header === header));
   return byName.map((found, n) => {
     const { field } = columns[n]!;
-    return found ?? (field === null ? null : take((place) => others[place]!.field === field));
+    // What numbers the rows of one file says nothing of those of another.
+    if (found !== null || field === null || field === 'row') return found;
+    return take((place) => others[place]!.field === field);
   });
 }
 

@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
@@ -8,6 +7,7 @@ import { listRefunds } from '../../refunds/list.ts';
 import { type Order, orderExportQuerySchema } from '../contract/orders.ts';
 import { type RefundInList, refundExportQuerySchema, refundInListSchema } from '../contract/refunds.ts';
 import type { ApiDeps } from '../deps.ts';
+import { CSV, createFileSender } from './file-sender.ts';
 import { orderFilterOf } from './order-filter.ts';
 import { orderView } from './order-view.ts';
 import type { Position } from './pages.ts';
@@ -27,26 +27,11 @@ const file = {
 /** The lists of orders and refunds as files: the same filters, all rows, in slices as the client reads them. */
 export async function exportRoutes(instance: FastifyInstance, deps: ApiDeps): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>();
-  let closing = false;
-  app.addHook('preClose', async () => {
-    closing = true;
-  });
-
-  /** Cut off by the server's end: the file then ends in the middle, which the client is told by its connection. */
+  const sendFile = createFileSender(app);
   const send = (reply: FastifyReply, name: string, bom: boolean, slices: AsyncIterable<string>) => {
     const day = deps.clock.now().toISOString().slice(0, 10);
-    reply.header('content-type', 'text/csv; charset=utf-8');
-    reply.header('content-disposition', `attachment; filename="${name}-${day}.csv"`);
-    return reply.send(Readable.from(parts(bom, slices), { objectMode: false, highWaterMark: 1 }));
+    return sendFile(reply, { name: `${name}-${day}.csv`, type: CSV, bom }, slices);
   };
-
-  async function* parts(bom: boolean, slices: AsyncIterable<string>): AsyncGenerator<string> {
-    if (bom) yield '\uFEFF';
-    for await (const slice of slices) {
-      yield slice;
-      if (closing) throw new Error('the server is stopping in the middle of a file');
-    }
-  }
 
   app.get(
     '/v1/orders/export.csv',
