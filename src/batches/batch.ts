@@ -103,7 +103,12 @@ export interface BatchFileRecord {
   /** Null until all bytes are here. */
   readonly sha256: string | null;
   readonly format: 'csv' | 'xlsx' | null;
-  readonly columns: readonly { readonly header: string; readonly field: string | null }[];
+  readonly columns: readonly {
+    readonly header: string;
+    readonly field: string | null;
+    /** What its first rows hold, where somebody has to say what it is. */
+    readonly samples?: readonly string[];
+  }[];
 }
 
 /** The number of buckets that rows are dealt into (batch_bucket in migrations/0013_batches.sql). */

@@ -2,10 +2,11 @@ import { createHash } from 'node:crypto';
 import { sqlState } from '../lib/db.ts';
 import type { Actor, BatchFileRecord, BatchRecord, Problem, Reading } from './batch.ts';
 import type { BatchDeps } from './deps.ts';
-import { type MatchedColumns, matchColumns } from './file/columns.ts';
+import { type ColumnMatch, type MatchedColumns, matchColumns } from './file/columns.ts';
 import { FileProblem } from './file/file-problem.ts';
-import type { BatchFile } from './file/file-row.ts';
+import type { BatchFile, FileRow } from './file/file-row.ts';
 import { openBatchFile } from './file/read-file.ts';
+import { shown } from './file/shown.ts';
 import {
   appendChunk,
   changeBatch,
@@ -249,11 +250,15 @@ export async function columnsOf(
   batch: BatchRecord,
   header: readonly string[],
 ): Promise<{ readonly columns: MatchedColumns; readonly minor: boolean }> {
-  const saved = await readColumnNames(deps.engine.db, batch.merchantId, batch.kind);
-  const known = header.flatMap((name) => (saved.has(name) ? [[saved.get(name)!, name] as const] : []));
-  const match = matchColumns(batch.kind, header, { ...Object.fromEntries(known), ...batch.reading.columns });
+  const match = await matchOf(deps, batch, header);
   if (!match.ok) throw match.problem;
   return { columns: match.columns, minor: match.minor || batch.reading.amounts === 'minor' };
+}
+
+async function matchOf(deps: BatchDeps, batch: BatchRecord, header: readonly string[]): Promise<ColumnMatch> {
+  const saved = await readColumnNames(deps.engine.db, batch.merchantId, batch.kind);
+  const known = header.flatMap((name) => (saved.has(name) ? [[saved.get(name)!, name] as const] : []));
+  return matchColumns(batch.kind, header, { ...Object.fromEntries(known), ...batch.reading.columns });
 }
 
 interface Look {
@@ -268,8 +273,11 @@ async function lookInto(deps: BatchDeps, batch: BatchRecord, fileNo: number): Pr
   const chunks = readChunks(deps.engine.db, batch, fileNo);
   try {
     file = await openBatchFile(chunks);
-    const { columns } = await columnsOf(deps, batch, file.header);
-    return { format: file.format, columns: named(file.header, columns), problem: null };
+    const match = await matchOf(deps, batch, file.header);
+    const { format, header } = file;
+    if (match.ok) return { format, columns: named(header, match.columns), problem: null };
+    const columns = sampled(named(header, match.columns), await firstRows(file));
+    return { format, columns, problem: problemOf(match.problem) };
   } catch (error) {
     if (!(error instanceof FileProblem)) throw error;
     return {
@@ -280,6 +288,25 @@ async function lookInto(deps: BatchDeps, batch: BatchRecord, fileNo: number): Pr
   } finally {
     await chunks.return(undefined);
   }
+}
+
+const SAMPLE_ROWS = 3;
+
+/** What helps somebody to tell which column is which; nothing where the rows cannot be read. */
+async function firstRows(file: BatchFile): Promise<readonly FileRow[]> {
+  try {
+    for await (const rows of file.rows()) return rows.slice(0, SAMPLE_ROWS);
+  } catch (error) {
+    if (!(error instanceof FileProblem)) throw error;
+  }
+  return [];
+}
+
+function sampled(columns: BatchFileRecord['columns'], rows: readonly FileRow[]): BatchFileRecord['columns'] {
+  return columns.map((column, place) => ({
+    ...column,
+    samples: rows.map(({ cells }) => shown(cells[place] ?? '')),
+  }));
 }
 
 function named(header: readonly string[], columns: MatchedColumns): BatchFileRecord['columns'] {

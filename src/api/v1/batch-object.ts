@@ -52,7 +52,10 @@ function batchView(batch: BatchRecord, file: BatchFileRecord, sums: readonly Bat
       received_bytes: file.receivedBytes,
       sha256: file.sha256,
       amounts: batch.reading.amounts,
-      columns: [...file.columns],
+      columns: file.columns.map(({ samples, ...column }) => ({
+        ...column,
+        ...(samples && { samples: [...samples] }),
+      })),
     },
     problem: batch.problem,
     round: batch.round,

@@ -188,7 +188,8 @@ export type ColumnMatch =
       /** Whether the file says by its header that its amounts are in minor units. */
       readonly minor: boolean;
     }
-  | { readonly ok: false; readonly problem: FileProblem };
+  /** With what was found all the same. */
+  | { readonly ok: false; readonly problem: FileProblem; readonly columns: MatchedColumns };
 
 /**
  * Finds our columns in a file's header. `mapping` names the file's header for columns of ours and goes before names
@@ -228,7 +229,7 @@ export function matchColumns(
     return failed(twoUnits(columns, header));
 
   const missing = missingOf(kind, columns);
-  if (missing.length > 0) return failed(missingColumns(kind, missing, columns, header));
+  if (missing.length > 0) return failed(missingColumns(kind, missing, columns, header), columns);
   return { ok: true, columns, minor: columns.includes('amount_minor') };
 }
 
@@ -343,4 +344,8 @@ function listed(texts: readonly string[]): string {
   return first.join(', ') + (texts.length > 12 ? ` and ${texts.length - 12} more` : '');
 }
 
-const failed = (problem: FileProblem) => ({ ok: false as const, problem });
+const failed = (problem: FileProblem, columns: MatchedColumns = []) => ({
+  ok: false as const,
+  problem,
+  columns,
+});
