@@ -98,7 +98,7 @@ function rowOf(rowNo: number, record: Csv, width: number): FileRow {
     const cell = cells[column]!;
     if (cell.length > MAX_CELL_LENGTH) {
       troubles.push(tooLong(column));
-      cells[column] = textOf(cell.slice(0, MAX_CELL_LENGTH), bytewise).text;
+      cells[column] = textOf(cell.slice(0, MAX_CELL_LENGTH).toWellFormed(), bytewise).text;
     } else if (SPECIAL.test(cell)) {
       const { text, why } = textOf(cell, bytewise);
       cells[column] = text;
@@ -348,7 +348,7 @@ function unclosed(
   const rest = withoutCr(text.slice(begin, Math.min(end, from + MAX_RECORD_BYTES)));
   const where = `cell ${before.length + 1} of line ${line + lines - 1}`;
   return {
-    cells: [...before, rest.slice(0, MAX_CELL_LENGTH)],
+    cells: [...before, rest.slice(0, MAX_CELL_LENGTH).toWellFormed()],
     next: end + 1,
     lines,
     trouble: {

@@ -187,7 +187,7 @@ function readStatus(reader: Reader): 'SUCCESS' | 'FAILURE' | null {
       `The status is “${shown(text)}”. Write SUCCESS where the customer has the money, FAILURE where it is certain that he will not get it; leave out what is not certain.`,
     );
   }
-  return status;
+  return reader.troubled('status') ? null : status;
 }
 
 function readCurrency(reader: Reader): string | null {
@@ -200,7 +200,8 @@ function readCurrency(reader: Reader): string | null {
     );
     return null;
   }
-  if (/^[A-Z]{3}$/.test(text) && exponentOf(text) !== undefined) return text;
+  if (/^[A-Z]{3}$/.test(text) && exponentOf(text) !== undefined)
+    return reader.troubled('currency') ? null : text;
   const upper = text.toUpperCase();
   const message =
     exponentOf(upper) !== undefined
@@ -242,6 +243,11 @@ const KEPT_TEXT = /^'(?=[=+\-@])/;
 const FORMULA = /^[=+@-]/;
 const SHORTENED = /^[+-]?\d(?:[.,]\d+)?e[+-]\d{2,3}$/i;
 const INVISIBLE = /[\p{Cc}\p{Cf}\u00a0\u2000-\u200b\u202f\u3000\ufffd]/u;
+
+/** Counted as the schemas of the API count: a character outside the first plane is one. */
+function lengthOf(text: string): number {
+  return /[\ud800-\udfff]/.test(text) ? [...text].length : text.length;
+}
 
 class Reader {
   problem: RowProblem | null = null;
@@ -343,11 +349,12 @@ class Reader {
       );
       return null;
     }
-    if (text.length > most) {
-      this.note('too_long', name, `The ${name} has ${text.length} characters. At most ${most} are kept.`);
+    const length = lengthOf(text);
+    if (length > most) {
+      this.note('too_long', name, `The ${name} has ${length} characters. At most ${most} are kept.`);
       return null;
     }
-    if (text.length < least) {
+    if (length < least) {
       this.note(
         'too_short',
         name,

@@ -193,7 +193,7 @@ function sheetParser(book: Book, take: (row: SheetRow) => void) {
     const clean = text.includes('\0') ? text.replaceAll('\0', '\uFFFD') : text;
     if (formula !== null) {
       return {
-        text: clean.trim() === '' ? `=${formula}`.slice(0, MAX_CELL_LENGTH) : clean,
+        text: clean.trim() === '' ? `=${formula}`.slice(0, MAX_CELL_LENGTH).toWellFormed() : clean,
         trouble: {
           code: 'formula',
           message: `The cell is a formula${formula === '' ? '' : ` (“=${shown(formula)}”)`} that shows “${shown(clean)}”. Formulas are not computed here: copy the column, and paste it as values.`,
@@ -208,6 +208,7 @@ function sheetParser(book: Book, take: (row: SheetRow) => void) {
   }
 
   function shownValue(): { text: string; trouble: Omit<FileTrouble, 'column'> | null } {
+    if (value === '') return { text: '', trouble: null };
     switch (type) {
       case 's': {
         const text = /^\s*\d{1,8}\s*$/.test(value) ? book.strings.at(Number(value)) : undefined;
@@ -238,7 +239,6 @@ function sheetParser(book: Book, take: (row: SheetRow) => void) {
   }
 
   function numberOf(): { text: string; trouble: Omit<FileTrouble, 'column'> | null } {
-    if (value === '') return { text: '', trouble: null };
     const reading = readNumber(value, book.formats[style] ?? PLAIN, book.since1904);
     if (!reading.ok) throw damaged(`a number in row ${line} is none`);
     const { text, what } = reading;

@@ -44,18 +44,23 @@ export class Archive {
     let sinceTag = 0;
     let checksum = 0;
     const decoder = new TextDecoder('utf-8', { fatal: true });
-    const write = (chunk: Buffer | null) => {
+    const malformed = () => damaged(`its part ${name} is not well-formed XML in UTF-8`);
+    const decode = (chunk: Buffer | null) => {
       try {
-        const text = chunk === null ? decoder.decode() : decoder.decode(chunk, { stream: true });
-        sinceTag += text.length;
-        parser.write(text);
-        if (chunk === null) parser.close();
-      } catch (error) {
-        if (error instanceof FileProblem) throw error;
-        throw damaged(`its part ${name} is not well-formed XML in UTF-8`);
+        return chunk === null ? decoder.decode() : decoder.decode(chunk, { stream: true });
+      } catch {
+        throw malformed();
       }
+    };
+    const write = (chunk: Buffer | null) => {
+      const text = decode(chunk);
+      sinceTag += text.length;
+      parser.write(text);
       if (sinceTag > XLSX_LIMITS.textLength) throw damaged(`its part ${name} has a text without end`);
     };
+    parser.on('error', () => {
+      throw malformed();
+    });
     parser.on('opentagstart', () => {
       sinceTag = 0;
     });
@@ -78,6 +83,7 @@ export class Archive {
         yield;
       }
       write(null);
+      parser.close();
       if (checksum !== entry.crc32) throw damaged(`its part ${name} has a wrong checksum`);
     } finally {
       stream.destroy();

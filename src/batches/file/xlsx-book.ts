@@ -130,7 +130,7 @@ const MAX_STRINGS = 8_000_000;
 /** Millions of short texts, held as bytes: as objects they would take several times as much. */
 export class SharedStrings {
   readonly #pages: Buffer[] = [];
-  #used = PAGE_BYTES;
+  #used = 0;
   #starts = new Uint32Array(1_024);
   #lengths = new Uint32Array(1_024);
   #count = 0;
@@ -139,7 +139,7 @@ export class SharedStrings {
     if (this.#count === MAX_STRINGS) throw tooLarge();
     // One more character than a cell can hold is enough to see that it is too long.
     const bytes = Buffer.from(text.slice(0, MAX_CELL_LENGTH + 1));
-    if (this.#used + bytes.length > PAGE_BYTES) {
+    if (this.#pages.length === 0 || this.#used + bytes.length > PAGE_BYTES) {
       this.#pages.push(Buffer.allocUnsafe(PAGE_BYTES));
       this.#used = 0;
     }
