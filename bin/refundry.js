@@ -22,13 +22,12 @@ process.on('warning', (warning) => {
   if (warning.name !== 'ExperimentalWarning') process.stderr.write(`${warning.stack}\n`);
 });
 
-import('../src/cli.ts').then(
-  (cli) => cli.run(process.argv),
-  (error) => {
+import('../src/cli.ts')
+  .then((cli) => cli.run(process.argv))
+  .catch((error) => {
     if (error.code !== 'ERR_MODULE_NOT_FOUND' && error.code !== 'MODULE_NOT_FOUND') throw error;
     const part = /package '([^']+)'/.exec(error.message);
     refuse(
       `A needed part is not installed (${part ? part[1] : error.message.split('\n')[0]}): run "npm ci" again.`,
     );
-  },
-);
+  });

@@ -14,6 +14,7 @@ const FLOORS: Readonly<Record<string, number>> = {
   api: 3,
   batches: 3,
   dashboard: 3,
+  cli: 4,
 };
 const TOP = 4;
 const SRC = join(import.meta.dirname, '../../src');
