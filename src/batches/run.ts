@@ -232,20 +232,17 @@ function unsentOf(sums: readonly BatchSum[]): number {
 
 /** Whether each gateway that has rows left has enough to do: one that stands still never holds up the others. */
 function isAhead(batch: BatchRecord, sums: readonly BatchSum[], runAhead: number): boolean {
-  const gateways = new Set(
-    batch.findings.flatMap(({ verdict, gateway }) =>
-      verdict !== 'bad' && gateway !== null ? [gateway] : [],
-    ),
-  );
-  return [...gateways].every((gateway) => {
+  const toMake = new Map<string, number>();
+  for (const { verdict, gateway, rows } of batch.findings) {
+    if (verdict !== 'bad' && gateway !== null) toMake.set(gateway, (toMake.get(gateway) ?? 0) + rows);
+  }
+  const gateways = [...toMake].map(([gateway, rows]) => {
     const ofGateway = sums.filter((sum) => sum.gateway === gateway);
     const made = ofGateway.reduce((sum, { refunds }) => sum + refunds, 0);
-    const expected = batch.findings.reduce(
-      (sum, finding) => sum + (finding.gateway === gateway && finding.verdict !== 'bad' ? finding.rows : 0),
-      0,
-    );
-    return unsentOf(ofGateway) >= runAhead || (batch.round === 1 && made >= expected);
+    return { waiting: unsentOf(ofGateway), hasRowsLeft: batch.round > 1 || made < rows };
   });
+  const withRowsLeft = gateways.filter(({ hasRowsLeft }) => hasRowsLeft);
+  return withRowsLeft.length > 0 && withRowsLeft.every(({ waiting }) => waiting >= runAhead);
 }
 
 function paceOf(batch: BatchRecord, sums: readonly BatchSum[], now: Date) {
