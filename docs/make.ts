@@ -2,6 +2,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { ApiDeps } from '../src/api/deps.ts';
 import { buildServer } from '../src/api/server.ts';
+import { COLUMNS_OF } from '../src/batches/file/columns.ts';
+import { FILE_CODES } from '../src/batches/file/file-problem.ts';
+import { ROW_CODES } from '../src/batches/file/row-codes.ts';
+import { sampleCsv } from '../src/batches/file/sample.ts';
+import { BATCH_KINDS } from '../src/batches/words.ts';
 import { describeSettings, readSettings } from '../src/config.ts';
 import { registryOf } from '../src/gateways/registry.ts';
 import { systemClock } from '../src/lib/clock.ts';
@@ -18,6 +23,7 @@ export const PAGES: Readonly<Record<string, () => string | Promise<string>>> = {
   'README.md': readme,
   'docs/states.md': statesPage,
   'docs/api.md': apiPage,
+  'docs/batch-files.md': batchFilesPage,
   'docs/flow-light.svg': () => flowPicture(THEMES.light),
   'docs/flow-dark.svg': () => flowPicture(THEMES.dark),
   'docs/start-page.svg': () =>
@@ -75,6 +81,29 @@ async function apiPage(): Promise<string> {
       `**${tag}**\n\n| address | what |\n|---|---|\n${group.map(({ row }) => row).join('\n')}`,
   );
   return withTable(readPage('docs/api.md'), 'addresses', tables.join('\n\n'));
+}
+
+/** The page of batch files, with the columns, the samples and the codes as they are. */
+function batchFilesPage(): string {
+  let page = readPage('docs/batch-files.md');
+  for (const kind of BATCH_KINDS) {
+    const rows = COLUMNS_OF[kind].map(
+      ({ name, required, aliases, about }) =>
+        `| \`${name}\` | ${required ? 'yes' : ''} | ${about} | ${aliases.join(', ')} |`,
+    );
+    const table = ['| column | needed | what | also understood |', '|---|---|---|---|', ...rows];
+    page = withTable(page, `columns of ${kind}`, table.join('\n'));
+    const sample = sampleCsv(kind).replaceAll('\r\n', '\n').trimEnd();
+    page = withTable(page, `sample of ${kind}`, `\`\`\`csv\n${sample}\n\`\`\``);
+  }
+  for (const [name, codes] of [
+    ['codes of files', FILE_CODES],
+    ['codes of rows', ROW_CODES],
+  ] as const) {
+    const rows = Object.entries(codes).map(([code, says]) => `| \`${code}\` | ${says} |`);
+    page = withTable(page, name, ['| code | what it means |', '|---|---|', ...rows].join('\n'));
+  }
+  return page;
 }
 
 function withTable(page: string, name: string, table: string): string {

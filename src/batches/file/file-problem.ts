@@ -4,23 +4,28 @@ export const MAX_CELL_LENGTH = 32_767;
 /** One row with all its cells. */
 export const MAX_RECORD_BYTES = 256 * 1024;
 
-export type FileProblemCode =
-  | 'empty_file'
-  | 'no_rows'
-  | 'file_too_large'
-  | 'too_many_rows'
-  | 'too_many_columns'
-  | 'unreadable_header'
-  | 'missing_columns'
-  | 'duplicate_columns'
-  | 'bad_mapping'
-  | 'not_utf8'
-  | 'line_ends'
-  | 'old_excel'
-  | 'other_spreadsheet'
-  | 'not_a_table'
-  | 'bad_xlsx'
-  | 'xlsx_too_large';
+/** Everything that can be wrong with a file as a whole: a stable word for programs, and what it means for people. */
+export const FILE_CODES = {
+  empty_file: 'The file holds nothing, or blank lines alone.',
+  no_rows: 'The file has a line of column names and no row under it.',
+  file_too_large: 'The file is larger than 200 MB. Split it.',
+  too_many_rows: 'The file has more than 1,000,000 rows. Split it.',
+  too_many_columns: 'The file has more than 200 columns.',
+  unreadable_header: 'The first line does not name the columns, or has a double quote that is not closed.',
+  missing_columns: 'A column that is needed is not there, or has a name that is not known.',
+  duplicate_columns:
+    'Two columns of the file can be the same column of ours, or it has amounts in two units.',
+  bad_mapping: 'A column is to be read from a header that the file does not have, or is no column of ours.',
+  not_utf8: 'The file is text in UTF-16, as “Unicode Text” of Excel is.',
+  line_ends: 'The lines of the file end with CR alone, as on old Macs.',
+  old_excel: 'The file is a workbook of Excel 97 to 2003 (.xls), or one with a password.',
+  other_spreadsheet: 'The file is a workbook of another form: .xlsb, OpenDocument, Numbers.',
+  not_a_table: 'The file is no table at all: a PDF, a web page, JSON, an archive, a picture.',
+  bad_xlsx: 'The workbook is damaged, or holds what no workbook has.',
+  xlsx_too_large: 'The workbook, or what it unpacks to, is too large. As CSV it may have 200 MB.',
+} as const;
+
+export type FileProblemCode = keyof typeof FILE_CODES;
 
 /**
  * Why a file as a whole cannot be read. The message is whole sentences that say what the file is and how to make it
