@@ -1,0 +1,179 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { doNextStep } from '../../src/batches/worker.ts';
+import { call, startApi, type TestApi } from '../support/api.ts';
+import { ManualClock, putOrder } from '../support/engine.ts';
+import { addPerson, type Browser, PAGE, signedIn } from '../support/people.ts';
+import { csv, get, post, steps, upload } from './batch.ts';
+
+let api: TestApi;
+let clock: ManualClock;
+beforeEach(async () => {
+  clock = new ManualClock();
+  api = await startApi({ clock });
+  for (let n = 1; n <= 4; n++) await putOrder(api.db, { orderId: `o${n}`, amountMinor: 10_000 });
+});
+afterEach(() => api.close());
+
+const FILE = csv(['o1,a,10.00,INR,', 'o2,a,20.00,INR,']);
+const TOTALS = { totals: { INR: '30.00' } };
+const refunds = () => api.db.query('select 1 from refunds');
+const settings = (json: object) => call(api, '/v1/settings', { method: 'PATCH', json });
+const sha256 = async (id: string) => (await get(api, id)).body.file.sha256;
+
+describe('a wait before sending', () => {
+  test('starts by itself when it is over, and can be withdrawn until then', async () => {
+    await settings({ batch_wait_minutes: 70 });
+    const kept = (await upload(api, FILE)).body;
+    const withdrawn = (await upload(api, csv(['o3,a,5.00,INR,']))).body;
+    await post(api, kept.batch_id, 'confirm', TOTALS);
+    await post(api, withdrawn.batch_id, 'confirm', { totals: { INR: '5.00' } });
+    const waiting = (await get(api, kept.batch_id)).body;
+    expect(waiting.status).toBe('waiting');
+    expect(Date.parse(waiting.starts_at) - Date.parse(waiting.confirmation.confirmed_at)).toBe(70 * 60_000);
+    clock.pass(69 * 60_000);
+    await steps(api);
+    expect(await refunds()).toHaveLength(0);
+    expect((await post(api, withdrawn.batch_id, 'cancel', { reason: 'wrong month' })).body.status).toBe(
+      'cancelled',
+    );
+    clock.pass(2 * 60_000);
+    await steps(api);
+    expect(await refunds()).toHaveLength(2);
+    expect((await get(api, withdrawn.batch_id)).body).toMatchObject({
+      status: 'cancelled',
+      rows: { made: 0, not_sent: 1 },
+    });
+  });
+});
+
+describe('a second person', () => {
+  let maker: Browser;
+  let checker: Browser;
+  const as = ({ cookies }: Browser) => ({
+    as: null,
+    headers: { ...PAGE, cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join('; ') },
+  });
+  const join = async (email: string) => {
+    await addPerson(api.db, { role: 'operations', email });
+    return signedIn(api, email);
+  };
+  beforeEach(async () => {
+    await settings({ batch_approval: true, batch_approval_hours: 2 });
+    maker = await join('maker@shop.test');
+    checker = await join('checker@shop.test');
+  });
+
+  test('approves the very file and totals; who uploaded or confirmed cannot, nor can a key', async () => {
+    const { body: batch } = await upload(api, FILE, '', as(maker));
+    const id = batch.batch_id;
+    await post(api, id, 'confirm', TOTALS, as(maker));
+    expect((await get(api, id)).body.status).toBe('awaiting_approval');
+    const said = { ...TOTALS, file_sha256: await sha256(id) };
+    const tries = [
+      await post(api, id, 'approve', said, as(maker)),
+      await post(api, id, 'approve', said),
+      await post(api, id, 'approve', { ...said, file_sha256: '0'.repeat(64) }, as(checker)),
+      await post(api, id, 'approve', { ...said, totals: { INR: '30.01' } }, as(checker)),
+    ];
+    expect(tries.map(({ status, body }) => [status, body.error.code])).toEqual([
+      [403, 'same_person'],
+      [403, 'forbidden'],
+      [409, 'other_file'],
+      [409, 'other_totals'],
+    ]);
+    expect(await refunds()).toHaveLength(0);
+    const approved = await post(api, id, 'approve', said, as(checker));
+    expect(approved.body.confirmation).toMatchObject({
+      confirmed_by: { kind: 'user', name: 'maker@shop.test' },
+      approved_by: { kind: 'user', name: 'checker@shop.test' },
+    });
+    expect(await refunds()).toHaveLength(2);
+    const [event] = await api.db.query<{ body: { cause: object } }>(
+      `select body from events where body ->> 'kind' = 'refund.recorded' limit 1`,
+    );
+    expect(event!.body.cause).toMatchObject({
+      by: 'batch',
+      batch_id: id,
+      confirmed_by: 'maker@shop.test',
+      approved_by: 'checker@shop.test',
+    });
+  });
+
+  test('who uploaded cannot approve what a colleague has confirmed', async () => {
+    const { body: batch } = await upload(api, FILE, '', as(maker));
+    await post(api, batch.batch_id, 'confirm', TOTALS, as(checker));
+    const said = { ...TOTALS, file_sha256: await sha256(batch.batch_id) };
+    for (const one of [maker, checker]) {
+      expect((await post(api, batch.batch_id, 'approve', said, as(one))).body.error.code).toBe('same_person');
+    }
+  });
+
+  test('an approval that nobody gives in time, or refuses, is asked for anew', async () => {
+    const { body: batch } = await upload(api, FILE, '', as(maker));
+    const id = batch.batch_id;
+    await post(api, id, 'confirm', TOTALS, as(maker));
+    clock.pass(2 * 3_600_000 + 1);
+    const said = { ...TOTALS, file_sha256: await sha256(id) };
+    expect((await call(api, `/v1/batches/${id}/approve`, { json: said, ...as(checker) })).status).toBe(409);
+    await steps(api);
+    expect((await get(api, id)).body).toMatchObject({ status: 'checked', confirmation: null });
+    await post(api, id, 'confirm', TOTALS, as(maker));
+    const rejected = await post(api, id, 'reject', { reason: 'o2 was sent last week' }, as(checker));
+    expect(rejected.body.status).toBe('checked');
+    expect(await refunds()).toHaveLength(0);
+  });
+});
+
+describe('what has begun', () => {
+  test('is paused, resumed, and cancelled: what has not gone out stays undone', async () => {
+    const rows = Array.from({ length: 600 }, (_, n) => `p${n},a,1.00,INR,`);
+    for (let n = 0; n < 600; n++) await putOrder(api.db, { orderId: `p${n}`, amountMinor: 1_000 });
+    const { body: batch } = await upload(api, csv(rows));
+    const id = batch.batch_id;
+    await call(api, `/v1/batches/${id}/confirm`, { json: { totals: { INR: '600.00' } } });
+    await doNextStep(api.batches);
+    const paused = await post(api, id, 'pause');
+    expect(paused.body).toMatchObject({ status: 'paused', rows: { made: 250, left: 350 } });
+    expect(await refunds()).toHaveLength(250);
+    expect((await call(api, `/v1/batches/${id}/resume`, { json: {} })).body.status).toBe('running');
+    await doNextStep(api.batches);
+    const cancelled = await post(api, id, 'cancel', { reason: 'wrong file' });
+    expect(cancelled.body.status).toBe('cancelled');
+    clock.pass(10_000);
+    await steps(api);
+    const states = await api.db.query('select state, count(*) as n from refunds group by 1');
+    expect(states).toEqual([{ state: 'cancelled', n: 500 }]);
+    expect((await get(api, id)).body.rows).toMatchObject({ made: 500, left: 0, not_sent: 100 });
+    const [held] = await api.db.query('select sum(reserved_minor)::bigint as held from transactions');
+    expect(held).toEqual({ held: 0 });
+  });
+
+  test('is in no status from which it could be done twice', async () => {
+    const { body: batch } = await upload(api, FILE);
+    const confirmed = await Promise.all(
+      [1, 2, 3].map(() => call(api, `/v1/batches/${batch.batch_id}/confirm`, { json: TOTALS })),
+    );
+    expect(confirmed.map(({ status }) => status).sort()).toEqual([200, 409, 409]);
+    await steps(api);
+    for (const verb of ['confirm', 'check', 'resume', 'approve', 'reject']) {
+      const again = await post(api, batch.batch_id, verb, { ...TOTALS, file_sha256: 'x' });
+      expect([verb, [409, 403, 400].includes(again.status)]).toEqual([verb, true]);
+    }
+    expect(await refunds()).toHaveLength(2);
+  });
+
+  test('another merchant neither sees nor touches it', async () => {
+    const { body: batch } = await upload(api, FILE);
+    const other = { as: 'other' };
+    const seen = await Promise.all([
+      call(api, `/v1/batches/${batch.batch_id}`, other),
+      call(api, `/v1/batches/${batch.batch_id}/rows`, other),
+      call(api, `/v1/batches/${batch.batch_id}/events`, other),
+      post(api, batch.batch_id, 'confirm', TOTALS, other),
+      post(api, batch.batch_id, 'cancel', {}, other),
+    ]);
+    expect(seen.map(({ status }) => status)).toEqual([404, 404, 404, 404, 404]);
+    expect((await call(api, '/v1/batches', other)).body.batches).toEqual([]);
+    expect((await get(api, batch.batch_id)).body.status).toBe('checked');
+  });
+});
