@@ -178,6 +178,19 @@ export const ONE_OF: Readonly<Record<BatchKind, readonly (readonly (readonly Col
   status_updates: [[['refund_id'], ['order_id', 'unique_request_id']]],
 };
 
+/**
+ * Where a file has a column of our very name, another under an alias is left alone: a file with `unique_request_id` may have
+ * a `refund_id` of somebody else's. Not so with what decides which order is meant and how much: there nothing is chosen.
+ */
+const NEVER_CHOSEN: ReadonlySet<ColumnName> = new Set([
+  'order_id',
+  'txn_id',
+  'amount',
+  'amount_minor',
+  'currency',
+  'status',
+]);
+
 /** What each column of a file is to us; null for those that are only kept and given back. */
 export type MatchedColumns = readonly (ColumnName | null)[];
 
@@ -216,9 +229,12 @@ export function matchColumns(
     mapped.add(spec.name);
   }
 
+  const named = new Set(header.map(bare));
   for (const [place, text] of header.entries()) {
     const name = NAMES[kind].get(bare(text)) ?? null;
-    if (columns[place] === null && name !== null && !mapped.has(name)) columns[place] = name;
+    if (columns[place] !== null || name === null || mapped.has(name)) continue;
+    const alias = bare(text) !== bare(name);
+    if (!(alias && named.has(bare(name)) && !NEVER_CHOSEN.has(name))) columns[place] = name;
   }
 
   for (const { name } of specs) {

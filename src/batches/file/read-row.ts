@@ -213,7 +213,7 @@ function readCurrency(reader: Reader): string | null {
 
 function readAmountOf(reader: Reader, currency: string | null, minor: boolean): string | null {
   const column = reader.has('amount_minor') ? 'amount_minor' : 'amount';
-  const reading = readAmount(reader.text(column), currency, minor);
+  const reading = readAmount(reader.text(column).replace(KEPT_TEXT, ''), currency, minor);
   if (reading.ok) return reader.troubled(column) ? null : reading.amount;
   reader.note(reading.code, column, reading.message);
   return null;
@@ -239,7 +239,7 @@ function placesIn(columns: MatchedColumns): Places {
 const FREE_TEXT: ReadonlySet<ColumnName> = new Set(['note', 'evidence']);
 
 // A spreadsheet, and every file of ours, writes a text that looks like a formula with an apostrophe before it.
-const KEPT_TEXT = /^'(?=[=+\-@])/;
+const KEPT_TEXT = /^'(?=[=+\-@\t\r])/;
 const FORMULA = /^[=+@-]/;
 const SHORTENED = /^[+-]?\d(?:[.,]\d+)?e[+-]\d{2,3}$/i;
 const INVISIBLE = /[\p{Cc}\p{Cf}\u00a0\u2000-\u200b\u202f\u3000\ufffd]/u;
@@ -301,7 +301,7 @@ class Reader {
   word(name: ColumnName, rule: RegExp, code: RowCode, accepted: string): string | null {
     let text = this.text(name);
     if (text === '' || this.troubled(name)) return null;
-    if (KEPT_TEXT.test(text)) text = text.slice(1);
+    if (KEPT_TEXT.test(text)) text = text.slice(1).trim();
     else if (FORMULA.test(text)) {
       this.note(
         'formula',
@@ -340,7 +340,7 @@ class Reader {
   freeText(name: ColumnName, least: number, most: number): string | null {
     let text = this.text(name);
     if (text === '' || this.#badFreeText(name)) return null;
-    if (KEPT_TEXT.test(text)) text = text.slice(1);
+    if (KEPT_TEXT.test(text)) text = text.slice(1).trim();
     else if (text.startsWith('=')) {
       this.note(
         'formula',

@@ -115,6 +115,25 @@ describe('columns', () => {
     expect(problem.message).toMatch(says);
   });
 
+  test('a column of our very name goes before aliases, but where money depends on it', () => {
+    const header = ['order_id', 'unique_request_id', 'refund_id', 'amount', 'currency', 'note', 'remarks'];
+    expect(matchColumns('refunds', header, {})).toMatchObject({
+      ok: true,
+      columns: ['order_id', 'unique_request_id', null, 'amount', 'currency', 'note', null],
+    });
+    for (const [alias, field] of [
+      ['Refund Amount', 'amount'],
+      ['order_no', 'order_id'],
+      ['ccy', 'currency'],
+    ])
+      expect(problemOf('refunds', [...header, alias!])).toMatchObject({ code: 'duplicate_columns', field });
+    // Without our name, two aliases are never chosen between.
+    expect(problemOf('status_updates', ['refund_id', 'status', 'note', 'reason'])).toMatchObject({
+      code: 'duplicate_columns',
+      field: 'evidence',
+    });
+  });
+
   test('two headers for one column, or two units, are not chosen between', () => {
     const twice = problemOf('refunds', ['order_id', 'Order ID', 'request_id', 'amount', 'currency']);
     expect(twice).toMatchObject({ code: 'duplicate_columns', field: 'order_id' });

@@ -213,6 +213,15 @@ describe('a row of refunds', () => {
   });
 });
 
+test('an amount that our files wrote with an apostrophe is what it was', () => {
+  expect(refund({ amount: "'-5.00" }).problem).toMatchObject({ code: 'negative_amount' });
+  expect(refund({ amount: "'=A1" }).problem).toMatchObject({ code: 'formula' });
+  expect(refund({ note: "'- called back", order_id: "'\tA-1" })).toMatchObject({
+    problem: null,
+    fields: { note: '- called back', order_id: 'A-1' },
+  });
+});
+
 describe('the rules are those of a single refund', () => {
   // Texts as the door gets them: without blanks around, not empty, and nothing that only spreadsheets write.
   const text = fc
