@@ -156,6 +156,8 @@ describe('corrected rows', () => {
       ['2,o2,b,70.00,INR,', '1,o1,a,1.00,INR,good already', '77,o1,z,1.00,INR,'],
       `row,order_id,unique_request_id,amount,currency,note`,
     );
+    const unreadable = await correct(api, batch.batch_id, 'that,is,no,correction\n1,2,3,4\n');
+    expect([unreadable.status, unreadable.body.error.code]).toEqual([422, 'columns_unmatched']);
     const { body: corrected } = await correct(api, batch.batch_id, file);
     expect(corrected).toMatchObject({ status: 'checked', round: 1, rows: { total: 3, good: 2, bad: 1 } });
     expect(corrected.check.totals).toEqual({ INR: '130.00' });

@@ -229,8 +229,17 @@ function fileOfForm(body: Readable, contentType: string): Promise<Upload> {
   let file: Readable | undefined;
   form.on('file', (_field, stream, name) => {
     file = stream;
-    resolve({ name: name ? name.slice(0, 255) : null, bytes: stream });
+    // Whoever reads it learns of it there.
+    stream.on('error', () => undefined);
+    resolve({ name: name ? name.slice(0, 255) : null, bytes: whole(stream) });
   });
+  async function* whole(stream: Readable): AsyncGenerator<Buffer> {
+    try {
+      yield* stream;
+    } catch {
+      throw broken('The form broke off in the middle of its file.');
+    }
+  }
   // A body that breaks off must not look like a file that is whole.
   const fail = () => {
     reject(broken('The form is broken.'));
