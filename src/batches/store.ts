@@ -183,20 +183,20 @@ export async function readBatchEvents(db: Queryable, key: Key): Promise<BatchEve
 
 // Files ----------------------------------------------------------------------------------------------------
 
+/** One more file of a batch that the transaction has made or locked; gives its number, from 1. */
 export async function insertFile(
   tx: Queryable,
   key: Key,
-  file: {
-    readonly fileNo: number;
-    readonly name: string;
-    readonly bytes: number | null;
-    readonly now: Date;
-  },
-): Promise<void> {
-  await tx.query(
-    `insert into batch_files (merchant_id, batch_id, file_no, name, bytes, created_at) values ($1, $2, $3, $4, $5, $6)`,
-    [key.merchantId, key.batchId, file.fileNo, file.name, file.bytes, file.now],
+  file: { readonly name: string; readonly bytes: number | null; readonly now: Date },
+): Promise<number> {
+  // A file of corrections that could not be read has its number all the same.
+  const [row] = await tx.query<{ file_no: number }>(
+    `insert into batch_files (merchant_id, batch_id, file_no, name, bytes, created_at)
+     select $1, $2, coalesce(max(file_no), 0) + 1, $3, $4, $5 from batch_files where merchant_id = $1 and batch_id = $2
+     returning file_no`,
+    [key.merchantId, key.batchId, file.name, file.bytes, file.now],
   );
+  return row!.file_no;
 }
 
 const FILE = `file_no as "fileNo", name, bytes, received_bytes as "receivedBytes", sha256, format, columns`;

@@ -59,7 +59,7 @@ export async function beginBatch(
   const now = clock.now();
   return db.transaction(async (tx) => {
     const batch = await insertBatch(tx, { ...asked, createdBy: asked.by, now });
-    await insertFile(tx, batch, { fileNo: 1, name: asked.fileName, bytes: asked.bytes, now });
+    await insertFile(tx, batch, { name: asked.fileName, bytes: asked.bytes, now });
     return recordEvent(tx, batch, {
       at: now,
       kind: 'begun',
@@ -84,8 +84,7 @@ export async function beginCorrection(
     const batch = await lockBatch(tx, key);
     if (!batch) return { ok: false, refusal: 'not_found' };
     if (!mayBeCorrected(batch)) return { ok: false, refusal: 'wrong_status', batch };
-    const fileNo = batch.fileNo + 1;
-    await insertFile(tx, batch, { fileNo, name: asked.fileName, bytes: null, now });
+    const fileNo = await insertFile(tx, batch, { name: asked.fileName, bytes: null, now });
     return { ok: true, batch: { ...batch, fileNo } };
   });
 }
