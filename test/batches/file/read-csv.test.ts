@@ -81,6 +81,51 @@ describe('a table written rightly reads back as it was', () => {
   });
 });
 
+test('rows on the border of two blocks read as all others do, whatever stands in them', async () => {
+  const piece = fc.constantFrom('"', '""', ',', '\n', '\r\n', ' ', 'a', 'é', '₹', '😀', 'long '.repeat(40));
+  const cell = fc.array(piece, { maxLength: 8 }).map((pieces) => pieces.join(''));
+  const pattern = fc.array(fc.array(cell, { minLength: 3, maxLength: 3 }), { minLength: 1, maxLength: 30 });
+  await fc.assert(
+    fc.asyncProperty(
+      pattern,
+      fc.integer({ min: 1, max: 400_000 }),
+      fc.boolean(),
+      async (rows, chunk, latin) => {
+        const written = (text: string) => `"${text.replaceAll('"', '""')}"`;
+        const expected: string[][] = [];
+        const lines: Buffer[] = [Buffer.from('a,b,c,d\n')];
+        for (let no = 1, length = 0; length < 700_000; no++) {
+          const cells = [String(no), ...rows[no % rows.length]!];
+          expected.push(cells);
+          const line = Buffer.from(`${cells.map(written).join(',')}\n`);
+          lines.push(line);
+          length += line.length;
+          // Here and there a row that is not UTF-8, so that its block is read byte by byte.
+          if (latin && no % 500 === 0) {
+            lines.push(Buffer.from('x,caf\xe9,"y\xe9",z\n', 'latin1'));
+            expected.push(['x', 'café', 'yé', 'z']);
+          }
+        }
+        const whole = Buffer.concat(lines);
+        const cuts = Array.from(
+          { length: Math.min(5_000, Math.floor(whole.length / chunk)) },
+          (_, at) => (at + 1) * chunk,
+        );
+        const { rows: read } = await readAll(whole, cuts);
+        expect(read.length).toBe(expected.length);
+        const wrong = read.findIndex(({ cells }, at) =>
+          cells.some((text, place) => text !== expected[at]![place]),
+        );
+        expect(wrong).toBe(-1);
+        expect(new Set(troublesOf(read).map(([, code]) => code))).toEqual(
+          new Set(latin && expected.length > 500 ? ['not_utf8'] : []),
+        );
+      },
+    ),
+    { numRuns: 30 },
+  );
+});
+
 describe('what stands in a file is told with its row and its line', () => {
   test('rows are counted without blank lines, lines with them', async () => {
     const { rows } = await readAll(
