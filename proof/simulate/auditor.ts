@@ -116,6 +116,9 @@ export class Auditor {
   readonly #unanswered = new Set<string>();
   /** Ids that were said to be known already. */
   readonly #saidKnown = new Set<string>();
+  /** Since the books were restored from a backup: the refunds that they knew, and when. */
+  #restored: { readonly refundIds: ReadonlySet<string>; readonly atMs: number } | null = null;
+  #sends = 0;
   /** Settled by a person's word: what is true of it is theirs to answer for. */
   readonly #resolved = new Set<string>();
 
@@ -152,7 +155,7 @@ export class Auditor {
   }
 
   get sends(): number {
-    return [...this.#arrived.values()].reduce((sum, { times }) => sum + times, 0);
+    return this.#sends;
   }
 
   /** Messages that arrived at merchants' addresses. */
@@ -195,6 +198,41 @@ export class Auditor {
       return `refund ${reference} was sent again with another key or body: ${body} after ${before?.body}`;
     });
     this.#arrived.set(reference, { key, body, times: (before?.times ?? 0) + 1 });
+    this.#sends++;
+    if (this.#restored) this.#checkRepeatsNothing(reference, body, this.#restored);
+  }
+
+  /** The books are those of a backup again: what was accepted and heard since is lost, but not what gateways have done. */
+  restored(refundIds: ReadonlySet<string>, atMs: number): void {
+    this.#restored = { refundIds, atMs };
+    for (const [id, refund] of this.#accepted) {
+      if (refundIds.has(id)) continue;
+      this.#accepted.delete(id);
+      this.#requests.delete(requestOf(refund));
+    }
+    for (const [reference, sent] of this.#arrived) this.#arrived.set(reference, { ...sent, times: 0 });
+    this.#heard.clear();
+    this.#saidKnown.clear();
+  }
+
+  /** What is asked for after a restore may be what was sent since the backup: it waits for a person. */
+  #checkRepeatsNothing(
+    reference: string,
+    body: string,
+    { refundIds, atMs }: { readonly refundIds: ReadonlySet<string>; readonly atMs: number },
+  ): void {
+    if (refundIds.has(reference)) return;
+    const { payment } = JSON.parse(body) as { payment: string };
+    const lost = [...this.#made.values()].find(
+      (made) =>
+        made.payment === payment &&
+        made.madeAtMs < atMs &&
+        !refundIds.has(made.reference!) &&
+        made.history.every(({ status }) => status !== 'failed' && status !== 'returned'),
+    );
+    this.#must(lost === undefined, 3, () => {
+      return `refund ${reference} was sent after a restore, and may be ${lost?.id}, which the gateway has made since the backup`;
+    });
   }
 
   taken(reference: string): void {
@@ -473,6 +511,7 @@ export class Auditor {
     );
     const intents = new Map(attempts.map((row) => [row.refund_id, row]));
     for (const [reference, { key, body, times }] of this.#arrived) {
+      if (times === 0) continue;
       const intent = intents.get(reference);
       this.#must(intent !== undefined && intent.times >= times, 3, () => {
         return `refund ${reference} reached the gateway ${times} times, and ${intent?.times ?? 0} sends are recorded`;

@@ -61,6 +61,8 @@ export const FAULT_KINDS = [
   { name: 'receiver answers 500', likelihood: 0.1 },
   { name: 'receiver slow', likelihood: 0.1 },
   { name: 'receiver gone for hours', likelihood: 0.05 },
+  // All machines at once
+  { name: 'books restored from a backup', likelihood: 0.5 },
 ] as const satisfies readonly FaultKind[];
 
 export type FaultName = (typeof FAULT_KINDS)[number]['name'];
@@ -99,6 +101,18 @@ export const THEMES: readonly { readonly kinds: readonly FaultName[]; readonly i
       'pending for ever',
       'failed after being accepted',
       'connection refused',
+    ],
+    intensity: 3,
+  },
+  {
+    kinds: [
+      'books restored from a backup',
+      'lost after the gateway did it',
+      'look-up that fails',
+      'webhook lost',
+      'success taken back',
+      'refund made behind our back',
+      'asked again under a new id',
     ],
     intensity: 3,
   },

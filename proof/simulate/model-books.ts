@@ -262,6 +262,13 @@ export class ModelBooks {
     if (this.#faults.strikes('401')) return problem(401, 'bad_credentials');
     if (this.#faults.strikes('429')) return problem(429, 'too_many_requests');
     if (this.#faults.strikes('look-up that fails')) return problem(503, 'unavailable');
+    const payment = new URL(url).searchParams.get('payment');
+    if (payment !== null) {
+      const listed = this.refunds.filter(
+        (one) => one.payment === payment && one.visibleFromMs <= this.#timeline.nowMs,
+      );
+      return ok(listed.map((one) => this.shown(one)));
+    }
     const refund = this.#byReference.get(url.slice(url.lastIndexOf('/') + 1));
     if (!refund || refund.visibleFromMs > this.#timeline.nowMs) return problem(404, 'no_such_refund');
     const entry =
@@ -279,8 +286,8 @@ export class ModelBooks {
   }
 }
 
-function ok(refund: WireRefund): Exchange {
-  return { kind: 'response', status: 200, headers: JSON_HEADERS, body: JSON.stringify(refund) };
+function ok(body: WireRefund | WireRefund[]): Exchange {
+  return { kind: 'response', status: 200, headers: JSON_HEADERS, body: JSON.stringify(body) };
 }
 
 function problem(status: number, code: string): Exchange {

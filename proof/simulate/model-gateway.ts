@@ -1,4 +1,10 @@
-import { type News, readCreateAnswer, readLookAnswer } from '../../src/gateways/answers.ts';
+import {
+  type GatewayError,
+  type News,
+  readCreateAnswer,
+  readLookAnswer,
+  readQuestion,
+} from '../../src/gateways/answers.ts';
 import type {
   Capabilities,
   Gateway,
@@ -172,7 +178,21 @@ export function modelConnector(profile: ModelProfile): Gateway {
       });
       return readLookAnswer(exchange, access, reading(facts));
     },
-    findRefunds: async () => ({ kind: 'no_answer', why: 'the model does not list', evidence: {} }),
+    async findRefunds(facts, access, http) {
+      if (!profile.hasLookUps) return { kind: 'no_answer', why: 'it has no look-ups', evidence: {} };
+      const url = `${access.baseUrl}/refunds?payment=${facts.gatewayPaymentId}`;
+      const exchange = await http({ method: 'GET', url, headers: {}, body: null });
+      const answer = readQuestion(exchange, access, readError);
+      if (answer.kind === 'absent') return { kind: 'no_answer', why: 'no such list', evidence: {} };
+      if (answer.kind !== 'json') return answer;
+      const refunds = (answer.json as WireRefund[]).map((refund) => ({
+        refundId: refund.reference,
+        amountMinor: refund.amount,
+        currency: facts.currency,
+        news: { ...newsOf(refund), evidence: { body: refund } },
+      }));
+      return { kind: 'found', refunds, evidence: {} };
+    },
     checkAccess: async () => ({ tried: 'nothing', answer: { kind: 'works', evidence: {} } }),
     readWebhook: (webhook) => readWebhook(profile, webhook),
   };
@@ -184,13 +204,15 @@ function reading(facts: Pick<RefundFacts, 'refundId'>) {
       const refund = json as WireRefund;
       return refund.reference === facts.refundId ? newsOf(refund) : 'another refund than was asked about';
     },
-    error: (json: unknown) => {
-      const { code } = (json as { error?: { code?: string } }).error ?? {};
-      if (code === undefined) return null;
-      if (code === 'no_such_refund') return { code, message: code, means: 'absent' as const };
-      return { code, message: code, ...(code === 'no_funds' ? { means: 'no_funds' as const } : {}) };
-    },
+    error: readError,
   };
+}
+
+function readError(json: unknown): GatewayError | null {
+  const { code } = (json as { error?: { code?: string } }).error ?? {};
+  if (code === undefined) return null;
+  if (code === 'no_such_refund') return { code, message: code, means: 'absent' };
+  return { code, message: code, ...(code === 'no_funds' ? { means: 'no_funds' } : {}) };
 }
 
 function readWebhook(profile: ModelProfile, webhook: IncomingWebhook): WebhookReading {

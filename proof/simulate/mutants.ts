@@ -71,6 +71,18 @@ export const MUTANTS: readonly Mutant[] = [
     'if (!refund) return null;',
     'if (!refund) return send(deps, { ...claimed, sends: claimed.sends + 1 }, request, access);',
   ),
+  mutant(
+    'a restore leaves what was queued as it was',
+    OUTCOME,
+    "if (refund.state === 'unknown' || (mayMove(refund.state, 'unknown') && !followed)) {",
+    "if (refund.state === 'unknown') {",
+  ),
+  mutant(
+    'what may repeat a refund that a restore has lost is sent',
+    'src/refunds/submit.ts',
+    'if (answer.strangers.length === 0)',
+    'if (answer.strangers.length >= 0)',
+  ),
   // What is believed
   mutant(
     'a refusal after an unanswered send is believed',

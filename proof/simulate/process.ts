@@ -8,6 +8,7 @@ import type { Database } from '../../src/lib/db.ts';
 import { createLogger } from '../../src/lib/log.ts';
 import type { Vault } from '../../src/lib/vault.ts';
 import type { EngineDeps } from '../../src/refunds/engine.ts';
+import type { Restored } from '../../src/refunds/restored.ts';
 import { createRefundRounds } from '../../src/refunds/worker.ts';
 import { createChangeWriter } from '../../src/refunds/writer.ts';
 import { createDeliveryRounds } from '../../src/webhooks/deliver.ts';
@@ -23,6 +24,8 @@ export interface World {
   readonly faults: Faults;
   readonly gateways: GatewayRegistry;
   readonly manualReviewAfterMs: number;
+  /** The last restore of the books. */
+  readonly restored: Restored | null;
   /** How far our machines' clocks are from the true time. */
   clockOffsetMs: number;
   openAccess(gatewayAccountId: string): GatewayAccountAccess | null;
@@ -66,6 +69,7 @@ export class Process implements Owner {
       openAccess: async (accountId) => world.openAccess(accountId),
       webhookUrlOf: (accountId) => `http://refundry.test/gateways/${accountId}/webhooks`,
       manualReviewAfterMs: world.manualReviewAfterMs,
+      restored: world.restored,
       wake: () => world.wake(),
     };
     const { vault } = world;

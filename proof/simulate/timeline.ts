@@ -45,6 +45,12 @@ export class Timeline {
     });
   }
 
+  /** Ends it where it stands: what it waits for never comes. */
+  kill(owner: Owner): void {
+    owner.alive = false;
+    this.#parked = this.#parked.filter((parked) => parked.owner !== owner);
+  }
+
   /** Real work of whoever acts now, one after the other; nobody gets a turn before it is done. */
   async io<Result>(work: () => Promise<Result>): Promise<Result> {
     const result = this.#io.then(work);
@@ -82,8 +88,7 @@ export class Timeline {
     if (turn === 'stall') return;
     this.#parked.splice(this.#parked.indexOf(chosen), 1);
     if (turn !== 'go') {
-      chosen.owner!.alive = false;
-      this.#parked = this.#parked.filter(({ owner }) => owner !== chosen.owner);
+      this.kill(chosen.owner!);
     }
     if (turn === 'die') return;
     chosen.release(turn);

@@ -12,9 +12,11 @@ import { cancelRefund } from '../../src/refunds/cancel.ts';
 import { settleFromWebhook } from '../../src/refunds/hear.ts';
 import { lookNow } from '../../src/refunds/look.ts';
 import { resolveRefund } from '../../src/refunds/resolve.ts';
+import { markRestored, type Restored, readRestored } from '../../src/refunds/restored.ts';
 import { createEndpoint } from '../../src/webhooks/endpoints.ts';
 import { WEBHOOK_EVENT_NAMES } from '../../src/webhooks/events.ts';
 import { Auditor, Broken } from './auditor.ts';
+import { type Backup, takeBackup } from './backup.ts';
 import { Chance } from './chance.ts';
 import { type AskedRefund, DOORS } from './doors.ts';
 import { type FaultMix, Faults, faultMixOf } from './faults.ts';
@@ -58,6 +60,8 @@ const CURRENCIES = [
   { currency: 'KWD', exponent: 3 },
 ] as const;
 const API = { by: 'api', key: 'simulated', request_id: 'simulated' } as const;
+/** Longer than any look-up lags and any send is under way. */
+const RESTORE_TAKES_MS = 30 * MINUTE;
 const WEBHOOK_RETRIES_MS = [5 * SECOND, MINUTE, 10 * MINUTE, HOUR, 4 * HOUR, 12 * HOUR];
 
 /** Their share is greater: keys would hide what sends twice. */
@@ -106,6 +110,7 @@ class Simulation implements World {
   readonly manualReviewAfterMs: number;
   readonly vault = createVault(MASTER_KEY);
   readonly receivers: Receivers;
+  restored: Restored | null = null;
   clockOffsetMs = 0;
   readonly #spec: WorldSpec;
   readonly #chance: Chance;
@@ -125,6 +130,10 @@ class Simulation implements World {
   readonly #delaysMs: readonly number[];
   readonly #asked = new Map<string, number>();
   #askedInAll = 0;
+  readonly #accepted = new Map<string, AskedRefund>();
+  #backup: Backup | null = null;
+  /** All our machines are gone until the books are back. */
+  #isDown = false;
   #futileMs = SECOND;
   #mayWork = true;
   #mayTell = false;
@@ -271,10 +280,7 @@ class Simulation implements World {
         at,
       ],
     );
-    for (let n = 0; n < 2; n++) {
-      this.#workers.push(this.#newProcess());
-      this.#doors.push(this.#newProcess());
-    }
+    this.#startProcesses();
     for (const { merchantId, url, events } of this.#endpoints) {
       const made = await createEndpoint(
         {
@@ -289,6 +295,7 @@ class Simulation implements World {
       if (!made.ok) throw new Error(made.refusal.message);
     }
     this.#planRequests();
+    this.#planRestore();
     this.timeline.at(START_MS + HOUR, () => this.#troubleNow());
     this.timeline.at(START_MS + HOUR / 2, () => this.#sealNow());
     this.timeline.at(START_MS + 2 * HOUR, () => this.#peopleAtWork());
@@ -323,6 +330,13 @@ class Simulation implements World {
         },
       },
     });
+  }
+
+  #startProcesses(): void {
+    for (let n = 0; n < 2; n++) {
+      this.#workers[n] = this.#newProcess();
+      this.#doors[n] = this.#newProcess();
+    }
   }
 
   #newProcess(): Process {
@@ -364,6 +378,7 @@ class Simulation implements World {
           throw new Broken(`invariant 6: the program's own audit says: ${sentence}`);
         },
       });
+    await this.#backup?.discard();
     // The next world shares the database and has workers of its own.
     await this.db.query('update notifications set spread_at = null where merchant_id = any($1)', [
       this.#merchantIds,
@@ -473,6 +488,7 @@ class Simulation implements World {
     const before = this.faults.strikes('process killed before a step');
     if (!before && !this.faults.strikes('process killed after a step')) return 'go';
     this.timeline.at(this.timeline.nowMs + this.#chance.whole(0, 2 * MINUTE), () => {
+      if (this.#isDown) return;
       for (const group of [this.#workers, this.#doors]) {
         const place = group.indexOf(owner as Process);
         if (place >= 0) group[place] = this.#newProcess();
@@ -480,6 +496,48 @@ class Simulation implements World {
       this.#mayWork = true;
     });
     return before ? 'die' : 'last';
+  }
+
+  /** The books are lost, and restored as they were hours before. Merchants ask again for what they find lost. */
+  #planRestore(): void {
+    // Their receivers know newer states than restored books.
+    if (this.#endpoints.length > 0 || !this.faults.strikes('books restored from a backup')) return;
+    const backupMs = START_MS + this.#chance.whole(MINUTE, 2 * HOUR);
+    const lossMs = backupMs + this.#chance.whole(MINUTE, 8 * HOUR);
+    this.timeline.at(backupMs, () => {
+      void this.timeline.io(async () => {
+        this.#backup = await takeBackup(this.db, this.#merchantIds, this.#now());
+      });
+    });
+    this.timeline.at(lossMs, () => {
+      this.#isDown = true;
+      for (const process of [...this.#workers, ...this.#doors]) this.timeline.kill(process);
+    });
+    this.timeline.at(
+      lossMs + RESTORE_TAKES_MS,
+      () => void this.timeline.io(() => this.#restore(this.#backup!)),
+    );
+  }
+
+  async #restore(backup: Backup): Promise<void> {
+    const { deps } = this.#newProcess();
+    await this.db.transaction(async (tx) => {
+      await backup.restore(tx);
+      await markRestored(tx, deps, backup.at);
+    });
+    this.restored = await readRestored(this.db, this.#now());
+    const rows = await this.db.query<{ refund_id: string }>(
+      'select refund_id from refunds where merchant_id = any($1)',
+      [this.#merchantIds],
+    );
+    const refundIds = new Set(rows.map((row) => row.refund_id));
+    this.#auditor.restored(refundIds, this.timeline.nowMs);
+    this.#startProcesses();
+    this.#isDown = false;
+    this.#mayWork = true;
+    for (const [refundId, asked] of this.#accepted)
+      if (!refundIds.has(refundId) && this.#chance.hit(0.7))
+        this.timeline.at(this.timeline.nowMs + this.#chance.whole(0, 6 * HOUR), () => this.#ask([asked], 0));
   }
 
   #troubleNow(): void {
@@ -541,7 +599,7 @@ class Simulation implements World {
   #ask(list: readonly AskedRefund[], time: number): void {
     let answered = false;
     const again = () => {
-      if (!answered && time < 20) this.#ask(list, time + 1);
+      if (!answered && time < 20) this.#ask(list, this.#isDown ? time : time + 1);
       // An error and a wait that is over are one reason to ask again, not two.
       answered = true;
     };
@@ -556,6 +614,7 @@ class Simulation implements World {
           if (!outcome.ok) return;
           const { refundId, merchantId, orderId, amountMinor } = outcome.refund;
           this.#auditor.accepted({ ...asked, refundId, merchantId, orderId, amountMinor });
+          this.#accepted.set(refundId, asked);
           this.#followUp(refundId, asked);
         });
         if (this.faults.strikes('asked again under the same id'))
