@@ -307,6 +307,22 @@ test.each([
   expect((await restore(file)).tables.find(({ table }) => table === 'refunds')).toMatchObject({ rows: 1 });
 });
 
+test('a database that keeps something otherwise than it was given is not filled', async () => {
+  const file = join(folder, 'backup.gz');
+  await startWithAccount();
+  await program!.stop();
+  await writeBackup(original.db, systemClock, file);
+  const other = await freshDatabase();
+  try {
+    // It fills names up with spaces, and says nothing about it.
+    await other.db.query('alter table merchants alter column name type char(50)');
+    await expect(restore(file, other)).rejects.toThrow('the database now holds');
+    expect(await other.db.query('select 1 from merchants')).toEqual([]);
+  } finally {
+    await other.drop();
+  }
+});
+
 test('another master key restores nothing', async () => {
   const file = join(folder, 'backup.gz');
   await startWithAccount();
