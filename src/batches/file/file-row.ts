@@ -69,10 +69,8 @@ export function noHeader(why: string): FileProblem {
   );
 }
 
-export function tooManyColumns(columns: number): FileProblem {
-  return new FileProblem(
-    'too_many_columns',
-    `The file has ${columns} columns. At most ${MAX_COLUMNS} are read.`,
-    { accepted: `at most ${MAX_COLUMNS} columns` },
-  );
+export function tooManyColumns(): FileProblem {
+  return new FileProblem('too_many_columns', `The file has more than ${MAX_COLUMNS} columns.`, {
+    accepted: `at most ${MAX_COLUMNS} columns`,
+  });
 }

@@ -19,7 +19,7 @@ import { shown } from './shown.ts';
 
 const LF = 0x0a;
 /** Chunks are gathered, or cut, to about this size, so that a row is rarely cut in two. */
-const BLOCK_BYTES = 128 * 1024;
+const BLOCK_BYTES = 64 * 1024;
 /** A cell in quotes with more line ends than this is a quote that somebody forgot to close. */
 const MAX_LINES_OF_A_CELL = 200;
 
@@ -51,7 +51,7 @@ export async function openCsv(bytes: AsyncGenerator<Buffer, void, void>): Promis
   if (head.trouble) throw noHeader(lowerFirst(head.trouble.message));
   const header = headerOf(head.cells.map((cell) => textOf(cell, head.bytewise).text));
   while (header.length > 1 && header.at(-1) === '') header.pop();
-  if (header.length > MAX_COLUMNS) throw tooManyColumns(header.length);
+  if (header.length > MAX_COLUMNS) throw tooManyColumns();
   const close = async () => void (await records.return());
   return { format: 'csv', separator, header, rows: () => rowsOf(first.value, records, header), close };
 }

@@ -37,7 +37,7 @@ export async function openXlsx(bytes: AsyncGenerator<Buffer, void, void>): Promi
   const [head, ...under] = first.value;
   const header = headerOf(head!.cells);
   while (header.length > 1 && header.at(-1) === '') header.pop();
-  if (header.length > MAX_COLUMNS) throw tooManyColumns(header.length);
+  if (header.length > MAX_COLUMNS) throw tooManyColumns();
   return {
     format: 'xlsx',
     separator: null,
@@ -84,7 +84,7 @@ function rowOf(rowNo: number, row: SheetRow, width: number): FileRow {
       ? {
           code: 'too_many_cells',
           column: null,
-          message: `Row ${line} of the sheet has a cell in column ${letters(cells.length - 1)}, where the header has none. Take it out, or name its column.`,
+          message: `Row ${line} of the sheet has a cell to the right of the columns that the header names. Take it out, or name its column.`,
         }
       : row.hidden
         ? {
@@ -115,6 +115,7 @@ async function* sheetRows(archive: Archive, book: Book): AsyncGenerator<SheetRow
 
 function sheetParser(book: Book, take: (row: SheetRow) => void) {
   let line = 0;
+  let before = 0;
   let row: SheetRow | null = null;
   let column = -1;
   let type = '';
@@ -128,14 +129,19 @@ function sheetParser(book: Book, take: (row: SheetRow) => void) {
     open(name, attributes) {
       switch (name) {
         case 'row':
+          before = line;
           line = attributes['r'] === undefined ? line + 1 : Number(attributes['r']);
-          if (!(Number.isInteger(line) && line >= 1 && line <= LAST_ROW)) throw damaged('a row has no place');
+          // A place that comes twice is read by each program in its own way.
+          if (!(Number.isInteger(line) && line > before && line <= LAST_ROW))
+            throw damaged('a row has no place, or one that is taken');
           row = { line, cells: [], hidden: isTrue(attributes['hidden']), troubles: [] };
           column = -1;
           break;
         case 'c':
+          before = column;
           column = attributes['r'] === undefined ? column + 1 : columnOf(attributes['r']);
-          if (!(column >= 0 && column < LAST_COLUMN)) throw damaged('a cell has no place');
+          if (!(column > before && column < LAST_COLUMN))
+            throw damaged(`a cell in row ${line} has no place, or one that is taken`);
           type = attributes['t'] ?? 'n';
           style = Number(attributes['s'] ?? 0);
           value = '';
@@ -169,7 +175,8 @@ function sheetParser(book: Book, take: (row: SheetRow) => void) {
           phonetic--;
           break;
         case 'c':
-          if (row && column < MAX_COLUMNS + 1) keep(row, column);
+          // Far to the right it is only known that there is a cell under no header.
+          if (row) keep(row, Math.min(column, MAX_COLUMNS));
           break;
         case 'row':
           if (row?.cells.some((cell) => cell.trim() !== '')) take(row);
@@ -273,8 +280,4 @@ function columnOf(reference: string): number {
     column = column * 26 + letter;
   }
   return at >= 1 && at <= 3 ? column - 1 : -1;
-}
-
-function letters(column: number): string {
-  return (column >= 26 ? letters(Math.floor(column / 26) - 1) : '') + String.fromCharCode(65 + (column % 26));
 }

@@ -256,10 +256,17 @@ describe('workbooks made to do harm, and damaged ones', () => {
     ['tags in tags in tags', partsOf(sheetOf('<row>'.repeat(5_000))), 'bad_xlsx', /nested/],
     ['a row that is none', partsOf(sheetOf('<row r="99999999"/>')), 'bad_xlsx', /row has no place/],
     [
+      'two cells in one place',
+      partsOf(sheetOf('<row r="2"><c r="B2"><v>1</v></c><c r="B2"><v>100</v></c></row>')),
+      'bad_xlsx',
+      /taken/,
+    ],
+    ['two rows in one place', partsOf(sheetOf('<row r="2"/><row r="2"/>')), 'bad_xlsx', /taken/],
+    [
       'a cell far to the right',
       partsOf(sheetOf('<row><c r="ZZZZ1"/></row>')),
       'bad_xlsx',
-      /cell has no place/,
+      /cell in row 2 has no place/,
     ],
     [
       'a text that is not there',
@@ -341,6 +348,15 @@ describe('workbooks made to do harm, and damaged ones', () => {
       [6, ['a', 'b', 'c']],
     ]);
     expect(troublesOf(rows)).toEqual([[2, 'too_many_cells', null]]);
+  });
+
+  test('nor is a cell overlooked that stands far to the right', async () => {
+    const { rows } = await readAll(book(sheetOf(`<row r="2">${cell('A-1')}<c r="XFD2"><v>2</v></c></row>`)));
+    expect(troublesOf(rows)).toEqual([[1, 'too_many_cells', null]]);
+    const wide = `<row r="1"><c r="XFD1"><v>1</v></c></row>`;
+    expect(await problemOf(book(`<worksheet><sheetData>${wide}</sheetData></worksheet>`))).toMatchObject({
+      code: 'too_many_columns',
+    });
   });
 
   test('damaged bytes and damaged XML give a FileProblem or rows with their numbers', async () => {
