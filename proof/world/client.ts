@@ -10,6 +10,8 @@ export interface Client {
   get(path: string): Promise<Answer>;
   post(path: string, body: unknown): Promise<Answer>;
   form(path: string, fields: Readonly<Record<string, string>>): Promise<Answer>;
+  /** A file of comma-separated values. */
+  file(path: string, csv: string): Promise<Answer>;
 }
 
 const PATIENCE_MS = 30_000;
@@ -34,5 +36,6 @@ export function clientOf(url: string, headers: Readonly<Record<string, string>> 
     post: (path, body) => call('POST', path, 'application/json', JSON.stringify(body)),
     form: (path, fields) =>
       call('POST', path, 'application/x-www-form-urlencoded', new URLSearchParams(fields).toString()),
+    file: (path, csv) => call('POST', path, 'text/csv', csv),
   };
 }

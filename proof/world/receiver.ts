@@ -52,7 +52,8 @@ export async function startReceiver(): Promise<Receiver> {
       wrong.push(`a message came with a bad signature: ${(error as Error).message}`);
     }
     const { id, event_name: eventName, sequence, content } = JSON.parse(raw);
-    const { order_id: orderId, refunds = [] } = content.order;
+    // Of a batch, its own number stands in the place of an order's.
+    const { order_id: orderId, refunds = [] } = content.order ?? { order_id: content.batch.batch_id };
     received++;
     const known = eventIds.get(`${orderId} ${eventName}`) ?? new Set<string>();
     eventIds.set(`${orderId} ${eventName}`, known);
