@@ -1,5 +1,6 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { ROLES, type Role } from './access/roles.ts';
+import { addBatchCommands } from './cli/batch/tree.ts';
 import { DONE, NOT_DONE, SOME_REFUSED, WRONG_COMMAND_LINE } from './cli/exit-status.ts';
 import { OperatorError } from './lib/operator-error.ts';
 import { programVersion } from './lib/version.ts';
@@ -21,7 +22,7 @@ export async function run(argv: readonly string[]): Promise<void> {
 }
 
 function statusOf(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? DONE : WRONG_COMMAND_LINE;
+  if (error instanceof CommanderError) return error.exitCode;
   if (error instanceof OperatorError) process.stderr.write(`${error.message}\n`);
   else process.stderr.write(`${error instanceof Error ? error.stack : error}\n`);
   return NOT_DONE;
@@ -39,7 +40,9 @@ export function commandLine(): Command {
 Settings come from the environment: "refundry settings" lists them.
 Exit status: 0 done; 1 not done, and a sentence says what to put right; 2 the command line is wrong.`,
     )
-    .exitOverride();
+    .exitOverride(({ exitCode, code, message }) => {
+      throw new CommanderError(exitCode === 0 ? DONE : WRONG_COMMAND_LINE, code, message);
+    });
 
   program
     .command('serve')
@@ -138,6 +141,7 @@ Exit status: 0 done; 1 not done, and a sentence says what to put right; 2 the co
   addUserCommands(program);
   addAuditCommands(program);
   addFigureCommands(program);
+  addBatchCommands(program);
   return program;
 }
 

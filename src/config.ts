@@ -172,6 +172,19 @@ const VARIABLES = {
     about: 'How long the request log keeps who asked what with which answer.',
     read: readDurationMs,
   },
+  REFUNDRY_URL: {
+    otherwise: 'http://HOST:PORT',
+    accepts: 'an http or https URL without a query',
+    about: 'Which Refundry the commands that start with "refundry batch" speak to.',
+    read: readBaseUrl,
+  },
+  REFUNDRY_API_KEY: {
+    otherwise: "the demo merchant's, where this machine has one",
+    accepts: '1 to 128 visible ASCII characters without a colon',
+    about: 'The API key with which they do that.',
+    secret: true,
+    read: (text) => (API_KEY.test(text) ? text : undefined),
+  },
 } satisfies Record<string, Variable<unknown>>;
 
 type Name = keyof typeof VARIABLES;
@@ -185,21 +198,7 @@ export function readSettings(
   environment: Environment = process.env,
   options: { readonly needsMasterKey?: boolean; readonly inTerminal?: boolean } = {},
 ): Settings {
-  const problems: string[] = [];
-  const take = <Of extends Name>(name: Of): ValueOf<Of> | undefined => {
-    const text = environment[name]?.trim();
-    if (!text) return undefined;
-    const variable: Variable<unknown> = VARIABLES[name];
-    const value = variable.read(text);
-    if (value === undefined) {
-      const shown = variable.secret
-        ? `(${text.length} characters, not shown)`
-        : JSON.stringify(text.slice(0, 100));
-      problems.push(`${name} ${shown} is not accepted. Give ${variable.accepts}.`);
-    }
-    return value as ValueOf<Of> | undefined;
-  };
-
+  const { take, problems } = takerFrom(environment);
   const databaseUrl = take('DATABASE_URL') ?? null;
   const embedded = !environment['DATABASE_URL']?.trim();
   const masterKey = take('MASTER_KEY') ?? null;
@@ -232,6 +231,43 @@ export function readSettings(
   const addresses = { publicUrl: take('PUBLIC_URL'), sandboxUrl: take('SANDBOX_URL') };
   if (problems.length > 0) throw new OperatorError(problems.join('\n'));
   return withAddresses({ ...settings, publicUrlIsSet: addresses.publicUrl !== undefined }, addresses);
+}
+
+/** Where the commands that speak HTTP find a Refundry, and as whom. */
+export interface Remote {
+  readonly url: string;
+  /** Null where none is set. */
+  readonly apiKey: string | null;
+  /** Whether it is this machine's own server, as its settings have it. */
+  readonly isLocal: boolean;
+}
+
+/** Throws one OperatorError for what is not accepted, as `readSettings` does. */
+export function readRemote(environment: Environment = process.env): Remote {
+  const { take, problems } = takerFrom(environment);
+  const url = take('REFUNDRY_URL');
+  const apiKey = take('REFUNDRY_API_KEY') ?? null;
+  const { publicUrl } = derivedAddresses({ host: take('HOST') ?? '127.0.0.1', port: take('PORT') ?? 8080 });
+  if (problems.length > 0) throw new OperatorError(problems.join('\n'));
+  return { url: url ?? publicUrl, apiKey, isLocal: url === undefined };
+}
+
+function takerFrom(environment: Environment) {
+  const problems: string[] = [];
+  const take = <Of extends Name>(name: Of): ValueOf<Of> | undefined => {
+    const text = environment[name]?.trim();
+    if (!text) return undefined;
+    const variable: Variable<unknown> = VARIABLES[name];
+    const value = variable.read(text);
+    if (value === undefined) {
+      const shown = variable.secret
+        ? `(${text.length} characters, not shown)`
+        : JSON.stringify(text.slice(0, 100));
+      problems.push(`${name} ${shown} is not accepted. Give ${variable.accepts}.`);
+    }
+    return value as ValueOf<Of> | undefined;
+  };
+  return { take, problems };
 }
 
 /** The same settings on the port that the system chose; addresses that follow from the port follow it. */
