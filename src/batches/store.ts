@@ -428,7 +428,11 @@ export async function listRows(
       union
       (select f.batch_row from refunds f
        where f.merchant_id = ${where.value(batch.merchantId)} and f.batch_id = ${where.value(batch.batchId)}
-         and f.batch_row > ${after} and f.state in ('failed', 'cancelled', 'reversed') order by f.batch_row limit ${limit})))`);
+         and f.batch_row > ${after} and f.state in ('failed', 'cancelled', 'reversed')
+         -- A row that was corrected since has another refund, or none yet.
+         and exists (select 1 from batch_rows n where n.batch_id = f.batch_id and n.row_no = f.batch_row
+                       and n.merchant_id = f.merchant_id and n.unique_request_id = f.unique_request_id)
+       order by f.batch_row limit ${limit})))`);
   }
   const refund =
     batch.kind === 'refunds'

@@ -212,6 +212,25 @@ test('the failed rows can be corrected and uploaded again, as often as need be',
     result_status: 'FAILURE',
     result_state: 'made',
   });
+
+  for (const place of [0, 1, 3]) await cancel(results[place]!['result_refund_id']!);
+  await work();
+  const again = await call(api, `/v1/batches/${batchId}/rows`, {
+    method: 'PUT',
+    body: 'row,order_id,unique_request_id,amount,currency\n3,F-3,b,9.00,INR\n',
+    headers: { 'content-type': 'text/csv' },
+  });
+  expect(again.status, JSON.stringify(again.body)).toBe(202);
+  await work();
+  await confirm(batchId);
+  const still = read((await download(batchId, 'failed.csv')).body);
+  expect(still.map((row) => row['row'])).toEqual(['1', '2', '4']);
+  expect(read((await download(batchId, 'results.csv')).body)[2]).toMatchObject({
+    order_id: 'F-3',
+    unique_request_id: 'b',
+    result_status: 'PENDING',
+    result_amount: '9.00',
+  });
 });
 
 test('a long file comes whole, in order, each row once', async () => {
