@@ -22,6 +22,8 @@ const IDLE_MS = 250;
 const GATHER_MS = 5;
 const AGEING_MS = 1_000;
 const SLICE = 200;
+/** What batches leave of a second's calls. */
+const KEPT_FOR_SINGLES = 0.1;
 
 /** The loop that moves refunds along. Any number of them may run on one database. */
 export function createRefundWorker(deps: EngineDeps): Loop {
@@ -95,9 +97,11 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
       accountRoom,
       holdMs: holdMs(gateway.capabilities),
     });
-    return [room(LANES.single, 1), room(LANES.followUp, 0.5), room(LANES.batch, 0.75)].filter(
-      (r) => r.room > 0,
-    );
+    // Where batches used up the rate, a single refund would have to wait for it to grow again.
+    const kept = Math.min(account.maxPerSecond - 1, Math.ceil(account.maxPerSecond * KEPT_FOR_SINGLES));
+    const batch = room(LANES.batch, 0.75);
+    const ofBatches = { ...batch, room: Math.min(batch.room, Math.floor(account.allowance) - kept) };
+    return [room(LANES.single, 1), room(LANES.followUp, 0.5), ofBatches].filter((r) => r.room > 0);
   }
 
   /** What another worker's calls left no allowance for goes back to be claimed a second later. */
