@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { parse } from 'csv-parse/sync';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createRenderBatch } from '../../src/api/v1/render-batch.ts';
@@ -69,6 +70,8 @@ test('no column of ours is one that a file of rows may have', () => {
     'result_error_code',
     'result_error',
   ];
+  const page = readFileSync(new URL('../../docs/batches.md', import.meta.url), 'utf8');
+  for (const name of ours) expect(page).toContain(`\`${name}\``);
   for (const kind of ['refunds', 'status_updates'] as const) {
     const names = COLUMNS_OF[kind].map(({ name }) => name).filter((name) => name !== 'amount_minor');
     const match = matchColumns(kind, [...names, ...ours], {});
