@@ -39,6 +39,9 @@ try {
   await dialog.getByText('leaves').waitFor();
   await take(light, 'refund-an-order');
 
+  await checkBatch(light);
+  await take(light, 'check-a-batch');
+
   const dark = await signIn('dark');
   await dark.goto(`/operations/refunds/${refunds.reversed.refund_id}`);
   await dark.getByText('took the money back').first().waitFor();
@@ -116,6 +119,29 @@ async function makeRefunds(): Promise<{ shown: Made; reversed: Made }> {
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
   throw new Error('the refund was not taken back');
+}
+
+/** A file as it comes from a shop: most of its rows are good. */
+async function checkBatch(page: Page): Promise<void> {
+  const { orders } = (await ask('GET', '/v1/orders?limit=300&refunded=none&status=CHARGED')) as {
+    orders: { order_id: string; currency: string; refundable_amount: string }[];
+  };
+  const rows = orders.map(
+    ({ order_id, currency, refundable_amount }, n) =>
+      `${order_id},nov-${n},${n % 5 === 0 ? 'full' : smallPart(refundable_amount)},${currency},Festival returns`,
+  );
+  const [first, second, third] = orders;
+  rows.splice(4, 0, `${first!.order_id},nov-a,"1,234.50",${first!.currency},`);
+  rows.splice(9, 0, `A-99999,nov-b,499.00,INR,`);
+  rows.splice(15, 0, `${second!.order_id},nov-c,,${second!.currency},`);
+  rows.push(`${third!.order_id},nov-d,${smallPart(third!.refundable_amount)},${third!.currency},`);
+  const text = `order_id,unique_request_id,amount,currency,note\n${rows.join('\n')}\n`;
+  await page.goto('/batch/new?kind=refunds');
+  await page
+    .locator('input[type=file]')
+    .setInputFiles({ name: 'festival-returns.csv', mimeType: 'text/csv', buffer: Buffer.from(text) });
+  await page.getByRole('button', { name: 'Upload and check' }).click();
+  await page.getByRole('table', { name: 'Bad rows' }).waitFor();
 }
 
 function smallPart(amount: string): string {

@@ -44,6 +44,8 @@ interface Props<Row extends RowData> {
   readonly fetching?: boolean;
   /** Cells hold sentences: rows grow with them, and on a phone each row stands as a block of its own. */
   readonly wraps?: boolean;
+  /** In such a block each cell says what it is; one without content is left out there, and is a dash elsewhere. */
+  readonly labelled?: boolean;
 }
 
 /**
@@ -63,6 +65,7 @@ export function DataTable<Row extends RowData>(props: Props<Row>) {
     keys = {},
     fetching,
     wraps = false,
+    labelled = false,
   } = props;
   const table = useTable({
     features,
@@ -108,7 +111,12 @@ export function DataTable<Row extends RowData>(props: Props<Row>) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by the keyboard
     <section className={classes.scroll} aria-busy={fetching} aria-label={`${name}, table`} tabIndex={0}>
-      <table className={classes.table} data-wraps={wraps || undefined} aria-label={name}>
+      <table
+        className={classes.table}
+        data-wraps={wraps || undefined}
+        data-labelled={labelled || undefined}
+        aria-label={name}
+      >
         <thead>
           {table.getHeaderGroups().map((group) => (
             <tr key={group.id}>
@@ -142,9 +150,14 @@ export function DataTable<Row extends RowData>(props: Props<Row>) {
               onAuxClick={(event) => click(event, row.original)}
             >
               {row.getVisibleCells().map((cell) => {
-                const meta = cell.column.columnDef.meta as Column<Row>['meta'];
+                const { meta, header } = cell.column.columnDef as Column<Row>;
                 return (
-                  <td key={cell.id} data-align={meta?.align} data-wide-only={meta?.wideOnly}>
+                  <td
+                    key={cell.id}
+                    data-align={meta?.align}
+                    data-wide-only={meta?.wideOnly}
+                    data-label={labelled && typeof header === 'string' ? header : undefined}
+                  >
                     <table.FlexRender cell={cell} />
                   </td>
                 );

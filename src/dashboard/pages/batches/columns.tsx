@@ -82,7 +82,7 @@ export function ColumnsStep({ batch }: StepProps) {
                       </span>
                     ))}
                   </td>
-                  <td>
+                  <td className={classes.choice}>
                     <Select
                       aria-label={`${header || `Column ${at + 1}`} is`}
                       placeholder="only kept and given back"

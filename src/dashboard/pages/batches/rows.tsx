@@ -61,6 +61,7 @@ export function Rows({ batch, rows, cursor, onRows, tabs }: Props) {
             rowId={(row) => String(row.row)}
             fetching={found.isFetching}
             wraps
+            labelled
           />
           <Pager
             shown={found.data.rows.length}
@@ -100,7 +101,7 @@ const AMOUNT = column.display({
 const STATUS = column.display({
   id: 'status',
   header: 'Status told',
-  cell: ({ row: { original } }) => original.fields['status'] ?? <span className={classes.quiet}>—</span>,
+  cell: ({ row: { original } }) => original.fields['status'] ?? null,
 });
 
 const KEY = column.display({
@@ -108,7 +109,7 @@ const KEY = column.display({
   header: 'Key',
   cell: ({ row: { original } }) => {
     const key = original.fields['unique_request_id'];
-    return key ? <Id value={key} of="unique request id" /> : <span className={classes.quiet}>—</span>;
+    return key ? <Id value={key} of="unique request id" /> : null;
   },
 });
 
@@ -149,20 +150,14 @@ const REFUND = column.display({
       <Link to="/operations/refunds/$refundId" params={{ refundId: original.refund.refund_id }} search={{}}>
         <Id value={original.refund.refund_id} of="refund id" />
       </Link>
-    ) : (
-      <span className={classes.quiet}>—</span>
-    ),
+    ) : null,
 });
 
 const ARN = column.display({
   id: 'arn',
   header: 'ARN',
   cell: ({ row: { original } }) =>
-    original.refund?.arn ? (
-      <Id value={original.refund.arn} of="ARN" />
-    ) : (
-      <span className={classes.quiet}>—</span>
-    ),
+    original.refund?.arn ? <Id value={original.refund.arn} of="ARN" /> : null,
 });
 
 const COLUMNS = column.columns([
@@ -217,7 +212,7 @@ function Amount({ row: { fields, refund } }: { readonly row: BatchRow }) {
   if (refund) return <Money amount={refund.amount} currency={refund.currency} />;
   const { amount, currency } = fields;
   if (amount === 'full') return 'all that is left';
-  if (!amount || !/^\d+(\.\d+)?$/.test(amount)) return <span className={classes.quiet}>—</span>;
+  if (!amount || !/^\d+(\.\d+)?$/.test(amount)) return null;
   return <Money amount={amount} currency={currency ?? ''} />;
 }
 
@@ -247,8 +242,8 @@ function cellOf(row: BatchRow, { file }: Batch): string | null {
 function Why({ row }: { readonly row: BatchRow }) {
   const { problem, refund } = row;
   if (problem) return <>{problem.message}</>;
-  if (refund?.error_message) return <>{refund.error_message}</>;
-  return <span className={classes.quiet}>—</span>;
+  if (refund?.error_message && refund.status !== 'SUCCESS') return <>{refund.error_message}</>;
+  return null;
 }
 
 function VerdictSign({ verdict }: { readonly verdict: BatchRow['verdict'] }) {

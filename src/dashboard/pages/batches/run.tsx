@@ -28,7 +28,7 @@ function Waiting({ batch }: { readonly batch: Batch }) {
   return (
     <Notice
       tone="plain"
-      title={leftMs > 0 ? `Starts by itself in ${durationText(leftMs)}` : 'Starts in a moment'}
+      title={leftMs > 0 ? `Starts by itself in ${countdown(leftMs)}` : 'Starts in a moment'}
     >
       <Text size="sm">
         {batch.starts_at && (
@@ -40,6 +40,20 @@ function Waiting({ batch }: { readonly batch: Batch }) {
       </Text>
     </Notice>
   );
+}
+
+/** "1 h 9 min 58 s": somebody may be watching it. */
+function countdown(ms: number): string {
+  const seconds = Math.ceil(ms / 1_000);
+  const parts = [
+    [Math.floor(seconds / 3_600), 'h'],
+    [Math.floor(seconds / 60) % 60, 'min'],
+    [seconds % 60, 's'],
+  ] as const;
+  return parts
+    .filter(([number]) => number > 0)
+    .map(([number, unit]) => `${number} ${unit}`)
+    .join(' ');
 }
 
 function Going({ batch }: { readonly batch: Batch }) {

@@ -27,7 +27,7 @@ export function Steps({ here, shown = here, open, batchId }: Props) {
               <span className={classes.stepSign} aria-hidden>
                 {done ? <IconCheck size={13} stroke={2.6} /> : index + 1}
               </span>
-              {STEP_WORDS[step]}
+              <span className={classes.stepWord}>{STEP_WORDS[step]}</span>
               {done && <span className={classes.spoken}>, done</span>}
             </>
           );

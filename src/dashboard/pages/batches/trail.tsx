@@ -5,6 +5,7 @@ import { batchEventsQuery } from '../../api/batches.ts';
 import { Failed, Loading } from '../../parts/answers.tsx';
 import { Time } from '../../parts/time.tsx';
 import classes from './batches.module.css';
+import { count } from './words.ts';
 
 /** Who did what to the batch, the latest first. */
 export function BatchTrail({ batch }: { readonly batch: Batch }) {
@@ -31,7 +32,6 @@ const TITLES: Readonly<Record<string, string>> = {
   unreadable: 'The file could not be read to its end',
   uploaded: 'The file was taken',
   corrected: 'A corrected file was taken',
-  rows_replaced: 'Corrected rows took the place of those they name',
   checked: 'Every row was checked',
   check_asked: 'Checked again',
   confirmed: 'Confirmed',
@@ -48,6 +48,17 @@ const TITLES: Readonly<Record<string, string>> = {
 
 function titleOf({ kind, facts }: BatchEvent): string {
   const title = TITLES[kind] ?? kind.replaceAll('_', ' ');
-  const reason = facts['reason'];
+  if (kind === 'rows_replaced') return replacedWords(facts);
+  const reason = facts['reason'] ?? facts['message'];
   return typeof reason === 'string' ? `${title}: ${reason}` : title;
+}
+
+/** What a file of corrections came to: some of its rows may name none, or one that is done. */
+function replacedWords({ message, replaced, done_before, unknown }: BatchEvent['facts']): string {
+  if (typeof message === 'string') return `The corrected file could not be read to its end: ${message}`;
+  const left = [
+    Number(done_before) > 0 && `${count(Number(done_before), 'row')} skipped, being good or done`,
+    Number(unknown) > 0 && `${count(Number(unknown), 'row')} skipped, naming no row of the batch`,
+  ].filter(Boolean);
+  return [`${count(Number(replaced), 'row')} corrected`, ...left].join('; ');
 }
