@@ -75,6 +75,8 @@ create table batch_files (
   columns jsonb not null default '[]',
   -- Whether it holds the place of its content: no second such file is taken unless told otherwise.
   holds_place boolean not null default false,
+  -- Its bytes held card numbers, and are no longer here.
+  bytes_dropped boolean not null default false,
   created_at timestamptz not null,
   primary key (merchant_id, batch_id, file_no),
   foreign key (merchant_id, batch_id) references batches

@@ -103,6 +103,8 @@ export interface BatchFileRecord {
   /** Null until all bytes are here. */
   readonly sha256: string | null;
   readonly format: 'csv' | 'xlsx' | null;
+  /** Its bytes held card numbers, and were not kept. */
+  readonly bytesDropped: boolean;
   readonly columns: readonly {
     readonly header: string;
     readonly field: string | null;

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { PoolClient } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
+import { maskCardNumbers } from '../lib/card-number.ts';
 import type { Queryable } from '../lib/db.ts';
 import { exponentOf, formatAmount } from '../lib/money.ts';
 import type { BatchRecord } from './batch.ts';
@@ -33,13 +34,17 @@ export async function loadRows(deps: BatchDeps, batch: BatchRecord, client: Pool
   }
   let rows = 0;
   let reported = 0;
+  let masked = 0;
+  const onMasked = () => {
+    masked++;
+  };
   async function* lines(): AsyncGenerator<string> {
     const file = await openBatchFile(readChunks(db, batch, batch.fileNo));
     const { columns, minor } = await columnsOf(deps, batch, file.header);
     for await (const list of file.rows()) {
       rows += list.length;
       if (rows > BATCH_LIMITS.rows) throw tooManyRows();
-      yield list.map((row) => lineOf(batch, columns, minor, row)).join('');
+      yield list.map((row) => lineOf(batch, columns, minor, row, onMasked)).join('');
       if (rows - reported < REPORT_ROWS) continue;
       reported = rows;
       if (!correction) await report(deps, batch, rows);
@@ -65,6 +70,7 @@ export async function loadRows(deps: BatchDeps, batch: BatchRecord, client: Pool
   if (locked?.status !== 'checking') throw new Error('the batch was withdrawn while its file was read');
   const now = clock.now();
   const tx = queryableOf(client);
+  if (masked > 0) await dropBytes(batch, tx);
   if (merged === null) await changeBatch(tx, locked, { rows_total: rows, next_step_at: now }, now);
   else {
     const event = { at: now, kind: 'rows_replaced', by: null, facts: merged };
@@ -82,6 +88,16 @@ export async function isLoaded(batch: BatchRecord, tx: Queryable): Promise<boole
     [batch.batchId, batch.fileNo, batch.merchantId],
   );
   return rows.length > 0;
+}
+
+/** The bytes of a file that holds card numbers are not kept; its rows are, without them. */
+async function dropBytes(batch: BatchRecord, tx: Queryable): Promise<void> {
+  const key = [batch.merchantId, batch.batchId, batch.fileNo];
+  await tx.query('delete from batch_chunks where merchant_id = $1 and batch_id = $2 and file_no = $3', key);
+  await tx.query(
+    'update batch_files set bytes_dropped = true where merchant_id = $1 and batch_id = $2 and file_no = $3',
+    key,
+  );
 }
 
 /** Seen by everybody at once, while the rows themselves are seen when they are all there. */
@@ -193,7 +209,13 @@ const COLUMNS = [
   'state',
 ] as const;
 
-function lineOf(batch: BatchRecord, columns: MatchedColumns, minor: boolean, row: FileRow): string {
+function lineOf(
+  batch: BatchRecord,
+  columns: MatchedColumns,
+  minor: boolean,
+  row: FileRow,
+  onMasked: () => void,
+): string {
   const values = batch.kind === 'refunds' ? refundOf(columns, minor, row) : statusOf(columns, row);
   const { problem } = values;
   return `${[
@@ -204,7 +226,7 @@ function lineOf(batch: BatchRecord, columns: MatchedColumns, minor: boolean, row
     String(row.line),
     String(batch.fileNo),
     String(batch.round),
-    JSON.stringify(row.cells),
+    JSON.stringify(withoutCards(columns, row.cells, onMasked)),
     ...values.told,
     problem === null ? 't' : 'f',
     problem === null ? 'good' : 'bad',
@@ -214,6 +236,29 @@ function lineOf(batch: BatchRecord, columns: MatchedColumns, minor: boolean, row
   ]
     .map(escaped)
     .join('\t')}\n`;
+}
+
+/** Ids may look like card numbers, and are none. */
+const IDS: readonly (string | null | undefined)[] = [
+  'order_id',
+  'txn_id',
+  'unique_request_id',
+  'refund_id',
+  'arn',
+];
+
+/** Card numbers are never stored (invariant 9), not even where they stand in a column that is only given back. */
+function withoutCards(
+  columns: MatchedColumns,
+  cells: readonly string[],
+  onMasked: () => void,
+): readonly string[] {
+  return cells.map((cell, place) => {
+    if (cell.length < 13 || IDS.includes(columns[place])) return cell;
+    const without = maskCardNumbers(cell);
+    if (without !== cell) onMasked();
+    return without;
+  });
 }
 
 function refundOf(columns: MatchedColumns, minor: boolean, row: FileRow) {

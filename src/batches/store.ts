@@ -199,7 +199,8 @@ export async function insertFile(
   return row!.file_no;
 }
 
-const FILE = `file_no as "fileNo", name, bytes, received_bytes as "receivedBytes", sha256, format, columns`;
+const FILE = `file_no as "fileNo", name, bytes, received_bytes as "receivedBytes", sha256, format, columns,
+  bytes_dropped as "bytesDropped"`;
 
 export async function readFile(db: Queryable, key: Key, fileNo: number): Promise<BatchFileRecord> {
   const [row] = await db.query<BatchFileRecord>(

@@ -3,11 +3,20 @@
  * that are printed on cards, beginning like a card brand's numbers do and with a right check digit (Luhn).
  */
 export function holdsCardNumber(text: string): boolean {
-  for (const [candidate] of text.matchAll(DIGIT_RUN)) {
-    const digits = candidate.replace(/[ -]/g, '');
-    if (BRAND.test(digits) && passesLuhn(digits)) return true;
-  }
+  for (const [candidate] of text.matchAll(DIGIT_RUN)) if (isCardNumber(candidate)) return true;
   return false;
+}
+
+/** The text with an x in the place of each digit of such a number but the last four. */
+export function maskCardNumbers(text: string): string {
+  return text.replace(DIGIT_RUN, (candidate) =>
+    isCardNumber(candidate) ? candidate.slice(0, -4).replace(/\d/g, 'x') + candidate.slice(-4) : candidate,
+  );
+}
+
+function isCardNumber(candidate: string): boolean {
+  const digits = candidate.replace(/[ -]/g, '');
+  return BRAND.test(digits) && passesLuhn(digits);
 }
 
 const DIGIT_RUN =

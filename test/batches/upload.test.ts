@@ -217,6 +217,27 @@ describe('a file that cannot be read as it is', () => {
     expect((await rowsOf(api, headed.batch_id))[0].fields.amount).toBe('10.49');
   });
 
+  test('card numbers are not kept: neither in rows, nor in the bytes', async () => {
+    const card = '4111111111111111';
+    const { body: batch } = await upload(
+      api,
+      csv(
+        [`o1,${card},10.00,INR,fine,paid with ${card}`, `o2,b,10.00,INR,${card},`],
+        'order_id,unique_request_id,amount,currency,note,how',
+      ),
+    );
+    const rows = await rowsOf(api, batch.batch_id);
+    expect(rows.map(({ verdict, problem }) => [verdict, problem?.code ?? null])).toEqual([
+      ['good', null],
+      ['bad', 'card_number'],
+    ]);
+    // An id may look like one.
+    expect(rows[0].cells).toEqual(['o1', card, '10.00', 'INR', 'fine', 'paid with xxxxxxxxxxxx1111']);
+    expect(rows[1].cells[4]).toBe('xxxxxxxxxxxx1111');
+    expect((await call(api, `/v1/batches/${batch.batch_id}/file`)).body.error.code).toBe('file_not_kept');
+    expect(await api.db.query('select 1 from batch_chunks')).toEqual([]);
+  });
+
   test('a request that is no file is refused', async () => {
     const json = await call(api, '/v1/batches', { json: { rows: [] } });
     expect([json.status, json.body.error.code]).toEqual([415, 'unsupported_media_type']);

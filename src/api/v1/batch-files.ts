@@ -82,17 +82,25 @@ export async function batchFileRoutes(instance: FastifyInstance, deps: ApiDeps):
           },
           404: errorSchema,
           409: errorSchema,
+          410: errorSchema,
         },
       },
     },
     async (request, reply) => {
       const batch = await found(request);
-      const { name, format, bytes, receivedBytes } = await readFile(deps.db, batch, 1);
+      const { name, format, bytes, receivedBytes, bytesDropped } = await readFile(deps.db, batch, 1);
       if (bytes === null || receivedBytes < bytes) {
         throw new ApiError(409, 'file_incomplete', 'Not all bytes of the file have come yet.', {
           field: 'received_bytes',
           value: String(receivedBytes),
         });
+      }
+      if (bytesDropped) {
+        throw new ApiError(
+          410,
+          'file_not_kept',
+          'The file held card numbers, so its bytes were not kept. Its rows were, without them: read results.csv.',
+        );
       }
       const type = format === 'xlsx' ? XLSX : format === 'csv' ? 'text/csv' : 'application/octet-stream';
       return send(reply, { name, type }, readChunks(deps.db, batch, 1));
