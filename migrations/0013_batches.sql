@@ -182,9 +182,9 @@ create aggregate taken_of_rest(rest bigint, asked bigint) (sfunc = take_of_rest,
 
 -- Checks the rows of some buckets of a round against the orders as they are now, and says of how many rows and how
 -- much money it came to which verdict. A row that can no longer be sent, or looks like another refund, gets its problem.
---   p_gateways: by gateway word, whether it can do {"partial", "instant"} refunds
+--   p_gateways: by gateway word, whether it can do {"partial", "instant"} refunds, and up to how many {"days"} after the payment
 -- The plan is held to indexes, as those of the verbs in 0002_refunds.sql are.
-create function check_refund_rows(p_merchant_id text, p_batch_id uuid, p_round integer, p_from smallint, p_to smallint,
+create function check_refund_rows(p_now timestamptz, p_merchant_id text, p_batch_id uuid, p_round integer, p_from smallint, p_to smallint,
                                   p_max_refunds integer, p_gateways jsonb)
 returns table (verdict text, code text, gateway text, currency text, exponent smallint, row_count bigint, amount_minor numeric)
 language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
@@ -195,7 +195,7 @@ begin
     select r.row_no, r.bucket, r.line, r.readable, r.verdict as was, r.problem as had, r.order_id as written, r.found_order_id as found,
            r.unique_request_id, r.amount, r.currency as row_currency, r.refund_type, r.customer_email as row_email,
            o.order_id as the_order_id, o.currency as order_currency, o.exponent as order_exponent,
-           o.customer_email as order_email, t.txn_id as the_txn_id, t.gateway as the_gateway, t.effective_minor,
+           o.customer_email as order_email, t.txn_id as the_txn_id, t.gateway as the_gateway, t.charged_at, t.effective_minor,
            t.effective_minor - t.reserved_minor as rest,
            case when r.readable and r.amount <> 'full' and o.exponent is not null and scale(r.amount::numeric) <= o.exponent
                 then least(r.amount::numeric * power(10::numeric, o.exponent), 1e15)::bigint end as asked
@@ -239,6 +239,7 @@ begin
         then 'instant_not_supported'
       when m.asked < m.effective_minor and not coalesce((p_gateways -> m.the_gateway ->> 'partial')::boolean, true)
         then 'partial_not_supported'
+      when m.charged_at < p_now - make_interval(days => (p_gateways -> m.the_gateway ->> 'days')::integer) then 'too_old'
       end as fault
     from met m
   ), counted as (
@@ -271,6 +272,8 @@ begin
              when 'unreadable' then v.had
              when 'duplicate_in_file' then jsonb_build_object('code', v.code, 'field', 'unique_request_id', 'line', v.id_line)
              when 'same_amount_in_file' then jsonb_build_object('code', v.code, 'field', 'amount', 'line', v.amount_line)
+             when 'too_old' then jsonb_build_object('code', v.code, 'at', v.charged_at,
+                                                    'days', (p_gateways -> v.the_gateway ->> 'days')::integer)
              when 'same_amount_before' then jsonb_build_object('code', v.code, 'field', 'amount', 'at', v.same_amount_at)
              else jsonb_build_object('code', v.code, 'rest_minor', v.rest - (v.taken - v.takes), 'currency', v.order_currency,
                                      'exponent', v.order_exponent) end as problem

@@ -53,8 +53,9 @@ async function check(
   const columns = `verdict, code, gateway, currency, exponent, row_count as rows, amount_minor::bigint as "amountMinor"`;
   return batch.kind === 'refunds'
     ? tx.query<Finding>(
-        `select ${columns} from check_refund_rows($1, $2, $3, $4::smallint, $5::smallint, $6, $7)`,
+        `select ${columns} from check_refund_rows($1, $2, $3, $4, $5::smallint, $6::smallint, $7, $8)`,
         [
+          deps.engine.clock.now(),
           batch.merchantId,
           batch.batchId,
           batch.round,

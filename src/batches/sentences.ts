@@ -22,6 +22,7 @@ interface Stored {
   readonly message?: string;
   readonly line?: number;
   readonly at?: string;
+  readonly days?: number;
   readonly rest_minor?: number | null;
   readonly exponent?: number | null;
   /** Decimal text, where a refund was tried and refused. */
@@ -137,6 +138,13 @@ const WORDS: Readonly<Record<string, Words>> = {
     field: 'amount',
     general: 'The gateway gives back only the whole payment.',
     says: () => 'The gateway of this payment gives back the whole amount or nothing. Write full.',
+  },
+  too_old: {
+    field: 'order_id',
+    general: 'The payment is older than its gateway refunds.',
+    says: (_, { at, days }) =>
+      `The payment was made on ${String(at).slice(0, 10)}; its gateway refunds payments for ${days} days only. ` +
+      'Give the money back another way.',
   },
   same_amount_before: {
     field: 'amount',

@@ -168,6 +168,8 @@ export type WebhookReading =
 export interface Capabilities {
   readonly partialRefunds: boolean;
   readonly instantRefunds: boolean;
+  /** How many days after the payment it still makes refunds; no limit where absent. */
+  readonly refundableDays?: number;
   /** How long the gateway surely remembers a key; null: it has no keys, so nothing is ever re-sent blindly. */
   readonly keyLifeMs: number | null;
   /**

@@ -149,7 +149,11 @@ export function capabilitiesByGateway(gateways: GatewayRegistry) {
   return Object.fromEntries(
     [...gateways].map(([name, { capabilities }]) => [
       name,
-      { partial: capabilities.partialRefunds, instant: capabilities.instantRefunds },
+      {
+        partial: capabilities.partialRefunds,
+        instant: capabilities.instantRefunds,
+        days: capabilities.refundableDays ?? null,
+      },
     ]),
   );
 }

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ModelGateway } from '../refunds/model.ts';
 import { call, startApi, type TestApi } from '../support/api.ts';
 import { putOrder } from '../support/engine.ts';
 import { correct, csv, get, post, rowsOf, upload } from './batch.ts';
@@ -82,6 +83,33 @@ describe('a file is checked as a whole before anything is sent', () => {
     expect(left.status).toBe(200);
     expect((await get(api, batch.batch_id)).body.rows).toMatchObject({ made: 1, not_sent: 3, left: 0 });
   });
+});
+
+test('what the gateway of a payment cannot do is said beforehand', async () => {
+  const { gateway } = new ModelGateway({ partialRefunds: false, refundableDays: 180 });
+  const old = await startApi({ gateways: [gateway] });
+  try {
+    for (const orderId of ['o1', 'o2', 'o3', 'o4']) await putOrder(old.db, { orderId, amountMinor: 10_000 });
+    await old.db.query(
+      `update transactions set charged_at = now() - interval '181 days' where order_id = 'o3'`,
+    );
+    await old.db.query(
+      `update transactions set charged_at = now() - interval '179 days' where order_id = 'o4'`,
+    );
+    const file = csv(
+      ['o1,a,10.00,INR,', 'o2,a,full,INR,INSTANT', 'o3,a,full,INR,', 'o4,a,100.00,INR,'],
+      'order_id,unique_request_id,amount,currency,refund_type',
+    );
+    const { body: batch } = await upload(old, file);
+    expect(problems(await rowsOf(old, batch.batch_id))).toEqual({
+      1: 'partial_not_supported',
+      2: 'instant_not_supported',
+      3: 'too_old',
+    });
+    expect(batch.check.totals).toEqual({ INR: '100.00' });
+  } finally {
+    await old.close();
+  }
 });
 
 describe('nothing is sent but what was confirmed', () => {
