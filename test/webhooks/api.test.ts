@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { Webhook } from 'standardwebhooks';
 import { expect, test, vi } from 'vitest';
+import { createRenderBatch } from '../../src/api/v1/render-batch.ts';
+import { doNextStep } from '../../src/batches/worker.ts';
 import { createLogger } from '../../src/lib/log.ts';
 import { createVault } from '../../src/lib/vault.ts';
 import { createDeliverer } from '../../src/webhooks/deliver.ts';
@@ -29,7 +31,7 @@ async function open(settings: Record<string, string> = { ALLOW_PRIVATE_WEBHOOKS:
     vault: createVault(Buffer.alloc(32, 7)),
     sender,
     renderOrder: scene.renderOrder,
-    renderBatch: scene.renderBatch,
+    renderBatch: createRenderBatch(api.db),
   });
   worker.start();
   afterTest(async () => {
@@ -604,4 +606,55 @@ test('another merchant sees nothing of it', async () => {
   expect((await at('/v1/webhook-endpoints', { as: null })).status).toBe(401);
   expect((await at(endpoint)).body).toMatchObject({ enabled: true, updated_at: clock.now().toISOString() });
   expect(receiver.received).toHaveLength(1);
+});
+
+test('what is told of a batch is in the log, and is sent again like all else', async () => {
+  const { api, clock, worker, at, add, told, quiet } = await open();
+  const receiver = await startReceiver();
+  const events = ['BATCH_CHECKED', 'ORDER_REFUNDED'];
+  const made = await add({ url: receiver.url, events });
+  await told('ORDER_REFUNDED');
+  const file = 'order_id,unique_request_id,amount,currency\nnowhere,r1,1.00,INR\n';
+  const uploaded = await at('/v1/batches', { body: file, headers: { 'content-type': 'text/csv' } });
+  expect(uploaded.status, JSON.stringify(uploaded.body)).toBe(201);
+  const batchId = uploaded.body.batch_id;
+  while (await doNextStep(api.batches));
+  worker.wake();
+  await until(() => expect(receiver.received).toHaveLength(2));
+  await quiet();
+
+  const ofBatch = (await at(`/v1/webhook-deliveries?batch_id=${batchId}`)).body.deliveries;
+  expect(ofBatch).toMatchObject([
+    {
+      event: 'BATCH_CHECKED',
+      order_id: null,
+      refund_id: null,
+      batch_id: batchId,
+      endpoint_id: made.endpoint_id,
+      state: 'delivered',
+    },
+  ]);
+  expect((await at('/v1/webhook-deliveries')).body.deliveries).toHaveLength(2);
+  const path = `/v1/webhook-deliveries/${ofBatch[0].delivery_id}`;
+  const [tried] = (await at(path)).body.tries;
+  const batch = (await at(`/v1/batches/${batchId}`)).body;
+  const got = receiver.received.find(({ body }) => body.event_name === 'BATCH_CHECKED')!;
+  expect(got.body.content).toEqual({ batch });
+  expect(got.body.sequence).toBe(tried.sequence);
+  expect(batch.status).toBe('checked');
+
+  expect((await at(`${path}/resend`, { method: 'POST' })).status).toBe(202);
+  await until(() => expect(receiver.received).toHaveLength(3));
+  await quiet();
+  const start = clock.now().getTime();
+  const range = {
+    created_from: new Date(start - HOUR_MS).toISOString(),
+    created_before: new Date(start + HOUR_MS).toISOString(),
+  };
+  const resent = await at(`/v1/webhook-endpoints/${made.endpoint_id}/resend`, { json: range });
+  expect(resent.body).toEqual({ resent: 2 });
+  await until(() => expect(receiver.received).toHaveLength(5));
+  expect((await at(`/v1/webhook-deliveries?batch_id=${batchId}`, { as: 'other' })).body.deliveries).toEqual(
+    [],
+  );
 });
