@@ -147,7 +147,15 @@ function columnsWith(endpoints: readonly WebhookEndpoint[]) {
       header: 'Order or batch',
       cell: ({ getValue, row }) => {
         const orderId = getValue();
-        if (orderId === null) return <Id value={row.original.batch_id ?? ''} of="batch id" />;
+        const batchId = row.original.batch_id;
+        if (batchId !== null) {
+          return (
+            <Link to="/batch/$batchId" params={{ batchId }} search={{}} tabIndex={-1}>
+              <Id value={batchId} of="batch id" />
+            </Link>
+          );
+        }
+        if (orderId === null) return null;
         return (
           <Link to="/operations/orders/$orderId" params={{ orderId }} search={{}} tabIndex={-1}>
             <Id value={orderId} of="order id" />
@@ -239,7 +247,14 @@ function DeliveryPanel({
                   </Link>
                 ),
               ],
-              ['Batch', shown.batch_id && <Id key="batch" value={shown.batch_id} of="batch id" />],
+              [
+                'Batch',
+                shown.batch_id && (
+                  <Link key="batch" to="/batch/$batchId" params={{ batchId: shown.batch_id }} search={{}}>
+                    <Id value={shown.batch_id} of="batch id" />
+                  </Link>
+                ),
+              ],
               [
                 'Refund',
                 shown.refund_id && (
