@@ -4,6 +4,7 @@ import type { FindAnswer, FoundRefund } from '../../src/gateways/gateway.ts';
 import { registryOf } from '../../src/gateways/registry.ts';
 import { plusMs } from '../../src/lib/clock.ts';
 import { newId } from '../../src/lib/ids.ts';
+import { recordRefunds } from '../../src/refunds/record.ts';
 import {
   type CheckedPayment,
   checkRestored,
@@ -11,6 +12,7 @@ import {
   readRestored,
 } from '../../src/refunds/restored.ts';
 import type { RefundState } from '../../src/refunds/states.ts';
+import { merchantWithAccount, putOrder, refundRequest } from '../support/engine.ts';
 import { absent, HOUR, MINUTE, news, type Scene, scene, until } from './model.ts';
 
 let s: Scene;
@@ -71,6 +73,20 @@ describe('before the first send', () => {
     expect(held.attention).toContain('rf_other over 4.00 INR');
     expect(held.keyUsedAt).toBeNull();
     expect(s.model.asked).toEqual([]);
+  });
+
+  test('it is held by one that only another merchant’s books know', async () => {
+    await merchantWithAccount(s.deps.db, { merchantId: 'other' });
+    await putOrder(s.deps.db, { merchantId: 'other', orderId: 'O1', amountMinor: 10_00 });
+    const request = { merchantId: 'other', orderId: 'O1', uniqueRequestId: 'r1', amount: '4.00' };
+    const [theirs] = await recordRefunds(s.deps, [refundRequest(request)]);
+    if (!theirs?.ok) throw new Error(JSON.stringify(theirs));
+    const { refundId } = theirs.refund;
+    find = () => ({ kind: 'found', refunds: [found({ refundId })], evidence: {} });
+    const id = await s.refund('O2');
+    worker();
+    await s.becomes(id, 'manual_review');
+    expect(s.model.asked.map((asked) => asked.refundId)).not.toContain(id);
   });
 
   test.each([
