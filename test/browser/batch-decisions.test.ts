@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Role } from '../../src/access/roles.ts';
 import { type Console, checkAxe, emailOf, openConsole, problemsOf } from '../support/console.ts';
 import { chargedAtSandbox, DEMO_KEY, until } from '../support/running.ts';
-import { checkBothSchemes, csv, csvFile, step, upload } from './batches.ts';
+import { checkBothSchemes, csv, step, upload } from './batches.ts';
 
 let desk: Console;
 const signedIn = new Map<Role, Page>();
@@ -39,57 +39,6 @@ async function checkedByKey(text: string): Promise<string> {
   );
   return batch_id;
 }
-
-test('an upload that is cut off goes on by itself, by a button, and after a reload with the same file', async () => {
-  const page = await pageOf('operations', '/batch/refunds');
-  // Longer than one part; its orders are unknown, which is soon checked.
-  const note = 'n'.repeat(1_900);
-  const text = csv(Array.from({ length: 4_800 }, (_, n) => `CUT-${n},cut-${n},1.00,INR,${note}`));
-  const file = csvFile('cut.csv', text);
-  let lost = 0;
-  let stands = false;
-  await page.route('**/v1/batches/*/file', async (route) => {
-    if (!stands && route.request().headers()['upload-offset'] !== '0') {
-      lost += 1;
-      return route.abort('connectionreset');
-    }
-    return route.continue();
-  });
-  await page.goto('/batch/new?kind=refunds');
-  await page.locator('input[type=file]').setInputFiles(file);
-  await page.getByRole('button', { name: 'Upload and check' }).click();
-  await page.getByText('The connection was lost').waitFor();
-  await page.getByText('8.0 MB of 9.3 MB', { exact: false }).waitFor();
-  const goOn = page.getByRole('button', { name: 'Go on', exact: true });
-  await until('the page to give up trying by itself', async () => {
-    // As when the network comes back and goes again: it does not wait for its next try.
-    await page.evaluate(() => (globalThis as unknown as EventTarget).dispatchEvent(new Event('online')));
-    return (await goOn.isVisible()) ? true : undefined;
-  });
-  expect(lost).toBeGreaterThan(3);
-  await checkBothSchemes(page);
-
-  await page.reload();
-  await page.getByRole('button', { name: 'Choose cut.csv again' }).waitFor();
-  const bar = page.getByRole('progressbar', { name: 'Upload' });
-  expect(Number(await bar.getAttribute('aria-valuenow'))).toBeGreaterThan(80);
-  await checkBothSchemes(page);
-  const input = page.locator('input[type=file]');
-  await input.setInputFiles({ ...file, name: 'other.csv' });
-  await page
-    .getByText('This is other.csv; the upload that was cut off was of cut.csv.', { exact: false })
-    .waitFor();
-  await input.setInputFiles({ ...file, buffer: Buffer.from(`${text}x`) });
-  await page.getByText('To send another file, start a new batch', { exact: false }).waitFor();
-  const sent = lost;
-  await input.setInputFiles(file);
-  await page.getByText('The connection was lost').waitFor();
-  expect(lost).toBeGreaterThan(sent);
-  stands = true;
-  await page.getByText('No row can be sent as it is', { exact: false }).waitFor();
-  await page.getByText('4,800 rows', { exact: true }).first().waitFor();
-  await page.unroute('**/v1/batches/*/file');
-});
 
 test('a batch is paused, resumed, and its rest cancelled', async () => {
   // Refunds whose gateway says nothing hold the few that may be under way; the others stay unsent.
@@ -165,6 +114,7 @@ test('where the policy wants a second person, the first one cannot approve and a
   const dialog = admin.getByRole('dialog');
   await dialog.getByLabel('Reason').fill('The second amount is too high');
   await dialog.getByRole('button', { name: 'Send it back' }).click();
+  await admin.getByText('two was sent back. Nothing of it is sent.').waitFor();
   await admin.getByText('Nothing waits for approval.').waitFor();
   await operator.getByText('Sent back: The second amount is too high').waitFor();
   await operator.getByRole('button', { name: 'Go on to confirm' }).click();
@@ -172,9 +122,13 @@ test('where the policy wants a second person, the first one cannot approve and a
 
   await admin.goto('/approvals');
   await approve(admin).click();
-  await admin.getByText('Nothing waits for approval.').waitFor();
+  await admin.getByText('two is approved and starts.').waitFor();
   await step(operator, 'Results').getByText('2 of 2 rows became refunds').waitFor();
-  await operator.getByRole('listitem').filter({ hasText: 'Approved' }).getByText(emailOf('admin')).waitFor();
+  await operator
+    .getByRole('listitem')
+    .filter({ hasText: /Approved: 2 rows, INR\s150\.00/ })
+    .getByText(emailOf('admin'))
+    .waitFor();
   expect((await desk.api.patch('/v1/settings', { batch_approval: false })).status).toBe(200);
   expect(problemsOf(admin)).toEqual([]);
 });

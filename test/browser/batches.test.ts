@@ -1,7 +1,7 @@
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Console, openConsole, problemsOf } from '../support/console.ts';
-import { chargedAtSandbox } from '../support/running.ts';
+import { chargedAtSandbox, until } from '../support/running.ts';
 import { checkBothSchemes, csv, csvFile, figure, step, upload } from './batches.ts';
 
 let desk: Console;
@@ -162,4 +162,54 @@ test('the same file is refused with the earlier batch beside it, unless it is me
   await page.goto(second);
   await page.getByRole('button', { name: 'Take it all the same' }).click();
   await figure(page, 'Good').getByText('1 row').waitFor();
+});
+
+test('an upload that is cut off goes on by itself, by a button, and after a reload with the same file', async () => {
+  // Longer than one part; its orders are unknown, which is soon checked.
+  const note = 'n'.repeat(1_900);
+  const text = csv(Array.from({ length: 4_800 }, (_, n) => `CUT-${n},cut-${n},1.00,INR,${note}`));
+  const file = csvFile('cut.csv', text);
+  let lost = 0;
+  let stands = false;
+  await page.route('**/v1/batches/*/file', async (route) => {
+    if (!stands && route.request().headers()['upload-offset'] !== '0') {
+      lost += 1;
+      return route.abort('connectionreset');
+    }
+    return route.continue();
+  });
+  await page.goto('/batch/new?kind=refunds');
+  await page.locator('input[type=file]').setInputFiles(file);
+  await page.getByRole('button', { name: 'Upload and check' }).click();
+  await page.getByText('The connection was lost').waitFor();
+  await page.getByText('8.0 MB of 9.3 MB', { exact: false }).waitFor();
+  const goOn = page.getByRole('button', { name: 'Go on', exact: true });
+  await until('the page to give up trying by itself', async () => {
+    // As when the network comes back and goes again: it does not wait for its next try.
+    await page.evaluate(() => (globalThis as unknown as EventTarget).dispatchEvent(new Event('online')));
+    return (await goOn.isVisible()) ? true : undefined;
+  });
+  expect(lost).toBeGreaterThan(3);
+  await checkBothSchemes(page);
+
+  await page.reload();
+  await page.getByRole('button', { name: 'Choose cut.csv again' }).waitFor();
+  const bar = page.getByRole('progressbar', { name: 'Upload' });
+  expect(Number(await bar.getAttribute('aria-valuenow'))).toBeGreaterThan(80);
+  await checkBothSchemes(page);
+  const input = page.locator('input[type=file]');
+  await input.setInputFiles({ ...file, name: 'other.csv' });
+  await page
+    .getByText('This is other.csv; the upload that was cut off was of cut.csv.', { exact: false })
+    .waitFor();
+  await input.setInputFiles({ ...file, buffer: Buffer.from(`${text}x`) });
+  await page.getByText('To send another file, start a new batch', { exact: false }).waitFor();
+  const sent = lost;
+  await input.setInputFiles(file);
+  await page.getByText('The connection was lost').waitFor();
+  expect(lost).toBeGreaterThan(sent);
+  stands = true;
+  await page.getByText('No row can be sent as it is', { exact: false }).waitFor();
+  await page.getByText('4,800 rows', { exact: true }).first().waitFor();
+  await page.unroute('**/v1/batches/*/file');
 });

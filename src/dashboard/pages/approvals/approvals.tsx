@@ -1,6 +1,7 @@
 import { Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
+import { useState } from 'react';
 import type { Batch } from '../../../api/contract/batches.ts';
 import { approvalsQuery } from '../../api/batches.ts';
 import { merchantQuery } from '../../api/settings.ts';
@@ -16,11 +17,22 @@ import { Decide } from './decide.tsx';
 export function Approvals() {
   const found = useQuery(approvalsQuery);
   const policy = useQuery(merchantQuery).data?.settings;
+  const [decided, setDecided] = useState<readonly Batch[]>([]);
   return (
     <Page
       title="Approvals"
       about="Batches that somebody confirmed and a second person has to approve before anything is sent."
     >
+      <div aria-live="polite">
+        {decided.map((batch) => (
+          <p key={`${batch.batch_id} ${batch.updated_at}`} className={classes.decided}>
+            <Link to="/batch/$batchId" params={{ batchId: batch.batch_id }} search={{}}>
+              {batch.name}
+            </Link>{' '}
+            {outcomeOf(batch)}
+          </p>
+        ))}
+      </div>
       {found.isPending && <Loading rows={6} />}
       {found.isError && <Failed error={found.error} onRetry={() => void found.refetch()} />}
       {found.data?.length === 0 && (
@@ -33,13 +45,31 @@ export function Approvals() {
         </Empty>
       )}
       {found.data?.map((batch) => (
-        <Waiting key={batch.batch_id} batch={batch} />
+        <Waiting
+          key={batch.batch_id}
+          batch={batch}
+          onDecided={(after) => setDecided((before) => [after, ...before])}
+        />
       ))}
     </Page>
   );
 }
 
-function Waiting({ batch }: { readonly batch: Batch }) {
+/** What a decision has led to. */
+function outcomeOf(batch: Batch): string {
+  if (batch.status === 'checked') return 'was sent back. Nothing of it is sent.';
+  return batch.status === 'waiting'
+    ? 'is approved and starts when its wait is over.'
+    : 'is approved and starts.';
+}
+
+function Waiting({
+  batch,
+  onDecided,
+}: {
+  readonly batch: Batch;
+  readonly onDecided: (batch: Batch) => void;
+}) {
   const said = batch.confirmation!;
   return (
     <article className={classes.approval} aria-label={batch.name}>
@@ -77,7 +107,7 @@ function Waiting({ batch }: { readonly batch: Batch }) {
             ['SHA-256', batch.file.sha256 && <Id value={batch.file.sha256} of="SHA-256 of the file" />],
           ]}
         />
-        <Decide batch={batch} />
+        <Decide batch={batch} onDecided={onDecided} />
       </div>
     </article>
   );

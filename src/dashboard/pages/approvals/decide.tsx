@@ -4,18 +4,26 @@ import { useState } from 'react';
 import type { Batch } from '../../../api/contract/batches.ts';
 import { approveBatch, batchEventsQuery, batchQuery, rejectBatch } from '../../api/batches.ts';
 import { useMay, useMe } from '../../api/session.ts';
+import { merchantQuery } from '../../api/settings.ts';
 import { Refusal } from '../../parts/act.tsx';
 import { Dialog } from '../../parts/dialog.tsx';
 import classes from '../batches/batches.module.css';
 import { useBatchAct } from '../batches/use-batch-act.ts';
-import { things, totalsText } from '../batches/words.ts';
+import { count, things, totalsText } from '../batches/words.ts';
+
+interface Props {
+  readonly batch: Batch;
+  /** With the batch as it is after that. */
+  readonly onDecided?: (batch: Batch) => void;
+}
 
 /** The second person's word on a batch: yes to exactly what is shown, or back to who confirmed it. */
-export function Decide({ batch }: { readonly batch: Batch }) {
+export function Decide({ batch, onDecided }: Props) {
   const { busy, problem, run } = useBatchAct();
   const [rejecting, setRejecting] = useState(false);
   const mayRun = useMay('batches.run');
   const why = useWhyNot(batch);
+  const waitMinutes = useQuery(merchantQuery).data?.settings.batch_wait_minutes ?? 0;
   const said = batch.confirmation!;
   const what =
     batch.kind === 'refunds'
@@ -24,22 +32,24 @@ export function Decide({ batch }: { readonly batch: Batch }) {
   return (
     <div>
       <p className={classes.says}>
-        {batch.starts_at === null && 'Approved, it starts as the policy says. '}
-        {batch.kind === 'refunds'
-          ? `${what} go out. What you approve is this very file and this very total; if either changes, the approval is worth nothing.`
-          : `${what} are made as the file says. What you approve is this very file.`}
+        Once approved, {what} {batch.kind === 'refunds' ? 'go out' : 'are made as the file says'}
+        {waitMinutes > 0 ? ` after a wait of ${count(waitMinutes, 'minute')}` : ' at once'}. What you approve
+        is this very file{batch.kind === 'refunds' && ' and this very total'}: if it is no longer so, nothing
+        is approved.
       </p>
       <div className={classes.row}>
         <Button
           loading={busy}
           disabled={why !== null}
           onClick={() =>
-            void run(() =>
-              approveBatch(batch.batch_id, {
+            void run(async () => {
+              const approved = await approveBatch(batch.batch_id, {
                 file_sha256: batch.file.sha256 ?? '',
                 ...(batch.kind === 'refunds' ? { totals: said.totals } : { rows: said.rows }),
-              }),
-            )
+              });
+              onDecided?.(approved);
+              return approved;
+            })
           }
         >
           Approve {what}
@@ -56,7 +66,9 @@ export function Decide({ batch }: { readonly batch: Batch }) {
         </Text>
       )}
       <Refusal problem={problem} />
-      {rejecting && <Reject batch={batch} onClose={() => setRejecting(false)} />}
+      {rejecting && (
+        <Reject batch={batch} onClose={() => setRejecting(false)} {...(onDecided ? { onDecided } : {})} />
+      )}
     </div>
   );
 }
@@ -80,7 +92,7 @@ function useWhyNot(batch: Batch): string | null {
   return did.length === 0 ? null : `You ${did.join(' and ')} it, so somebody else has to approve it.`;
 }
 
-function Reject({ batch, onClose }: { readonly batch: Batch; readonly onClose: () => void }) {
+function Reject({ batch, onDecided, onClose }: Props & { readonly onClose: () => void }) {
   const client = useQueryClient();
   const [reason, setReason] = useState('');
   return (
@@ -92,6 +104,7 @@ function Reject({ batch, onClose }: { readonly batch: Batch; readonly onClose: (
       onAct={async () => {
         const sentBack = await rejectBatch(batch.batch_id, reason);
         client.setQueryData(batchQuery(batch.batch_id).queryKey, sentBack);
+        onDecided?.(sentBack);
         void client.invalidateQueries({ queryKey: ['batches'] });
         void client.invalidateQueries({ queryKey: ['batch', batch.batch_id] });
       }}

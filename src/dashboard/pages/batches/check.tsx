@@ -39,7 +39,7 @@ export function CheckStep(props: StepProps) {
       <div className={classes.row}>
         {batch.status === 'checked' && mayRun && (
           <Button disabled={sendable === 0} onClick={() => onStep('confirm')}>
-            {bad === 0 ? 'Go on to confirm' : `Go on without the ${count(bad, 'bad row')}`}
+            {bad === 0 || sendable === 0 ? 'Go on to confirm' : `Go on without the ${count(bad, 'bad row')}`}
           </Button>
         )}
         {bad > 0 && (

@@ -5,7 +5,7 @@ import { batchEventsQuery } from '../../api/batches.ts';
 import { Failed, Loading } from '../../parts/answers.tsx';
 import { Time } from '../../parts/time.tsx';
 import classes from './batches.module.css';
-import { count } from './words.ts';
+import { count, totalsText } from './words.ts';
 
 /** Who did what to the batch, the latest first. */
 export function BatchTrail({ batch }: { readonly batch: Batch }) {
@@ -49,6 +49,7 @@ const TITLES: Readonly<Record<string, string>> = {
 function titleOf({ kind, facts }: BatchEvent): string {
   const title = TITLES[kind] ?? kind.replaceAll('_', ' ');
   if (kind === 'rows_replaced') return replacedWords(facts);
+  if (kind === 'confirmed' || kind === 'approved') return `${title}: ${agreedWords(facts)}`;
   const reason = facts['reason'] ?? facts['message'];
   return typeof reason === 'string' ? `${title}: ${reason}` : title;
 }
@@ -61,4 +62,10 @@ function replacedWords({ message, replaced, done_before, unknown }: BatchEvent['
     Number(unknown) > 0 && `${count(Number(unknown), 'row')} skipped, naming no row of the batch`,
   ].filter(Boolean);
   return [`${count(Number(replaced), 'row')} corrected`, ...left].join('; ');
+}
+
+/** What was said yes to. */
+function agreedWords({ rows, totals }: BatchEvent['facts']): string {
+  const money = totalsText((totals ?? {}) as Readonly<Record<string, string>>);
+  return [count(Number(rows), 'row'), money].filter(Boolean).join(', ');
 }

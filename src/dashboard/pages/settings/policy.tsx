@@ -101,6 +101,7 @@ function NumberSetting({
           label={label}
           description={description}
           inputMode="numeric"
+          w={360}
           value={text}
           disabled={!mayManage}
           maxLength={6}
