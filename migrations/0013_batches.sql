@@ -157,6 +157,10 @@ create table batch_rows (
   outcome text,
   arn text,
   evidence text,
+  -- How much `full` was when it was checked, where it could become more; and which payment it takes, where the row does not
+  -- say it and the order has several.
+  sends_amount text,
+  sends_txn_id text,
   -- False: it cannot be understood, whatever the facts are.
   readable boolean not null,
   verdict text not null check (verdict in ('good', 'look_alike', 'bad')),
@@ -174,11 +178,47 @@ create index batch_rows_without_order on batch_rows (batch_id) where order_id = 
 create index refunds_failed_of_batch on refunds (merchant_id, batch_id, batch_row)
   where batch_id is not null and state in ('failed', 'cancelled', 'reversed');
 
--- What is taken of a rest, one asker after the other: who asks for more than is left gets nothing. Null asks for all.
-create function take_of_rest(taken bigint, rest bigint, asked bigint) returns bigint immutable language sql
-  return case when coalesce(asked, rest - taken) between 1 and rest - taken
-              then taken + coalesce(asked, rest - taken) else taken end;
-create aggregate taken_of_rest(rest bigint, asked bigint) (sfunc = take_of_rest, stype = bigint, initcond = '0');
+-- What becomes of the rows of one order when they are sent one after the other: each takes what it asks for (null: all
+-- that is left) of the payment that it names, or else of the first that has so much left, as record_refunds does it.
+-- State: how many rows have been taken; the payment of the last row; what that row took, or else why it took nothing;
+-- and what all rows together have taken of each payment.
+--   refunds: that the order had before; rests, wholes, parts, instants: of each payment, what is left, what was paid, and
+--   whether its gateway can do partial and instant refunds; olds: whether it makes none of it any more
+create function take_in_turn(state bigint[], refunds bigint, most integer, rests bigint[], wholes bigint[], parts boolean[],
+                             instants boolean[], olds boolean[], named integer, asked bigint, instant boolean)
+returns bigint[] immutable language plpgsql as $$
+declare
+  v_pick integer := coalesce(named, 1);
+  v_takes bigint;
+begin
+  if state is null then
+    state := array_fill(0::bigint, array[3 + cardinality(rests)]);
+  end if;
+  if named is null then
+    for n in 1 .. cardinality(rests) loop
+      if rests[n] - state[3 + n] >= greatest(coalesce(asked, 1), 1) then
+        v_pick := n;
+        exit;
+      end if;
+    end loop;
+  end if;
+  v_takes := coalesce(asked, rests[v_pick] - state[3 + v_pick]);
+  state[2] := v_pick;
+  state[3] := case
+    when refunds + state[1] >= most then -1
+    when v_takes < 1 or v_takes > rests[v_pick] - state[3 + v_pick] then -2
+    when instant and not instants[v_pick] then -3
+    when v_takes < wholes[v_pick] and not parts[v_pick] then -4
+    when olds[v_pick] then -5
+    else v_takes end;
+  if state[3] > 0 then
+    state[1] := state[1] + 1;
+    state[3 + v_pick] := state[3 + v_pick] + v_takes;
+  end if;
+  return state;
+end $$;
+create aggregate taken_in_turn(refunds bigint, most integer, rests bigint[], wholes bigint[], parts boolean[], instants boolean[],
+                               olds boolean[], named integer, asked bigint, instant boolean) (sfunc = take_in_turn, stype = bigint[]);
 
 -- Checks the rows of some buckets of a round against the orders as they are now, and says of how many rows and how
 -- much money it came to which verdict. A row that can no longer be sent, or looks like another refund, gets its problem.
@@ -193,78 +233,74 @@ begin
   return query
   with facts as materialized (
     select r.row_no, r.bucket, r.line, r.readable, r.verdict as was, r.problem as had, r.order_id as written, r.found_order_id as found,
-           r.unique_request_id, r.amount, r.currency as row_currency, r.refund_type, r.customer_email as row_email,
+           r.sends_amount as sent_amount, r.sends_txn_id as sent_txn_id,
+           r.unique_request_id, r.amount, r.currency as row_currency, r.refund_type, r.customer_email as row_email, r.txn_id as row_txn_id,
            o.order_id as the_order_id, o.currency as order_currency, o.exponent as order_exponent,
-           o.customer_email as order_email, t.txn_id as the_txn_id, t.gateway as the_gateway, t.charged_at, t.effective_minor,
-           t.effective_minor - t.reserved_minor as rest,
+           o.customer_email as order_email, t.*, array_position(t.txn_ids, r.txn_id) as named,
            case when r.readable and r.amount <> 'full' and o.exponent is not null and scale(r.amount::numeric) <= o.exponent
                 then least(r.amount::numeric * power(10::numeric, o.exponent), 1e15)::bigint end as asked
     from batch_rows r
     left join orders o on r.readable and o.merchant_id = r.merchant_id
       and lower(o.order_id) = lower(coalesce(r.found_order_id, r.order_id))
     left join lateral (
-      select x.* from transactions x
-      where x.merchant_id = o.merchant_id and x.order_id = o.order_id and x.status = 'CHARGED'
-        and (r.txn_id is null or x.txn_id = r.txn_id)
-      order by (x.effective_minor - x.reserved_minor)
-               >= greatest(case when r.amount = 'full' then 1 else r.amount::numeric * power(10::numeric, o.exponent) end, 1) desc,
-               x.charged_at, x.txn_id
-      limit 1) t on true
+      select array_agg(x.txn_id order by x.charged_at, x.txn_id) as txn_ids,
+             array_agg(x.gateway order by x.charged_at, x.txn_id) as gateways,
+             array_agg(x.charged_at order by x.charged_at, x.txn_id) as charged,
+             array_agg(x.effective_minor order by x.charged_at, x.txn_id) as wholes,
+             array_agg(x.effective_minor - x.reserved_minor order by x.charged_at, x.txn_id) as rests,
+             array_agg(coalesce((p_gateways -> x.gateway ->> 'partial')::boolean, true) order by x.charged_at, x.txn_id) as parts,
+             array_agg(coalesce((p_gateways -> x.gateway ->> 'instant')::boolean, false) order by x.charged_at, x.txn_id) as instants,
+             array_agg(x.charged_at < p_now - make_interval(days => (p_gateways -> x.gateway ->> 'days')::integer)
+                       order by x.charged_at, x.txn_id) as olds
+      from transactions x
+      where x.merchant_id = o.merchant_id and x.order_id = o.order_id and x.status = 'CHARGED') t on true
     where r.merchant_id = p_merchant_id and r.batch_id = p_batch_id and r.bucket between p_from and p_to and r.round = p_round
   ), met as (
     select f.*, known.*,
-           row_number() over same_id as id_place, first_value(f.line) over same_id as id_line,
-           row_number() over same_amount as amount_place, first_value(f.line) over same_amount as amount_line
+           row_number() over same_id as id_place, first_value(f.line) over same_id as id_line
     from facts f
     cross join lateral (
       select count(*) as refunds, bool_or(k.unique_request_id = f.unique_request_id) as has_request_id,
-             max(k.created_at) filter (where k.amount_minor = coalesce(f.asked, f.rest) and state_reserves(k.state)) as same_amount_at
+             jsonb_object_agg(k.amount_minor, k.created_at order by k.created_at) filter (where state_reserves(k.state)) as amounts_before
       from refunds k
       where k.order_id = f.the_order_id and k.merchant_id is not distinct from p_merchant_id) known
     window same_id as (partition by f.readable, f.the_order_id, case when f.the_order_id is null then f.row_no end,
-                                    f.unique_request_id order by f.row_no),
-           same_amount as (partition by f.readable, f.the_order_id, case when f.the_order_id is null then f.row_no end,
-                                        f.the_txn_id, f.amount order by f.row_no)
+                                    f.unique_request_id order by f.row_no)
   ), judged as (
     select m.*, case
       when not m.readable then 'unreadable'
       when m.the_order_id is null then 'order_not_found'
-      when m.the_txn_id is null then 'order_not_charged'
+      when m.txn_ids is null or (m.row_txn_id is not null and m.named is null) then 'order_not_charged'
       when m.has_request_id then 'duplicate_request_id'
       when m.id_place > 1 then 'duplicate_in_file'
       when m.row_currency <> m.order_currency then 'currency_mismatch'
       when m.row_email is not null and lower(m.row_email) is distinct from lower(m.order_email) then 'email_mismatch'
       when m.amount <> 'full' and m.asked is null then 'amount_too_many_decimals'
-      when m.refund_type = 'INSTANT' and not coalesce((p_gateways -> m.the_gateway ->> 'instant')::boolean, false)
-        then 'instant_not_supported'
-      when m.asked < m.effective_minor and not coalesce((p_gateways -> m.the_gateway ->> 'partial')::boolean, true)
-        then 'partial_not_supported'
-      when m.charged_at < p_now - make_interval(days => (p_gateways -> m.the_gateway ->> 'days')::integer) then 'too_old'
       end as fault
     from met m
-  ), counted as (
-    select j.*,
-           j.refunds + count(*) filter (where j.fault is null) over in_order > p_max_refunds as one_too_many
-    from judged j
-    window in_order as (partition by j.the_order_id, case when j.the_order_id is null then j.row_no end order by j.row_no)
   ), taken as (
-    select c.*, coalesce(taken_of_rest(c.rest, c.asked) filter (where c.fault is null and not c.one_too_many) over of_payment, 0) as taken
-    from counted c
-    window of_payment as (partition by c.the_order_id, c.the_txn_id, case when c.the_txn_id is null then c.row_no end
-                          order by c.row_no)
-  ), weighed as (
-    select t.*, t.taken - lag(t.taken, 1, 0::bigint) over of_payment as takes
+    select j.*, case when j.fault is null then
+             taken_in_turn(j.refunds, p_max_refunds, j.rests, j.wholes, j.parts, j.instants, j.olds, j.named, j.asked,
+                           j.refund_type = 'INSTANT')
+               filter (where j.fault is null)
+               over (partition by j.the_order_id, case when j.the_order_id is null then j.row_no end order by j.row_no) end as turn
+    from judged j
+  ), picked as (
+    select t.*, coalesce(t.turn[2], t.named, 1) as pick, greatest(t.turn[3], 0) as takes,
+           coalesce(t.fault, case t.turn[3] when -1 then 'too_many_refunds' when -2 then 'amount_exceeds_rest'
+                                            when -3 then 'instant_not_supported' when -4 then 'partial_not_supported'
+                                            when -5 then 'too_old' end) as why_not
     from taken t
-    window of_payment as (partition by t.the_order_id, t.the_txn_id, case when t.the_txn_id is null then t.row_no end
-                          order by t.row_no)
+  ), weighed as (
+    select p.*, p.gateways[p.pick] as the_gateway, p.charged[p.pick] as charged_at,
+           (p_gateways -> p.gateways[p.pick] ->> 'days')::integer as days,
+           row_number() over same_amount as amount_place, first_value(p.line) over same_amount as amount_line
+    from picked p
+    window same_amount as (partition by p.the_order_id, p.takes, case when coalesce(p.takes, 0) = 0 then p.row_no end order by p.row_no)
   ), verdicts as (
-    select w.*, case
-      when w.fault is not null then w.fault
-      when w.one_too_many then 'too_many_refunds'
-      when w.takes = 0 then 'amount_exceeds_rest'
-      when w.same_amount_at is not null then 'same_amount_before'
-      when w.amount_place > 1 then 'same_amount_in_file'
-      end as code
+    select w.*, coalesce(w.why_not, case
+      when w.amounts_before ? w.takes::text then 'same_amount_before'
+      when w.amount_place > 1 then 'same_amount_in_file' end) as code
     from weighed w
   ), ruled as (
     select v.*, case when v.code is null then 'good' when v.code like 'same\_amount\_%' then 'look_alike' else 'bad' end as is_now,
@@ -272,20 +308,25 @@ begin
              when 'unreadable' then v.had
              when 'duplicate_in_file' then jsonb_build_object('code', v.code, 'field', 'unique_request_id', 'line', v.id_line)
              when 'same_amount_in_file' then jsonb_build_object('code', v.code, 'field', 'amount', 'line', v.amount_line)
-             when 'too_old' then jsonb_build_object('code', v.code, 'at', v.charged_at,
-                                                    'days', (p_gateways -> v.the_gateway ->> 'days')::integer)
-             when 'same_amount_before' then jsonb_build_object('code', v.code, 'field', 'amount', 'at', v.same_amount_at)
-             else jsonb_build_object('code', v.code, 'rest_minor', v.rest - (v.taken - v.takes), 'currency', v.order_currency,
-                                     'exponent', v.order_exponent) end as problem
+             when 'too_old' then jsonb_build_object('code', v.code, 'at', v.charged_at, 'days', v.days)
+             when 'same_amount_before' then jsonb_build_object('code', v.code, 'field', 'amount', 'at', v.amounts_before -> v.takes::text)
+             else jsonb_build_object('code', v.code, 'rest_minor', v.rests[v.pick] - v.turn[3 + v.pick], 'currency', v.order_currency,
+                                     'exponent', v.order_exponent) end as problem,
+           -- What has been promised must not become more, nor another payment's, when other rows are left out or facts change.
+           case when v.takes > 0 and v.amount = 'full' and (v.takes < v.wholes[v.pick] or v.named is null and cardinality(v.rests) > 1)
+                then round(v.takes / power(10::numeric, v.order_exponent), v.order_exponent)::text end as now_sends_amount,
+           case when v.takes > 0 and v.named is null and cardinality(v.rests) > 1 then v.txn_ids[v.pick] end as now_sends_txn_id
     from verdicts v
   ), written as (
     update batch_rows b set
       verdict = w.is_now, problem = case when w.code is not null then w.problem end,
-      found_order_id = case when w.the_order_id <> w.written then w.the_order_id end
+      found_order_id = case when w.the_order_id <> w.written then w.the_order_id end,
+      sends_amount = w.now_sends_amount, sends_txn_id = w.now_sends_txn_id
     from ruled w
     where b.merchant_id = p_merchant_id and b.batch_id = p_batch_id and b.bucket = w.bucket and b.row_no = w.row_no
       and b.order_id = w.written
-      and (w.is_now <> 'good' or w.was <> 'good' or w.found is distinct from case when w.the_order_id <> w.written then w.the_order_id end)
+      and (w.is_now <> 'good' or w.was <> 'good' or w.found is distinct from case when w.the_order_id <> w.written then w.the_order_id end
+           or w.sent_amount is distinct from w.now_sends_amount or w.sent_txn_id is distinct from w.now_sends_txn_id)
       and w.code is distinct from 'unreadable'
   )
   select w.is_now, case when w.code = 'unreadable' then w.had ->> 'code' else w.code end, w.the_gateway, w.order_currency,

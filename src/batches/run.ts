@@ -87,8 +87,8 @@ interface RowToSend {
 
 async function nextRows(tx: Queryable, batch: BatchRecord, limit: number): Promise<RowToSend[]> {
   return tx.query<RowToSend>(
-    `select bucket, row_no, line, order_id, found_order_id, txn_id, unique_request_id, amount, currency, refund_type, note,
-            refund_id, outcome, arn, evidence
+    `select bucket, row_no, line, order_id, found_order_id, coalesce(txn_id, sends_txn_id) as txn_id, unique_request_id,
+            coalesce(sends_amount, amount) as amount, currency, refund_type, note, refund_id, outcome, arn, evidence
      from batch_rows
      where merchant_id = $1 and batch_id = $2 and (bucket, row_no) > ($3::smallint, $4::integer)
        and round = $5 and verdict = any($6::text[]) and state = 'left'
