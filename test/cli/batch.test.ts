@@ -26,7 +26,7 @@ let folder: string;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'refundry-batch-'));
   data = await newDataDir();
-  program = await startRunning(data.path);
+  program = await startRunning(data.path, { MANUAL_REVIEW_AFTER: '15s' });
   client = caller(program.url);
 }, 240_000);
 afterAll(async () => {
@@ -155,6 +155,74 @@ test('columns under other names are named on the command line', async () => {
   );
   expect(known, known.stderr + known.stdout).toMatchObject({ status: 0 });
 }, 120_000);
+
+test('rows that look like earlier refunds are sent or left as the command line says', async () => {
+  const [a, b] = await orders(2);
+  const first = fileOf('once.csv', `${a},r1,7.00,INR,`);
+  expect(await refundry('upload', first, '--confirm', 'INR 7.00', '--wait')).toMatchObject({ status: 0 });
+  const file = fileOf('twice.csv', `${a},r2,7.00,INR,`, `${b},r1,1.00,INR,`);
+  const asked = await refundry('upload', file, '--confirm', 'INR 1.00', '--wait');
+  expect(asked.status).toBe(3);
+  expect(asked.stderr).toMatch(/1 rows look like refunds .* Accepted as look_alikes: send or leave\.$/m);
+  const id = idIn(asked.stdout);
+  expect(asked.stdout).toContain(`refundry batch confirm ${id} "INR 1.00" --look-alikes leave --wait`);
+  const left = await refundry('confirm', id, 'INR 1.00', '--look-alikes', 'leave', '--wait');
+  expect(left, left.stderr).toMatchObject({ status: 0 });
+  const sent = await refundry(
+    'upload',
+    file,
+    '--same-file',
+    '--confirm',
+    'INR 7.00',
+    '--look-alikes',
+    'send',
+    '--wait',
+  );
+  expect(sent.stdout).toMatch(/^refunds {2}1 SUCCESS: INR 7\.00$/m);
+  // Of the two, one had its refund in the batch before.
+  expect(sent.status).toBe(2);
+}, 120_000);
+
+test('a batch that needs a second person ends with 3; the key is none', async () => {
+  const [a] = await orders(1);
+  const settings = (changes: object) => client.patch('/v1/settings', changes);
+  expect((await settings({ batch_approval: true })).status).toBe(200);
+  try {
+    const file = fileOf('approved.csv', `${a},r1,3.00,INR,`);
+    const done = await refundry('upload', file, '--confirm', 'INR 3.00', '--wait');
+    expect(done, done.stderr).toMatchObject({ status: 3 });
+    expect(done.stdout).toContain('A colleague approves it in the dashboard.');
+  } finally {
+    await settings({ batch_approval: false });
+  }
+}, 120_000);
+
+test('refunds in manual review end with 3, and are settled by a file of their outcomes', async () => {
+  const [a] = await orders(1, 'sbx_stuck');
+  const outcomes = (name: string) => {
+    const path = join(folder, name);
+    const evidence = 'The bank says so in its letter of today.';
+    writeFileSync(path, `order_id,unique_request_id,status,arn,evidence\n${a},r1,SUCCESS,,${evidence}\n`);
+    return path;
+  };
+  const made = fileOf('stuck.csv', `${a},r1,5.00,INR,`);
+  const begun = await refundry('upload', made, '--confirm', 'INR 5.00');
+  expect(begun, begun.stderr).toMatchObject({ status: 0 });
+  const early = await refundry('upload', outcomes('early.csv'), '--kind', 'status_updates', '--wait');
+  expect(early.status).toBe(2);
+  expect(early.stdout).toMatch(/1 × (not_in_review|refund_not_found): /);
+
+  const waits = await refundry('show', idIn(begun.stdout), '--wait');
+  expect(waits, waits.stderr).toMatchObject({ status: 3 });
+  expect(waits.stdout).toMatch(/^refunds {2}1 MANUAL_REVIEW: INR 5\.00$/m);
+  const updates = ['upload', outcomes('outcomes.csv'), '--kind', 'status_updates', '--same-file'];
+  const checked = await refundry(...updates, '--wait');
+  expect(checked.stdout).toContain(`refundry batch confirm ${idIn(checked.stdout)} "1 row" --wait`);
+  const settled = await refundry('confirm', idIn(checked.stdout), '1 row', '--wait');
+  expect(settled, settled.stderr).toMatchObject({ status: 0 });
+  expect((await client.get(`/orders/${a}`)).body.refunds).toMatchObject([{ status: 'SUCCESS' }]);
+  expect((await refundry('show', idIn(begun.stdout))).status).toBe(0);
+}, 180_000);
 
 test('a batch is paused, resumed and cancelled', async () => {
   const [a] = await orders(1);

@@ -20,7 +20,7 @@ import { batchNotFound } from './batches.ts';
 import { CSV, createFileSender } from './file-sender.ts';
 
 /** Rows that are read, and held, at a time. */
-const SLICE = 1_000;
+const SLICE = 250;
 
 const tags = ['Batches'];
 const config = { permission: 'batches.read' } as const;

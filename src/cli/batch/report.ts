@@ -15,6 +15,7 @@ export function reportOf(batch: Batch): string {
 }
 
 const count = (n: number) => n.toLocaleString('en');
+const rowCount = (n: number) => (n === 1 ? '1 row' : `${n} rows`);
 const amounts = (totals: Readonly<Record<string, string>>) =>
   Object.entries(totals).map(([currency, amount]) => `${currency} ${amount}`);
 
@@ -54,7 +55,7 @@ function nextStep(batch: Batch): string | null {
   const { batch_id: id, status, check, problem } = batch;
   if (status === 'checked' && check && check.confirmable_rows > 0) {
     const said =
-      batch.kind === 'refunds' ? amounts(check.totals).join(', ') : `${check.confirmable_rows} rows`;
+      batch.kind === 'refunds' ? amounts(check.totals).join(', ') : rowCount(check.confirmable_rows);
     const alike = batch.rows.look_alike > 0 ? ' --look-alikes leave' : '';
     return `Confirm it: refundry batch confirm ${id} "${said}"${alike} --wait`;
   }
