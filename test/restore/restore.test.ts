@@ -323,6 +323,24 @@ test('a database that keeps something otherwise than it was given is not filled'
   }
 });
 
+test('a backup whose migrations this program does not have so restores nothing', async () => {
+  const file = join(folder, 'backup.gz');
+  await startWithAccount();
+  await program!.stop();
+  await writeBackup(original.db, systemClock, file);
+  const [first, ...rest] = gunzipSync(readFileSync(file)).toString('latin1').split('\n');
+  const header = JSON.parse(first!) as { migrations: { name: string; sha256: string }[] };
+  for (const changed of [
+    header.migrations.with(1, { ...header.migrations[1]!, sha256: '0'.repeat(64) }),
+    [...header.migrations, { name: '9999_later.sql', sha256: '0'.repeat(64) }],
+  ]) {
+    const text = [JSON.stringify({ ...header, migrations: changed }), ...rest].join('\n');
+    writeFileSync(file, gzipSync(Buffer.from(text, 'latin1')));
+    await expect(restore(file)).rejects.toThrow('does not have in that form');
+  }
+  expect(await empty.db.query(`select 1 from pg_class where relname = 'refunds'`)).toEqual([]);
+});
+
 test('another master key restores nothing', async () => {
   const file = join(folder, 'backup.gz');
   await startWithAccount();
