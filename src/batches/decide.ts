@@ -160,7 +160,7 @@ export function resumeBatch(deps: BatchDeps, key: Key, by: Actor): Promise<Decid
 export function cancelBatch(deps: BatchDeps, key: Key, reason: string | null, by: Actor): Promise<Decided> {
   return decide(deps, key, CANCELLABLE, async (tx, batch, now) => {
     if (batch.sentAt !== null) return { ok: false, refusal: 'wrong_status', batch };
-    const begun = batch.rowsTried > 0;
+    const begun = batch.rowsTried > 0 || batch.rowsMade > 0;
     if (!begun) await releaseFiles(tx, batch);
     const facts = { reason, rows_tried: batch.rowsTried, rows_confirmed: batch.rowsConfirmed };
     const changes = {

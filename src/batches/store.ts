@@ -202,6 +202,21 @@ export async function insertFile(
 const FILE = `file_no as "fileNo", name, bytes, received_bytes as "receivedBytes", sha256, format, columns,
   bytes_dropped as "bytesDropped"`;
 
+/** Holds a file that has so many bytes for the rest of the transaction; false where it has others by now. */
+export async function holdFile(
+  tx: Queryable,
+  key: Key,
+  fileNo: number,
+  receivedBytes: number,
+): Promise<boolean> {
+  const rows = await tx.query(
+    `select 1 from batch_files where merchant_id = $1 and batch_id = $2 and file_no = $3 and received_bytes = $4
+     for no key update`,
+    [key.merchantId, key.batchId, fileNo, receivedBytes],
+  );
+  return rows.length === 1;
+}
+
 export async function readFile(db: Queryable, key: Key, fileNo: number): Promise<BatchFileRecord> {
   const [row] = await db.query<BatchFileRecord>(
     `select ${FILE} from batch_files where merchant_id = $1 and batch_id = $2 and file_no = $3`,
@@ -211,18 +226,22 @@ export async function readFile(db: Queryable, key: Key, fileNo: number): Promise
   return row;
 }
 
-/** Of each of the batches, its first file. */
+/** Of each of the batches, its first file, but with the hash of the one that was taken last. */
 export async function readFirstFiles(
   db: Queryable,
   batches: readonly BatchRecord[],
 ): Promise<ReadonlyMap<string, BatchFileRecord>> {
-  const rows = await db.query<BatchFileRecord & { batch_id: string }>(
-    `select f.batch_id, ${FILE}
-     from batch_files f join unnest($1::text[], $2::uuid[]) k(m, b) on f.merchant_id = k.m and f.batch_id = k.b
+  const rows = await db.query<BatchFileRecord & { batch_id: string; taken_sha256: string | null }>(
+    `select f.batch_id, ${FILE},
+            (select l.sha256 from batch_files l
+             where l.merchant_id = f.merchant_id and l.batch_id = f.batch_id and l.file_no = k.taken) as taken_sha256
+     from batch_files f join unnest($1::text[], $2::uuid[], $3::integer[]) k(m, b, taken) on f.merchant_id = k.m and f.batch_id = k.b
      where file_no = 1`,
-    [batches.map((b) => b.merchantId), batches.map((b) => b.batchId)],
+    [batches.map((b) => b.merchantId), batches.map((b) => b.batchId), batches.map((b) => b.fileNo)],
   );
-  return new Map(rows.map(({ batch_id, ...file }) => [batch_id, file]));
+  return new Map(
+    rows.map(({ batch_id, taken_sha256, ...file }) => [batch_id, { ...file, sha256: taken_sha256 }]),
+  );
 }
 
 /**
@@ -278,7 +297,7 @@ export async function changeFile(
   );
 }
 
-/** Another batch of this very file that was not cancelled, the newest. */
+/** Another batch of this very file that was not cancelled before its first row went out, the newest. */
 export async function findSameFile(
   db: Queryable,
   key: Key,
@@ -288,7 +307,7 @@ export async function findSameFile(
     `select b.batch_id as "batchId", b.name, b.created_at as "createdAt"
      from batch_files f join batches b using (merchant_id, batch_id)
      where f.merchant_id = $1 and f.sha256 = $2 and f.batch_id <> $3
-       and b.status not in ('uploading', 'cancelled')
+       and (f.holds_place or b.status not in ('uploading', 'cancelled') or b.rows_tried > 0 or b.rows_made > 0)
      order by b.created_at desc limit 1`,
     [key.merchantId, sha256, key.batchId],
   );

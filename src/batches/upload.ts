@@ -12,6 +12,7 @@ import {
   changeBatch,
   changeFile,
   findSameFile,
+  holdFile,
   insertBatch,
   insertFile,
   lockBatch,
@@ -162,7 +163,7 @@ export async function takeFile(
   // Rows that were corrected before are skipped one by one.
   const same = correction ? null : await sameFileOf(deps, batch, sha256);
   try {
-    return await db.transaction(async (tx) => {
+    const outcome = await db.transaction(async (tx): Promise<UploadOutcome | null> => {
       const now = clock.now();
       const locked = await lockBatch(tx, batch);
       if (!locked || !(correction ? mayBeCorrected(locked) : locked.status === 'uploading')) {
@@ -170,6 +171,9 @@ export async function takeFile(
           ? { ok: false, refusal: 'wrong_status', batch: locked }
           : { ok: false, refusal: 'not_found' };
       }
+      // What was looked at must be what is taken.
+      const sameReading = JSON.stringify(locked.reading) === JSON.stringify(batch.reading);
+      if (!sameReading || !(await holdFile(tx, batch, fileNo, file.receivedBytes))) return null;
       const problem = look.problem ?? same;
       await changeFile(tx, batch, fileNo, {
         bytes: file.receivedBytes,
@@ -195,13 +199,15 @@ export async function takeFile(
       const event = { at: now, kind: correction ? 'corrected' : 'uploaded', by, facts };
       return { ok: true, batch: await recordEvent(tx, locked, event, changes) };
     });
+    if (outcome !== null) return outcome;
   } catch (error) {
     // Somebody took the same file at the same moment.
-    if (sqlState(error) === UNIQUE_VIOLATION) return takeFile(deps, batch, fileNo, by);
-    throw error;
+    if (sqlState(error) !== UNIQUE_VIOLATION) throw error;
   } finally {
     deps.wake();
   }
+  const changed = await readBatch(db, batch);
+  return changed ? takeFile(deps, changed, fileNo, by) : { ok: false, refusal: 'not_found' };
 }
 
 const UNIQUE_VIOLATION = '23505';
@@ -235,12 +241,18 @@ export async function readAnew(
     if (!batch) return { ok: false, refusal: 'not_found' };
     if (batch.status !== 'uploading') return { ok: false, refusal: 'wrong_status', batch };
     const reading = { ...batch.reading, ...changed };
-    if (saveColumns) await saveColumnNames(tx, batch.merchantId, batch.kind, reading.columns);
     return { ok: true, batch: await changeBatch(tx, batch, { reading }, clock.now()) };
   });
   if (!begun.ok) return begun;
   const file = await readFile(db, begun.batch, 1);
-  return file.sha256 === null ? begun : takeFile(deps, begun.batch, 1, by);
+  if (file.sha256 === null) return begun;
+  const outcome = await takeFile(deps, begun.batch, 1, by);
+  // Names that fit no file would stand in the way of all later ones.
+  if (saveColumns && outcome.ok && outcome.batch.problem === null) {
+    const { merchantId, kind, reading } = outcome.batch;
+    await saveColumnNames(db, merchantId, kind, reading.columns);
+  }
+  return outcome;
 }
 
 /** What is our word for each column of the file: by what was said of this file, else of all files, else by its header. */

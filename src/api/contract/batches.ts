@@ -170,7 +170,12 @@ export const batchSchema = z
       format: z.enum(['csv', 'xlsx']).nullable(),
       bytes: z.number().nullable().describe('Null while nobody has said.'),
       received_bytes: z.number().describe('From where a broken upload goes on.'),
-      sha256: z.string().nullable(),
+      sha256: z
+        .string()
+        .nullable()
+        .describe(
+          'Of the file that was taken last: of the corrected rows, where there are any. An approval names it.',
+        ),
       amounts: z.enum(['major', 'minor']),
       columns: z
         .array(

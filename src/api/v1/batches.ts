@@ -231,7 +231,14 @@ function fileOfForm(body: Readable, contentType: string): Promise<Upload> {
     file = stream;
     // Whoever reads it learns of it there.
     stream.on('error', () => undefined);
-    resolve({ name: name ? name.slice(0, 255) : null, bytes: whole(stream) });
+    resolve({
+      name:
+        name
+          ?.replace(/\p{Cc}/gu, '')
+          .slice(0, 255)
+          .toWellFormed() || null,
+      bytes: whole(stream),
+    });
   });
   async function* whole(stream: Readable): AsyncGenerator<Buffer> {
     try {
