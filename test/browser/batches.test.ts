@@ -1,3 +1,6 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Console, openConsole, problemsOf } from '../support/console.ts';
@@ -115,10 +118,13 @@ test('a file goes its whole way: checked, confirmed by its total, sent and follo
   await page.goto('/batch/refunds?status=finished');
   await page.getByRole('row', { name: /The way of November.*Finished.*1 failure.*3 of 3/ }).click();
   await page.waitForURL(/\/batch\/[0-9a-f-]{36}$/);
+  await page.goto('/');
+  await page.getByRole('navigation', { name: 'Main' }).waitFor();
   await page.keyboard.press('/');
   await page.getByRole('textbox', { name: 'Search everything' }).fill('the way of');
-  await page.getByText('Finished').last().waitFor();
-  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: /The way of November/ }).waitFor();
+  await page.keyboard.press('Enter');
+  await step(page, 'Results').waitFor();
   expect(problemsOf(page)).toEqual([]);
 });
 
@@ -168,7 +174,13 @@ test('an upload that is cut off goes on by itself, by a button, and after a relo
   // Longer than one part; its orders are unknown, which is soon checked.
   const note = 'n'.repeat(1_900);
   const text = csv(Array.from({ length: 4_800 }, (_, n) => `CUT-${n},cut-${n},1.00,INR,${note}`));
-  const file = csvFile('cut.csv', text);
+  const folder = await mkdtemp(join(tmpdir(), 'refundry-upload-'));
+  const [file, renamed, longer] = ['cut.csv', 'other.csv', 'longer/cut.csv'].map((name) =>
+    join(folder, name),
+  );
+  await mkdir(join(folder, 'longer'));
+  for (const path of [file!, renamed!]) await writeFile(path, text);
+  await writeFile(longer!, `${text}x`);
   let lost = 0;
   let stands = false;
   await page.route('**/v1/batches/*/file', async (route) => {
@@ -179,7 +191,7 @@ test('an upload that is cut off goes on by itself, by a button, and after a relo
     return route.continue();
   });
   await page.goto('/batch/new?kind=refunds');
-  await page.locator('input[type=file]').setInputFiles(file);
+  await page.locator('input[type=file]').setInputFiles(file!);
   await page.getByRole('button', { name: 'Upload and check' }).click();
   await page.getByText('The connection was lost').waitFor();
   await page.getByText('8.0 MB of 9.3 MB', { exact: false }).waitFor();
@@ -198,18 +210,19 @@ test('an upload that is cut off goes on by itself, by a button, and after a relo
   expect(Number(await bar.getAttribute('aria-valuenow'))).toBeGreaterThan(80);
   await checkBothSchemes(page);
   const input = page.locator('input[type=file]');
-  await input.setInputFiles({ ...file, name: 'other.csv' });
+  await input.setInputFiles(renamed!);
   await page
     .getByText('This is other.csv; the upload that was cut off was of cut.csv.', { exact: false })
     .waitFor();
-  await input.setInputFiles({ ...file, buffer: Buffer.from(`${text}x`) });
+  await input.setInputFiles(longer!);
   await page.getByText('To send another file, start a new batch', { exact: false }).waitFor();
   const sent = lost;
-  await input.setInputFiles(file);
+  await input.setInputFiles(file!);
   await page.getByText('The connection was lost').waitFor();
   expect(lost).toBeGreaterThan(sent);
   stands = true;
   await page.getByText('No row can be sent as it is', { exact: false }).waitFor();
   await page.getByText('4,800 rows', { exact: true }).first().waitFor();
   await page.unroute('**/v1/batches/*/file');
+  await rm(folder, { recursive: true });
 });

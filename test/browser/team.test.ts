@@ -86,9 +86,12 @@ const FOR_EVERYONE = [
   'Orders',
   'Refunds',
   'Manual review',
+  'Batch refunds',
+  'Status updates',
   'Webhooks',
   'Requests',
   'Gateways',
+  'Policy',
   'Merchant',
 ];
 

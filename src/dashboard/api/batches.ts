@@ -142,33 +142,31 @@ export const resultsHref = (batchId: string) => path(batchId, 'results.csv');
 export const failedHref = (batchId: string) => path(batchId, 'failed.csv');
 export const fileHref = (batchId: string) => path(batchId, 'file');
 
-interface Sending {
-  /** Bytes that have left, as far as the browser knows. */
-  readonly onProgress?: (bytes: number) => void;
-  readonly signal?: AbortSignal;
-}
+/** Told how many bytes have left, as far as the browser knows. */
+type Progress = (bytes: number) => void;
 
 /** Sends a part of a batch's file from an offset on. With the last one, which may be empty, the file is taken. */
 export function sendPart(
   batchId: string,
   offset: number,
   part: ArrayBuffer,
-  sending: Sending,
+  onProgress: Progress,
 ): Promise<Batch> {
   const headers = { 'content-type': 'application/octet-stream', 'upload-offset': String(offset) };
-  return send('PATCH', path(batchId, 'file'), part, headers, sending);
+  return send('PATCH', path(batchId, 'file'), part, headers, onProgress);
 }
 
 /** Puts corrected rows in the place of those that they name. */
-export function sendCorrected(batchId: string, file: File, sending: Sending): Promise<Batch> {
+export function sendCorrected(batchId: string, file: File, onProgress: Progress): Promise<Batch> {
   // A form carries the file's name as well.
   const form = new FormData();
   form.set('file', file);
-  return send('PUT', path(batchId, 'rows'), form, {}, sending);
+  return send('PUT', path(batchId, 'rows'), form, {}, onProgress);
 }
 
-/** After so long without a byte gone, the connection counts as lost. */
+/** After so long without a byte gone, or without an answer to all of them, the connection counts as lost. */
 const STALLED_MS = 30_000;
+const UNANSWERED_MS = 300_000;
 
 /** As `ask`, for what takes long enough that its progress is shown. */
 function send(
@@ -176,34 +174,31 @@ function send(
   to: string,
   body: ArrayBuffer | FormData,
   headers: Readonly<Record<string, string>>,
-  { onProgress, signal }: Sending,
+  onProgress: Progress,
 ): Promise<Batch> {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    let stalled: ReturnType<typeof setTimeout> | undefined;
-    const moves = () => {
-      clearTimeout(stalled);
-      stalled = setTimeout(() => request.abort(), STALLED_MS);
+    let lost: ReturnType<typeof setTimeout> | undefined;
+    const lostAfter = (ms: number) => {
+      clearTimeout(lost);
+      lost = setTimeout(() => request.abort(), ms);
     };
     request.open(method, to);
     request.responseType = 'json';
     request.setRequestHeader('x-refundry', 'dashboard');
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => {
-      moves();
-      onProgress?.(event.loaded);
+      lostAfter(STALLED_MS);
+      onProgress(event.loaded);
     };
     // From here on the server works, and may take its time.
-    request.upload.onload = () => clearTimeout(stalled);
+    request.upload.onload = () => lostAfter(UNANSWERED_MS);
     request.onloadend = () => {
-      clearTimeout(stalled);
-      signal?.removeEventListener('abort', abort);
+      clearTimeout(lost);
       if (request.status >= 200 && request.status < 300) return resolve(request.response as Batch);
       reject(refusalOf(request.status, request.response, request.getResponseHeader('x-request-id')));
     };
-    const abort = () => request.abort();
-    signal?.addEventListener('abort', abort);
-    moves();
+    lostAfter(body instanceof ArrayBuffer && body.byteLength === 0 ? UNANSWERED_MS : STALLED_MS);
     request.send(body);
   });
 }

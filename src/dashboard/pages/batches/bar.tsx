@@ -1,3 +1,4 @@
+import type { ReactNode } from 'react';
 import classes from './batches.module.css';
 
 interface Props {
@@ -7,7 +8,7 @@ interface Props {
   /** Null while nobody knows. */
   readonly of: number | null;
   /** In words, beside it. */
-  readonly children?: React.ReactNode;
+  readonly children?: ReactNode;
   readonly still?: boolean;
 }
 

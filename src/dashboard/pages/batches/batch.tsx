@@ -1,7 +1,7 @@
 import { Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
-import { useEffect, useRef } from 'react';
+import { type ReactNode, useEffect, useRef } from 'react';
 import type { Batch } from '../../../api/contract/batches.ts';
 import { batchQuery } from '../../api/batches.ts';
 import { useMay } from '../../api/session.ts';
@@ -33,7 +33,7 @@ export interface StepProps {
   readonly onStep: (step?: StepName) => void;
 }
 
-const PANELS: Readonly<Record<StepName, (props: StepProps) => React.ReactNode>> = {
+const PANELS: Readonly<Record<StepName, (props: StepProps) => ReactNode>> = {
   upload: UploadStep,
   columns: ColumnsStep,
   check: CheckStep,

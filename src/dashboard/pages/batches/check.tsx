@@ -222,9 +222,7 @@ export function Corrected({ batch }: { readonly batch: Batch }) {
 
   async function send(file: File): Promise<void> {
     setSent({ bytes: 0, of: file.size });
-    await run(() =>
-      sendCorrected(batch.batch_id, file, { onProgress: (bytes) => setSent({ bytes, of: file.size }) }),
-    );
+    await run(() => sendCorrected(batch.batch_id, file, (bytes) => setSent({ bytes, of: file.size })));
     setSent(null);
   }
 

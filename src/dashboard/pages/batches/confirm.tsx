@@ -23,7 +23,8 @@ import { count, lookAlikesOf, things, totalsText, totalsTogether } from './words
 export function ConfirmStep(props: StepProps) {
   const { batch, onStep } = props;
   const mayRun = useMay('batches.run');
-  const merchant = useQuery(merchantQuery);
+  // What the button says has to hold when it is pressed.
+  const merchant = useQuery({ ...merchantQuery, refetchInterval: 5_000 });
   if (batch.status === 'awaiting_approval') {
     return (
       <Stack gap="md" className={classes.narrow}>
@@ -60,7 +61,11 @@ function ConfirmForm({ batch, onStep, settings }: StepProps & { readonly setting
   const rows = check.confirmable_rows + (sendsAlike ? alikeRows : 0);
   const totals = sendsAlike ? totalsTogether(check.totals, check.look_alike_totals) : check.totals;
   const asked = wantedOf(batch, rows, totals);
-  const ready = !undecided && rows > 0 && asked.every((one) => isTyped(typed[one.key] ?? '', one.exact));
+  const ready =
+    !undecided &&
+    rows > 0 &&
+    asked.length > 0 &&
+    asked.every((one) => isTyped(typed[one.key] ?? '', one.exact));
   const waits = settings.batch_wait_minutes > 0;
   const approved = settings.batch_approval;
 
@@ -87,7 +92,7 @@ function ConfirmForm({ batch, onStep, settings }: StepProps & { readonly setting
       <Stack gap="md">
         {alike && (
           <Radio.Group
-            label={`${alikeRows === 1 ? '1 row looks like a refund made before, or stands' : `${alikeRows.toLocaleString()} rows look like refunds made before, or stand`} in the file twice`}
+            label={alikeWords(alikeRows)}
             description="The same amount of the same order once more. Look at them under Check, then say what becomes of them."
             value={lookAlikes}
             onChange={(value) => setLookAlikes(value as 'send' | 'leave')}
@@ -142,6 +147,12 @@ function ConfirmForm({ batch, onStep, settings }: StepProps & { readonly setting
       </Stack>
     </form>
   );
+}
+
+function alikeWords(rows: number): string {
+  return rows === 1
+    ? '1 row looks like a refund made before, or stands in the file twice'
+    : `${rows.toLocaleString()} rows look like refunds made before, or stand in the file twice`;
 }
 
 interface Wanted {

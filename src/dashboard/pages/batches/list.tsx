@@ -2,7 +2,7 @@ import { Button } from '@mantine/core';
 import { IconDownload, IconPlus } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
-import { useMemo } from 'react';
+import { type ReactNode, useMemo } from 'react';
 import type { Batch, BatchKind } from '../../../api/contract/batches.ts';
 import { batchesQuery, sampleHref } from '../../api/batches.ts';
 import { useMay } from '../../api/session.ts';
@@ -154,7 +154,7 @@ function Batches({ kind }: { readonly kind: BatchKind }) {
 }
 
 /** What to do where there is no batch yet. */
-function FirstBatch({ kind, children }: { readonly kind: BatchKind; readonly children: React.ReactNode }) {
+function FirstBatch({ kind, children }: { readonly kind: BatchKind; readonly children: ReactNode }) {
   return (
     <div className={classes.first}>
       <h2>{kind === 'refunds' ? 'Refund many orders at once' : 'Settle many manual reviews at once'}</h2>

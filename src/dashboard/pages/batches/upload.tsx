@@ -41,7 +41,9 @@ function Taking({ batch }: Pick<StepProps, 'batch'>) {
             size="compact-sm"
             variant="default"
             loading={busy}
-            onClick={() => void run(() => sendPart(batch.batch_id, received, new ArrayBuffer(0), {}))}
+            onClick={() =>
+              void run(() => sendPart(batch.batch_id, received, new ArrayBuffer(0), () => undefined))
+            }
           >
             Read it again
           </Button>

@@ -60,11 +60,9 @@ export async function upload(client: QueryClient, batch: Batch, file: File): Pro
       const from = offset;
       const part = await bytesOf(file, from);
       take(
-        await sendPart(batchId, from, part, {
-          onProgress: (bytes) => {
-            const sent = Math.min(from + bytes, file.size);
-            tell({ state: 'sending', sent, bytesPerSecond: rate(sent) });
-          },
+        await sendPart(batchId, from, part, (bytes) => {
+          const sent = Math.min(from + bytes, file.size);
+          tell({ state: 'sending', sent, bytesPerSecond: rate(sent) });
         }),
       );
       losses = 0;
