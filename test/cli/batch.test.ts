@@ -65,7 +65,7 @@ test('a file that is right goes from upload to its end in one command', async ()
   expect(done.stdout).toMatch(/^rows {5}2: 2 good$/m);
   expect(done.stdout).toMatch(/^refunds {2}2 SUCCESS: INR 112\.50$/m);
   // No terminal: lines, each of them whole.
-  expect(done.stderr).toMatch(/^Upload: 0\.0 MB of 0\.0 MB \(100 %\)$/m);
+  expect(done.stderr).toMatch(/^Upload: 1 kB of 1 kB \(100 %\)$/m);
   expect(done.stderr).not.toContain('\u001b');
 
   const again = await refundry('upload', file);
@@ -351,6 +351,7 @@ test('a wrong command line, key, address or file ends with 1 and a sentence', as
   expect(await said(['show', '01a20798-cf24-7399-b730-20d4769f4fe3'])).toContain(
     'There is no batch with this id',
   );
+  expect(await said(['list'], { REFUNDRY_URL: 'http://127.0.0.1:9' })).toContain('There is no answer from');
   expect(await said(['list'], { REFUNDRY_API_KEY: 'wrong' })).toContain('REFUNDRY_API_KEY');
   expect(await said(['list'], { REFUNDRY_URL: 'not a url' })).toContain(
     'REFUNDRY_URL "not a url" is not accepted',

@@ -30,7 +30,7 @@ export interface Question {
 export interface Client {
   /** Asks once. */
   ask<Answer>(method: string, path: string, question?: Question): Promise<Answer>;
-  /** Asks what may be asked any number of times, until there is an answer. */
+  /** Asks what may be asked any number of times, until there is an answer; once where there has never been one. */
   insist<Answer>(method: string, path: string, question?: Question): Promise<Answer>;
   /** A file, as it comes. */
   download(path: string): Promise<AsyncIterable<Uint8Array>>;
@@ -39,6 +39,8 @@ export interface Client {
 const ANSWER_MS = 60_000;
 
 export function createClient(remote: Remote): Client {
+  let answered = false;
+
   async function send(method: string, path: string, question: Question): Promise<Response> {
     const { query = {}, json, body, headers = {}, timeoutMs = ANSWER_MS } = question;
     const url = new URL(`${remote.url}${path}`);
@@ -64,6 +66,7 @@ export function createClient(remote: Remote): Client {
         `There is no answer from ${remote.url}: ${whyOf(error)}. REFUNDRY_URL says where it is.`,
       );
     }
+    answered = true;
     if (answer.ok) return answer;
     throw await refusalOf(answer, remote);
   }
@@ -79,7 +82,8 @@ export function createClient(remote: Remote): Client {
 
   return {
     ask,
-    insist: (method, path, question) => insistently(() => ask(method, path, question)),
+    insist: (method, path, question) =>
+      answered ? insistently(() => ask(method, path, question)) : ask(method, path, question),
     async download(path) {
       const { body } = await send('GET', path, { timeoutMs: 3_600_000 });
       return body ?? emptiness();

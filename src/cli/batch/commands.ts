@@ -2,14 +2,13 @@ import { createWriteStream } from 'node:fs';
 import { basename } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { readDemoKey } from '../../access/demo-key.ts';
 import type { Batch, BatchConfirmation, BatchPage, BatchRowPage } from '../../api/contract/batches.ts';
 import { BATCH_LIMITS } from '../../batches/words.ts';
 import { readRemote, readSettings } from '../../config.ts';
 import { OperatorError } from '../../lib/operator-error.ts';
 import { type Client, createClient, Refused } from './client.ts';
 import { follow, movesOn } from './follow.ts';
-import { beginStep, megabytes } from './progress.ts';
+import { beginStep, size } from './progress.ts';
 import { reportOf, statusOf } from './report.ts';
 import { INTERRUPTED, SOME_FAILED, WAITS_FOR_PEOPLE } from './status.ts';
 import { hashOf, openFile, sendFile, wholeOf } from './upload.ts';
@@ -38,11 +37,11 @@ export interface Uploading extends Following, Confirming {
 export async function upload(path: string, options: Uploading): Promise<void> {
   const confirmation = options.confirm === undefined ? null : confirmationOf(options.confirm, options);
   const columns = options.columns === undefined ? null : columnsOf(options.columns);
-  const client = open();
+  const client = await open();
   const file = await openFile(path);
   if (file.bytes > BATCH_LIMITS.bytes) {
     throw new OperatorError(
-      `${path} is longer than ${megabytes(BATCH_LIMITS.bytes)}. Split it into several files.`,
+      `${path} is longer than ${size(BATCH_LIMITS.bytes)}. Split it into several files.`,
     );
   }
   try {
@@ -61,7 +60,7 @@ export async function upload(path: string, options: Uploading): Promise<void> {
     const { batch_id: id } = begun;
     if (columns) await client.insist('PATCH', `/v1/batches/${id}`, { json: { columns } });
     const calm = onInterrupt(`The upload has stopped. Go on: refundry batch upload ${path} --resume ${id}`);
-    const step = beginStep('Upload', megabytes);
+    const step = beginStep('Upload', size);
     const sent = await sendFile(client, begun, file, (bytes) => step.update(bytes, file.bytes)).finally(() =>
       step.end(),
     );
@@ -92,10 +91,10 @@ async function batchToResume(client: Client, id: string, bytes: number): Promise
 
 export async function correct(id: string, path: string, options: Following & Confirming): Promise<void> {
   const confirmation = options.confirm === undefined ? null : confirmationOf(options.confirm, options);
-  const client = open();
+  const client = await open();
   const file = await openFile(path);
   try {
-    const step = beginStep('Upload', megabytes);
+    const step = beginStep('Upload', size);
     const taken = await client
       .ask<Batch>('PUT', `${addressOf(id)}/rows`, {
         headers: { 'content-type': 'application/octet-stream' },
@@ -137,7 +136,7 @@ export async function confirm(
   options: Following & Pick<Confirming, 'lookAlikes'>,
 ): Promise<void> {
   const confirmation = confirmationOf(total, options);
-  const client = open();
+  const client = await open();
   const batch = await client.insist<Batch>('GET', addressOf(id));
   await goOn(client, await confirmed(client, batch, confirmation), options, null);
 }
@@ -159,7 +158,7 @@ export async function decide(
   id: string,
   options: Following & { readonly reason?: string },
 ): Promise<void> {
-  const client = open();
+  const client = await open();
   const { reason } = options;
   const batch = await client.ask<Batch>('POST', `${addressOf(id)}/${act}`, {
     json: reason ? { reason } : {},
@@ -176,7 +175,7 @@ export async function list(options: {
   readonly json?: boolean;
 }): Promise<void> {
   const { status, limit, json } = options;
-  const page = await open().insist<BatchPage>('GET', '/v1/batches', { query: { status, limit } });
+  const page = await (await open()).insist<BatchPage>('GET', '/v1/batches', { query: { status, limit } });
   if (json) return void process.stdout.write(`${JSON.stringify(page, null, 2)}\n`);
   for (const { batch_id: id, status: is, rows, created_at: at, name } of page.batches) {
     const count = `${rows.total.toLocaleString('en')} rows`;
@@ -185,7 +184,7 @@ export async function list(options: {
 }
 
 export async function show(id: string, options: Following): Promise<void> {
-  const client = open();
+  const client = await open();
   await goOn(client, await client.insist<Batch>('GET', addressOf(id)), options, null);
 }
 
@@ -202,7 +201,7 @@ export async function sample(options: { readonly kind: string; readonly to?: str
 }
 
 async function save(path: string, to: string | undefined): Promise<void> {
-  const bytes = Readable.from(await open().download(path));
+  const bytes = Readable.from(await (await open()).download(path));
   try {
     if (to === undefined) for await (const piece of bytes) process.stdout.write(piece);
     else await pipeline(bytes, createWriteStream(to));
@@ -213,18 +212,20 @@ async function save(path: string, to: string | undefined): Promise<void> {
 
 // What they share ---------------------------------------------------------------------------------------
 
-function open(): Client {
+async function open(): Promise<Client> {
   const remote = readRemote();
-  const demoKey = remote.isLocal
-    ? () => readDemoKey(readSettings(undefined, { needsMasterKey: false }))
-    : () => null;
-  const apiKey = remote.apiKey ?? demoKey();
+  const apiKey = remote.apiKey ?? (remote.isLocal ? await demoKey() : null);
   if (apiKey === null) {
     throw new OperatorError(
       'REFUNDRY_API_KEY is not set. "refundry api-key create --merchant <id>" makes a key.',
     );
   }
   return createClient({ ...remote, apiKey });
+}
+
+async function demoKey(): Promise<string | null> {
+  const { readDemoKey } = await import('../../access/demo-key.ts');
+  return readDemoKey(readSettings(undefined, { needsMasterKey: false }));
 }
 
 function addressOf(id: string): string {

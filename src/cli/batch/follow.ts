@@ -10,18 +10,22 @@ const LONGEST_MS = 2_000;
 export async function follow(client: Client, begun: Batch, until: (batch: Batch) => boolean): Promise<Batch> {
   let batch = begun;
   let pauseMs = FIRST_MS;
-  let what: string | null = null;
+  let stage: Stage | null = null;
   let step: Step | null = null;
   try {
     for (;;) {
       const now = stageOf(batch);
-      if (now !== null && now.what !== what) {
+      if (now !== null && now.what !== stage?.what) {
+        // What has come to the next has come to its end.
+        if (stage?.total) step?.update(stage.total, stage.total);
         step?.end();
-        what = now.what;
-        step = beginStep(what, now.show);
+        step = beginStep(now.what, now.show);
         pauseMs = FIRST_MS;
       }
-      if (now !== null) step?.update(now.value, now.total, now.note);
+      if (now !== null) {
+        step?.update(now.value, now.total, now.note);
+        stage = now;
+      }
       if (until(batch)) return batch;
       await sleep(pauseMs);
       pauseMs = Math.min(LONGEST_MS, pauseMs * 1.3);

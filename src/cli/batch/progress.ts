@@ -64,7 +64,8 @@ function linesOf(name: string, show: (value: number) => string, out: NodeJS.Writ
   };
 }
 
-export const megabytes = (bytes: number) => `${(bytes / 1_000_000).toFixed(1)} MB`;
+export const size = (bytes: number) =>
+  bytes < 1_000_000 ? `${Math.ceil(bytes / 1_000)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
 export const rows = (count: number) => `${count.toLocaleString('en')} rows`;
 export const refunds = (count: number) => `${count.toLocaleString('en')} refunds`;
 
