@@ -23,7 +23,7 @@ create table batches (
   rows_bad integer not null default 0,
   rows_look_alike integer not null default 0,
   -- Up to which bucket the check has come.
-  checked_buckets smallint not null default 0,
+  checked_buckets integer not null default 0,
   -- What the check of this round has found: rows and amounts by verdict, gateway and currency.
   findings jsonb not null default '[]',
   -- What was confirmed for this round, by whom, and who approved it.
@@ -31,7 +31,6 @@ create table batches (
   rows_confirmed integer not null default 0,
   -- Of the rows confirmed in this round: how many were tried, and the last of them.
   rows_tried integer not null default 0,
-  tried_bucket smallint not null default -1,
   tried_row integer not null default 0,
   -- Of all rounds.
   rows_made integer not null default 0,
@@ -124,10 +123,6 @@ create table batch_column_names (
 
 -- Order-scoped -----------------------------------------------------------------------------------------
 
--- Rows of one order, however they name it, are of one bucket, so that each bucket can be checked and sent by itself.
-create function batch_bucket(order_id text) returns smallint immutable language sql
-  return abs(hashtext(lower(order_id)) % 256)::smallint;
-
 -- A row is a row of a file.
 create table batch_rows (
   merchant_id text not null,
@@ -137,7 +132,8 @@ create table batch_rows (
   order_id text not null,
   -- The order's own spelling, where that is another.
   found_order_id text,
-  bucket smallint not null generated always as (batch_bucket(coalesce(found_order_id, order_id))) stored,
+  -- Which rows are checked together: those near each other in the file, and all rows of an order where its first one is.
+  bucket integer not null,
   line integer not null,
   -- The file that it comes from.
   file_no integer not null,
@@ -168,9 +164,9 @@ create table batch_rows (
   problem jsonb,
   -- Written where it was refused, or updated a status; the refund that it has become says so itself.
   state text not null default 'left' check (state in ('left', 'made', 'refused')),
-  primary key (batch_id, bucket, row_no, merchant_id, order_id)
+  primary key (batch_id, row_no, merchant_id, order_id)
 );
-create index batch_rows_in_order on batch_rows (batch_id, row_no);
+create index batch_rows_to_check on batch_rows (batch_id, bucket);
 create index batch_rows_troubled on batch_rows (batch_id, row_no) where verdict <> 'good' or state = 'refused';
 create index batch_rows_without_order on batch_rows (batch_id) where order_id = '';
 
@@ -224,7 +220,7 @@ create aggregate taken_in_turn(refunds bigint, most integer, rests bigint[], who
 -- much money it came to which verdict. A row that can no longer be sent, or looks like another refund, gets its problem.
 --   p_gateways: by gateway word, whether it can do {"partial", "instant"} refunds, and up to how many {"days"} after the payment
 -- The plan is held to indexes, as those of the verbs in 0002_refunds.sql are.
-create function check_refund_rows(p_now timestamptz, p_merchant_id text, p_batch_id uuid, p_round integer, p_from smallint, p_to smallint,
+create function check_refund_rows(p_now timestamptz, p_merchant_id text, p_batch_id uuid, p_round integer, p_from integer, p_to integer,
                                   p_max_refunds integer, p_gateways jsonb)
 returns table (verdict text, code text, gateway text, currency text, exponent smallint, row_count bigint, amount_minor numeric)
 language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
@@ -232,7 +228,7 @@ language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_m
 begin
   return query
   with facts as materialized (
-    select r.row_no, r.bucket, r.line, r.readable, r.verdict as was, r.problem as had, r.order_id as written, r.found_order_id as found,
+    select r.row_no, r.line, r.readable, r.verdict as was, r.problem as had, r.order_id as written, r.found_order_id as found,
            r.sends_amount as sent_amount, r.sends_txn_id as sent_txn_id,
            r.unique_request_id, r.amount, r.currency as row_currency, r.refund_type, r.customer_email as row_email, r.txn_id as row_txn_id,
            o.order_id as the_order_id, o.currency as order_currency, o.exponent as order_exponent,
@@ -323,7 +319,7 @@ begin
       found_order_id = case when w.the_order_id <> w.written then w.the_order_id end,
       sends_amount = w.now_sends_amount, sends_txn_id = w.now_sends_txn_id
     from ruled w
-    where b.merchant_id = p_merchant_id and b.batch_id = p_batch_id and b.bucket = w.bucket and b.row_no = w.row_no
+    where b.merchant_id = p_merchant_id and b.batch_id = p_batch_id and b.row_no = w.row_no
       and b.order_id = w.written
       and (w.is_now <> 'good' or w.was <> 'good' or w.found is distinct from case when w.the_order_id <> w.written then w.the_order_id end
            or w.sent_amount is distinct from w.now_sends_amount or w.sent_txn_id is distinct from w.now_sends_txn_id)
@@ -335,7 +331,7 @@ begin
 end $$;
 
 -- The same for rows that tell what became of refunds in manual review.
-create function check_status_rows(p_merchant_id text, p_batch_id uuid, p_round integer, p_from smallint, p_to smallint)
+create function check_status_rows(p_merchant_id text, p_batch_id uuid, p_round integer, p_from integer, p_to integer)
 returns table (verdict text, code text, gateway text, currency text, exponent smallint, row_count bigint, amount_minor numeric)
 language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 #variable_conflict use_column
@@ -371,7 +367,7 @@ begin
       verdict = case when w.fault is null then 'good' else 'bad' end,
       problem = case when w.fault is not null then jsonb_build_object('code', w.fault, 'line', w.first_line, 'state', w.refund_state) end
     from ruled w
-    where b.merchant_id = p_merchant_id and b.batch_id = p_batch_id and b.bucket = w.bucket and b.row_no = w.row_no
+    where b.merchant_id = p_merchant_id and b.batch_id = p_batch_id and b.row_no = w.row_no
       and b.order_id = w.order_id and (w.fault is not null or w.verdict <> 'good') and w.fault is distinct from 'unreadable'
   )
   select case when w.fault is null then 'good' else 'bad' end, case when w.fault = 'unreadable' then w.problem ->> 'code' else w.fault end,

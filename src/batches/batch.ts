@@ -74,7 +74,6 @@ export interface BatchRecord {
   readonly confirmation: Confirmation | null;
   readonly rowsConfirmed: number;
   readonly rowsTried: number;
-  readonly triedBucket: number;
   readonly triedRow: number;
   readonly rowsMade: number;
   readonly rowsRefused: number;
@@ -113,8 +112,13 @@ export interface BatchFileRecord {
   }[];
 }
 
-/** The number of buckets that rows are dealt into (batch_bucket in migrations/0013_batches.sql). */
-export const BUCKETS = 256;
+/** How many rows of a file, as they follow each other, are a bucket, but for those that belong to an order further up. */
+export const BUCKET_ROWS = 4_000;
+
+/** Where a row stands that has no other of its order above it. */
+export function bucketOf(rowNo: number): number {
+  return Math.floor((rowNo - 1) / BUCKET_ROWS);
+}
 
 /** What has been found, added up by currency: what rows of these verdicts come to, and how many they are. */
 export function sumOf(

@@ -1,12 +1,12 @@
 import type { Queryable } from '../lib/db.ts';
 import { capabilitiesByGateway, MAX_REFUNDS_OF_AN_ORDER } from '../refunds/record.ts';
-import { type BatchRecord, BUCKETS, type Finding } from './batch.ts';
+import { type BatchRecord, BUCKET_ROWS, bucketOf, type Finding } from './batch.ts';
 import type { BatchDeps } from './deps.ts';
 import { changeBatch, recordEvent } from './store.ts';
 import type { Verdict } from './words.ts';
 
-/** About so many rows are checked in one statement. */
-const ROWS_AT_ONCE = 20_000;
+/** So many are checked in one statement: about 20,000 rows. */
+const BUCKETS_AT_ONCE = Math.round(20_000 / BUCKET_ROWS);
 
 /**
  * Checks the next rows of a batch that the transaction has locked, and when the last have been checked, says what was
@@ -15,14 +15,19 @@ const ROWS_AT_ONCE = 20_000;
 export async function checkNextRows(deps: BatchDeps, batch: BatchRecord, tx: Queryable): Promise<void> {
   const now = deps.engine.clock.now();
   const from = batch.checkedBuckets;
-  if (from === 0 && batch.kind === 'refunds') await findOrders(tx, batch);
-  const share = Math.floor((BUCKETS * ROWS_AT_ONCE) / Math.max(1, batch.rowsTotal));
-  const to = Math.min(BUCKETS, from + Math.max(1, share)) - 1;
+  // A file whose rows are all of one order is one bucket, however long that takes.
+  await tx.query(`set local statement_timeout = '10min'`);
+  if (from === 0) {
+    if (batch.kind === 'refunds') await findOrders(tx, batch);
+    await dealRows(tx, batch);
+  }
+  const last = bucketOf(Math.max(1, batch.rowsTotal));
+  const to = Math.min(last, from + BUCKETS_AT_ONCE - 1);
   const found = await check(deps, tx, batch, from, to);
   const findings = merged(batch.findings, found);
   const rowsChecked = batch.rowsChecked + found.reduce((sum, { rows }) => sum + rows, 0);
   const progress = { findings, rows_checked: rowsChecked, checked_buckets: to + 1 };
-  if (to + 1 < BUCKETS) {
+  if (to < last) {
     await changeBatch(tx, batch, { ...progress, next_step_at: now }, now);
     return;
   }
@@ -52,20 +57,17 @@ async function check(
 ): Promise<Finding[]> {
   const columns = `verdict, code, gateway, currency, exponent, row_count as rows, amount_minor::bigint as "amountMinor"`;
   return batch.kind === 'refunds'
-    ? tx.query<Finding>(
-        `select ${columns} from check_refund_rows($1, $2, $3, $4, $5::smallint, $6::smallint, $7, $8)`,
-        [
-          deps.engine.clock.now(),
-          batch.merchantId,
-          batch.batchId,
-          batch.round,
-          from,
-          to,
-          MAX_REFUNDS_OF_AN_ORDER,
-          JSON.stringify(capabilitiesByGateway(deps.engine.gateways)),
-        ],
-      )
-    : tx.query<Finding>(`select ${columns} from check_status_rows($1, $2, $3, $4::smallint, $5::smallint)`, [
+    ? tx.query<Finding>(`select ${columns} from check_refund_rows($1, $2, $3, $4, $5, $6, $7, $8)`, [
+        deps.engine.clock.now(),
+        batch.merchantId,
+        batch.batchId,
+        batch.round,
+        from,
+        to,
+        MAX_REFUNDS_OF_AN_ORDER,
+        JSON.stringify(capabilitiesByGateway(deps.engine.gateways)),
+      ])
+    : tx.query<Finding>(`select ${columns} from check_status_rows($1, $2, $3, $4, $5)`, [
         batch.merchantId,
         batch.batchId,
         batch.round,
@@ -74,12 +76,30 @@ async function check(
       ]);
 }
 
-/** Rows that name their payment only belong to the bucket of its order, so that they are weighed with its other rows. */
+/** Rows that name their payment only are weighed with the other rows of its order. */
 async function findOrders(tx: Queryable, batch: BatchRecord): Promise<void> {
   await tx.query(
     `update batch_rows r set found_order_id = (
        select t.order_id from transactions t where t.merchant_id = r.merchant_id and t.txn_id = r.txn_id limit 1)
      where r.merchant_id = $1 and r.batch_id = $2 and r.order_id = '' and r.txn_id is not null and r.round = $3`,
+    [batch.merchantId, batch.batchId, batch.round],
+  );
+}
+
+/** Puts all rows of an order into the bucket of its first one. Most orders have one row, and stay where they are. */
+async function dealRows(tx: Queryable, batch: BatchRecord): Promise<void> {
+  const named =
+    batch.kind === 'refunds'
+      ? `lower(coalesce(r.found_order_id, r.order_id))`
+      : `coalesce(r.refund_id, r.order_id || ' ' || r.unique_request_id)`;
+  await tx.query(
+    `with firsts as (
+       select ${named} as name, (min(r.row_no) - 1) / ${BUCKET_ROWS} as bucket
+       from batch_rows r where r.merchant_id = $1 and r.batch_id = $2 and r.round = $3 and ${named} <> ''
+       group by 1 having count(*) > 1)
+     update batch_rows r set bucket = f.bucket
+     from firsts f
+     where r.merchant_id = $1 and r.batch_id = $2 and r.round = $3 and ${named} = f.name and r.bucket <> f.bucket`,
     [batch.merchantId, batch.batchId, batch.round],
   );
 }

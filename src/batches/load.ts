@@ -5,7 +5,7 @@ import { from as copyFrom } from 'pg-copy-streams';
 import { maskCardNumbers } from '../lib/card-number.ts';
 import type { Queryable } from '../lib/db.ts';
 import { exponentOf, formatAmount } from '../lib/money.ts';
-import type { BatchRecord } from './batch.ts';
+import { type BatchRecord, bucketOf } from './batch.ts';
 import type { BatchDeps } from './deps.ts';
 import type { MatchedColumns } from './file/columns.ts';
 import { FileProblem } from './file/file-problem.ts';
@@ -138,12 +138,12 @@ async function refuse(
 
 /** Puts corrected rows in the place of those that they name, where these have come to nothing so far. */
 async function merge(batch: BatchRecord, client: PoolClient): Promise<Record<string, unknown>> {
-  const replaced = COLUMNS.filter((name) => !['merchant_id', 'batch_id', 'row_no'].includes(name));
+  const replaced = COLUMNS.filter((name) => !['merchant_id', 'batch_id', 'row_no', 'bucket'].includes(name));
   const { rows } = await client.query<{ replaced: number; named: number; known: number; in_all: number }>(
     `with named as (
        select distinct on (asked_row) c.* from batch_corrections c where asked_row is not null order by asked_row, row_no desc
      ), known as (
-       select c.*, r.order_id as old_order_id, r.bucket as old_bucket,
+       select c.*, r.order_id as old_order_id,
               (r.verdict <> 'good' and r.state = 'left' or r.state = 'refused'
                or k.state in ('failed', 'cancelled', 'reversed')) and (k.refund_id is null or
                k.state in ('failed', 'cancelled', 'reversed')) as open
@@ -154,7 +154,7 @@ async function merge(batch: BatchRecord, client: PoolClient): Promise<Record<str
      ), replaced as (
        update batch_rows r set ${replaced.map((name) => `${name} = c.${name}`).join(', ')}, found_order_id = null
        from known c
-       where c.open and r.batch_id = $2 and r.bucket = c.old_bucket and r.row_no = c.asked_row
+       where c.open and r.batch_id = $2 and r.row_no = c.asked_row
          and r.merchant_id = $1 and r.order_id = c.old_order_id
        returning 1)
      select (select count(*) from replaced)::int as replaced, (select count(*) from named)::int as named,
@@ -187,6 +187,7 @@ const COLUMNS = [
   'merchant_id',
   'batch_id',
   'row_no',
+  'bucket',
   'order_id',
   'line',
   'file_no',
@@ -222,6 +223,7 @@ function lineOf(
     batch.merchantId,
     batch.batchId,
     String(row.rowNo),
+    String(bucketOf(row.rowNo)),
     values.orderId ?? '',
     String(row.line),
     String(batch.fileNo),

@@ -68,7 +68,6 @@ export async function runNextRows(
 }
 
 interface RowToSend {
-  readonly bucket: number;
   readonly row_no: number;
   readonly line: number;
   readonly order_id: string;
@@ -87,16 +86,15 @@ interface RowToSend {
 
 async function nextRows(tx: Queryable, batch: BatchRecord, limit: number): Promise<RowToSend[]> {
   return tx.query<RowToSend>(
-    `select bucket, row_no, line, order_id, found_order_id, coalesce(txn_id, sends_txn_id) as txn_id, unique_request_id,
+    `select row_no, line, order_id, found_order_id, coalesce(txn_id, sends_txn_id) as txn_id, unique_request_id,
             coalesce(sends_amount, amount) as amount, currency, refund_type, note, refund_id, outcome, arn, evidence
      from batch_rows
-     where merchant_id = $1 and batch_id = $2 and (bucket, row_no) > ($3::smallint, $4::integer)
-       and round = $5 and verdict = any($6::text[]) and state = 'left'
-     order by bucket, row_no limit $7`,
+     where merchant_id = $1 and batch_id = $2 and row_no > $3
+       and round = $4 and verdict = any($5::text[]) and state = 'left'
+     order by row_no limit $6`,
     [
       batch.merchantId,
       batch.batchId,
-      batch.triedBucket,
       batch.triedRow,
       batch.round,
       batch.confirmation!.look_alikes === 'send' ? ['good', 'look_alike'] : ['good'],
@@ -172,7 +170,7 @@ async function advance(
     batch,
     {
       ...step.changes,
-      ...(last && { tried_bucket: last.bucket, tried_row: last.row_no }),
+      ...(last && { tried_row: last.row_no }),
       rows_tried: step.ended
         ? batch.rowsConfirmed
         : Math.min(batch.rowsTried + rows.length, batch.rowsConfirmed - 1),
@@ -189,7 +187,6 @@ async function markRows(
   batch: BatchRecord,
   state: 'made' | 'refused',
   rows: readonly {
-    readonly bucket: number;
     readonly row_no: number;
     readonly order_id: string;
     readonly refund_id: string | null;
@@ -198,15 +195,14 @@ async function markRows(
 ): Promise<void> {
   await tx.query(
     `update batch_rows r set state = $3, problem = coalesce(m.problem, r.problem), refund_id = coalesce(m.refund_id, r.refund_id)
-     from jsonb_to_recordset($4) m(bucket smallint, row_no integer, order_id text, refund_id text, problem jsonb)
-     where r.merchant_id = $1 and r.batch_id = $2 and r.bucket = m.bucket and r.row_no = m.row_no and r.order_id = m.order_id`,
+     from jsonb_to_recordset($4) m(row_no integer, order_id text, refund_id text, problem jsonb)
+     where r.merchant_id = $1 and r.batch_id = $2 and r.row_no = m.row_no and r.order_id = m.order_id`,
     [
       batch.merchantId,
       batch.batchId,
       state,
       JSON.stringify(
-        rows.map(({ bucket, row_no, order_id, refund_id, problem }) => ({
-          bucket,
+        rows.map(({ row_no, order_id, refund_id, problem }) => ({
           row_no,
           order_id,
           refund_id,

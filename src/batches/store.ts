@@ -405,7 +405,6 @@ export interface ShownRow {
   readonly verdict: Verdict;
   readonly problem: Readonly<Record<string, unknown>> | null;
   readonly state: Exclude<RowState, 'not_sent'>;
-  readonly bucket: number;
   readonly refund: {
     readonly refundId: string;
     readonly orderId: string;
@@ -463,7 +462,7 @@ export async function listRows(
     `select r.row_no as "rowNo", r.line, r.file_no as "fileNo", r.round, r.cells, r.order_id as "orderId", r.txn_id as "txnId",
             r.unique_request_id as "uniqueRequestId", r.amount, r.currency, r.refund_type as "refundType", r.note,
             r.customer_email as "customerEmail", r.refund_id as "refundIdAsked", r.outcome, r.arn as "arnTold", r.evidence,
-            r.verdict, r.problem, r.state, r.bucket,
+            r.verdict, r.problem, r.state,
             case when k.refund_id is not null then jsonb_build_object(
               'refundId', k.refund_id, 'orderId', k.order_id, 'amountMinor', k.amount_minor, 'currency', k.currency,
               'exponent', k.exponent, 'state', k.state, 'gateway', k.gateway, 'gatewayRefundId', k.gateway_refund_id,

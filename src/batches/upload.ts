@@ -217,7 +217,6 @@ const NOTHING_CONFIRMED = {
   confirmation: null,
   rows_confirmed: 0,
   rows_tried: 0,
-  tried_bucket: -1,
   tried_row: 0,
   pace_at: null,
   pace_sent: 0,

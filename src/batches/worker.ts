@@ -15,6 +15,8 @@ const IDLE_MS = 250;
 const READING_MS = 5_000;
 /** A batch whose step has failed does not hold up the others. */
 const FAILED_MS = 5_000;
+/** Checking sets the server's limit aside. */
+const PATIENT = { patient: true };
 
 /**
  * The loop that takes batches from step to step. Any number of them may run on one database: a step is one transaction
@@ -45,7 +47,7 @@ export async function doNextStep(deps: BatchDeps, options: RunOptions = {}): Pro
         const now = deps.engine.clock.now();
         await changeBatch(tx, taken, { next_step_at: plusMs(now, READING_MS) }, now);
       } else await stepOf(deps, taken, tx, options);
-    });
+    }, PATIENT);
     if (toLoad) await load(deps, toLoad);
   } catch (error) {
     if (!taken) throw error;
