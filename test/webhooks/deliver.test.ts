@@ -581,7 +581,8 @@ test('an endpoint that fails for days is switched off with its reason, and on ag
     for (let n = 0; n < 4; n++) await scene.change(await scene.addOrder(), 'ORDER_REFUNDED');
     worker.wake();
     await settled(scene);
-    expect((await read()).enabled).toBe(day < 5);
+    // A moment after the tries are written, what they say of the endpoint is.
+    await until(async () => expect((await read()).enabled).toBe(day < 5));
     scene.clock.advance(DAY_MS);
   }
   const retired = await read();
