@@ -14,7 +14,7 @@ import type { StepProps } from './batch.tsx';
 import classes from './batches.module.css';
 import { COLUMNS_OF, Rows, type RowsTab } from './rows.tsx';
 import { useBatchAct } from './use-batch-act.ts';
-import { bytesText, count, lookAlikesOf } from './words.ts';
+import { byCurrency, bytesText, count, lookAlikesOf } from './words.ts';
 
 /** What each row is worth before anything is sent. */
 export function CheckStep(props: StepProps) {
@@ -66,54 +66,63 @@ export function CheckStep(props: StepProps) {
         checking; every row is looked at once more at the moment it is sent.
       </Text>
 
-      {batch.kind === 'refunds' && check.by_gateway.length > 0 && (
-        <Section title={look_alike > 0 ? 'By gateway, look-alikes counted in' : 'By gateway'}>
-          <div className={classes.scroll}>
-            <table className={classes.small} aria-label="By gateway and currency">
-              <thead>
-                <tr>
-                  <th scope="col">Gateway</th>
-                  <th scope="col" data-align="right">
-                    Rows
-                  </th>
-                  <th scope="col" data-align="right">
-                    Amount
-                  </th>
-                </tr>
-              </thead>
-              <tbody>
-                {check.by_gateway.map((line) => (
-                  <tr key={`${line.gateway} ${line.currency}`}>
-                    <th scope="row">{line.gateway}</th>
-                    <td data-align="right">{line.rows.toLocaleString()}</td>
-                    <td data-align="right">
-                      <Money amount={line.amount} currency={line.currency} />
-                    </td>
+      <div className={classes.pair}>
+        {batch.kind === 'refunds' && check.by_gateway.length > 0 && (
+          <Section title={look_alike > 0 ? 'By gateway, look-alikes counted in' : 'By gateway'}>
+            <div className={classes.scroll}>
+              <table className={classes.small} aria-label="By gateway and currency">
+                <thead>
+                  <tr>
+                    <th scope="col">Gateway</th>
+                    <th scope="col" data-align="right">
+                      Rows
+                    </th>
+                    <th scope="col" data-align="right">
+                      Amount
+                    </th>
                   </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        </Section>
-      )}
-      {check.problems.length > 0 && (
-        <Section title="Problems">
-          <ul className={classes.problems}>
-            {check.problems.map((problem) => (
-              <li key={problem.code}>
-                <span className={classes.problemCount}>{problem.rows.toLocaleString()}</span>
-                <span>{problem.message}</span>
-                <span className={`mono ${classes.problemCode}`}>{problem.code}</span>
-              </li>
-            ))}
-          </ul>
-        </Section>
-      )}
+                </thead>
+                <tbody>
+                  {sorted(check.by_gateway).map((line) => (
+                    <tr key={`${line.gateway} ${line.currency}`}>
+                      <th scope="row">{line.gateway}</th>
+                      <td data-align="right">{line.rows.toLocaleString()}</td>
+                      <td data-align="right">
+                        <Money amount={line.amount} currency={line.currency} />
+                      </td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            </div>
+          </Section>
+        )}
+        {check.problems.length > 0 && (
+          <Section title="Problems">
+            <ul className={classes.problems}>
+              {check.problems.map((problem) => (
+                <li key={problem.code}>
+                  <span className={classes.problemCount}>{problem.rows.toLocaleString()}</span>
+                  <span>{problem.message}</span>
+                  <span className={`mono ${classes.problemCode}`}>{problem.code}</span>
+                </li>
+              ))}
+            </ul>
+          </Section>
+        )}
+      </div>
       <Section title="Rows">
         <Rows {...props} tabs={tabsOf(batch)} />
       </Section>
     </>
   );
+}
+
+type ByGateway = NonNullable<Batch['check']>['by_gateway'];
+
+function sorted(lines: ByGateway): ByGateway {
+  const key = (line: ByGateway[number]) => `${line.gateway} ${line.currency}`;
+  return lines.toSorted((one, other) => (key(one) < key(other) ? -1 : 1));
 }
 
 function Checking({ batch }: { readonly batch: Batch }) {
@@ -157,7 +166,7 @@ function Figure({
       <dt>{name}</dt>
       <dd>
         <span className={classes.figureRows}>{count(rows, 'row')}</span>
-        {Object.entries(amounts).map(([currency, amount]) => (
+        {byCurrency(amounts).map(([currency, amount]) => (
           <Money key={currency} amount={amount} currency={currency} />
         ))}
       </dd>

@@ -9,7 +9,7 @@ import { useMay } from '../../api/session.ts';
 import { merchantQuery } from '../../api/settings.ts';
 import { Refusal } from '../../parts/act.tsx';
 import { Failed, Loading } from '../../parts/answers.tsx';
-import { groupDigits, moneyText } from '../../parts/money.tsx';
+import { groupDigits } from '../../parts/money.tsx';
 import { Notice } from '../../parts/notice.tsx';
 import { Facts } from '../../parts/page.tsx';
 import { Time } from '../../parts/time.tsx';
@@ -17,7 +17,7 @@ import { Decide } from '../approvals/decide.tsx';
 import type { StepProps } from './batch.tsx';
 import classes from './batches.module.css';
 import { useBatchAct } from './use-batch-act.ts';
-import { count, lookAlikesOf, things, totalsText, totalsTogether } from './words.ts';
+import { byCurrency, count, lookAlikesOf, things, totalsText, totalsTogether } from './words.ts';
 
 /** What will happen, and the total typed by a person who has read it. */
 export function ConfirmStep(props: StepProps) {
@@ -165,7 +165,7 @@ interface Wanted {
 function wantedOf(batch: Batch, rows: number, totals: Readonly<Record<string, string>>): Wanted[] {
   if (batch.kind === 'status_updates')
     return [{ key: 'rows', label: 'Type the number of rows', exact: String(rows) }];
-  return Object.entries(totals).map(([currency, amount]) => ({
+  return byCurrency(totals).map(([currency, amount]) => ({
     key: currency,
     label: `Type the total in ${currency}`,
     exact: amount,
@@ -257,7 +257,7 @@ export function Confirmed({ batch }: { readonly batch: Batch }) {
         facts={[
           [
             'Confirmed',
-            `${things(batch, said.rows)}${batch.kind === 'refunds' ? ` of ${moneyOf(said.totals)}` : ''}`,
+            `${things(batch, said.rows)}${batch.kind === 'refunds' ? ` of ${totalsText(said.totals)}` : ''}`,
           ],
           [
             'Look-alikes',
@@ -288,10 +288,4 @@ export function Confirmed({ batch }: { readonly batch: Batch }) {
       />
     </div>
   );
-}
-
-function moneyOf(totals: Readonly<Record<string, string>>): string {
-  return Object.entries(totals)
-    .map(([currency, amount]) => moneyText(amount, currency))
-    .join(', ');
 }

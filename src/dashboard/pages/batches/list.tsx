@@ -18,7 +18,7 @@ import { usePreferences } from '../../preferences.tsx';
 import { Bar } from './bar.tsx';
 import classes from './batches.module.css';
 import { BatchSign } from './sign.tsx';
-import { bytesText, count, KINDS, progressOf, STATUSES, totalsTogether } from './words.ts';
+import { byCurrency, bytesText, count, KINDS, progressOf, STATUSES, totalsTogether } from './words.ts';
 
 export function RefundBatches() {
   return <Batches kind="refunds" />;
@@ -239,7 +239,7 @@ function Total({ batch }: { readonly batch: Batch }) {
   const totals =
     batch.confirmation?.totals ??
     (batch.check ? totalsTogether(batch.check.totals, batch.check.look_alike_totals) : {});
-  const all = Object.entries(totals);
+  const all = byCurrency(totals);
   if (all.length === 0) return '—';
   return (
     <span className={classes.totals}>

@@ -138,7 +138,7 @@ const WHY = column.display({
 
 const STATE = column.display({
   id: 'state',
-  header: 'What became of it',
+  header: 'Outcome',
   cell: ({ row: { original } }) => <Outcome row={original} />,
 });
 

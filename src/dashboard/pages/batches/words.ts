@@ -52,9 +52,14 @@ export function things(batch: Pick<Batch, 'kind'>, number: number): string {
   return batch.kind === 'refunds' ? count(number, 'refund') : count(number, 'status update');
 }
 
+/** Totals in an order that does not change from one look to the next. */
+export function byCurrency(totals: Readonly<Record<string, string>>): [currency: string, amount: string][] {
+  return Object.entries(totals).sort(([one], [other]) => (one < other ? -1 : 1));
+}
+
 /** "INR 1,200.00 and USD 4.00"; the amounts of several currencies are never added. */
 export function totalsText(totals: Readonly<Record<string, string>>): string {
-  const parts = Object.entries(totals).map(([currency, amount]) => moneyText(amount, currency));
+  const parts = byCurrency(totals).map(([currency, amount]) => moneyText(amount, currency));
   return parts.length < 2 ? parts.join('') : `${parts.slice(0, -1).join(', ')} and ${parts.at(-1)}`;
 }
 
