@@ -41,7 +41,7 @@ export function batchQuery(batchId: string) {
 /** A page of its rows, in the order of the file; asked for again while they change. */
 export function batchRowsQuery(batch: Batch, filters: Query) {
   return queryOptions({
-    queryKey: ['batch', batch.batch_id, 'rows', filters, batch.round, batch.checked_at, batch.finished_at],
+    queryKey: ['batch', batch.batch_id, 'rows', filters, batch.round, ...timesOf(batch)],
     queryFn: ({ signal }) =>
       ask<BatchRowPage>('GET', path(batch.batch_id, 'rows'), { query: filters, signal }),
     placeholderData: keepPreviousData,
@@ -52,7 +52,8 @@ export function batchRowsQuery(batch: Batch, filters: Query) {
 /** What was done to it and by whom, oldest first. */
 export function batchEventsQuery(batch: Batch) {
   return queryOptions({
-    queryKey: ['batch', batch.batch_id, 'events', batch.status, batch.round],
+    // Each of these moves with an event; the batch itself changes by the second while it runs.
+    queryKey: ['batch', batch.batch_id, 'events', batch.status, batch.round, ...timesOf(batch)],
     queryFn: async ({ signal }) =>
       (await ask<{ events: BatchEvent[] }>('GET', path(batch.batch_id, 'events'), { signal })).events,
     placeholderData: keepPreviousData,
@@ -71,6 +72,10 @@ export const approvalsQuery = queryOptions({
     ).batches,
   refetchInterval: 2 * STANDING_MS,
 });
+
+function timesOf(batch: Batch): readonly (string | null)[] {
+  return [batch.checked_at, batch.started_at, batch.sent_at, batch.finished_at];
+}
 
 /** Whether it changes by itself. */
 export function isMoving(batch: Batch): boolean {

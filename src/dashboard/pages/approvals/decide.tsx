@@ -81,12 +81,13 @@ const HANDS: Readonly<Record<string, string>> = {
   confirmed: 'confirmed',
 };
 
-/** Why the person who looks at it cannot approve it; null where they can. */
+/** Why the person who looks at it cannot approve it; empty while that is not known, null where they can. */
 function useWhyNot(batch: Batch): string | null {
   const mayApprove = useMay('batches.approve');
   const { user } = useMe();
-  const events = useQuery(batchEventsQuery(batch)).data ?? [];
+  const events = useQuery(batchEventsQuery(batch)).data;
   if (!mayApprove) return 'Approving takes the role Operations.';
+  if (!events) return '';
   const mine = events.filter(({ by }) => by?.kind === 'user' && by.id === user?.user_id);
   const did = [...new Set(mine.flatMap(({ kind }) => HANDS[kind] ?? []))];
   return did.length === 0 ? null : `You ${did.join(' and ')} it, so somebody else has to approve it.`;

@@ -67,7 +67,8 @@ function Shown({ batch }: { readonly batch: Batch }) {
   const before = useRef(step);
   useEffect(() => {
     // What had the focus belonged to the step before and is gone.
-    if (before.current !== step && document.activeElement === document.body) panel.current?.focus();
+    if (before.current !== step && document.activeElement === document.body)
+      panel.current?.focus({ preventScroll: true });
     before.current = step;
   }, [step]);
 

@@ -62,7 +62,10 @@ function summary(batch: Batch): string {
     pending > 0
       ? ` ${things(batch, pending)} ${pending === 1 ? 'waits' : 'wait'} for the gateway’s word.`
       : '';
-  return `${rows.made.toLocaleString()} of ${count(rows.total, 'row')} ${done}${took}.${waits}`;
+  const cancelled = refunds.by_state.cancelled ?? 0;
+  const taken =
+    cancelled > 0 ? ` ${cancelled.toLocaleString()} of them were cancelled before they went out.` : '';
+  return `${rows.made.toLocaleString()} of ${count(rows.total, 'row')} ${done}${took}.${taken}${waits}`;
 }
 
 function tabsOf(batch: Batch, failed: number): RowsTab[] {
