@@ -40,7 +40,7 @@ export type UploadRefusal =
 export type UploadOutcome = { readonly ok: true; readonly batch: BatchRecord } | UploadRefusal;
 
 /** Pieces in which a file is kept: each is written, and so is safe, before the next is taken. */
-const PIECE_BYTES = 4_000_000;
+const PIECE_BYTES = 1_000_000;
 
 /** Begins a batch whose file is still to come. */
 export async function beginBatch(
