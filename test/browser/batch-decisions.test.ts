@@ -177,5 +177,10 @@ test('who may only look sees everything and can do nothing, with the reason besi
     expect(await page.getByRole('switch').isDisabled()).toBe(true);
     expect(problemsOf(page)).toEqual([]);
   }
-  await checkBothSchemes(signedIn.get('viewer')!);
+  const viewer = signedIn.get('viewer')!;
+  await checkBothSchemes(viewer);
+  await viewer.setViewportSize({ width: 390, height: 844 });
+  await viewer.goto(`/batch/${batchId}`);
+  await viewer.getByText('LOOK-9').first().waitFor();
+  await checkBothSchemes(viewer);
 });
