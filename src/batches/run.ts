@@ -38,27 +38,27 @@ export async function runNextRows(
 ): Promise<void> {
   const now = deps.engine.clock.now();
   if (batch.rowsTried >= batch.rowsConfirmed) return follow(deps, batch, tx, now);
-  const begun = batch.rowsTried > 0 ? batch : await begin(tx, batch, now);
-  if (batch.kind === 'status_updates') return settleNext(deps, begun, tx, now);
+  if (batch.kind === 'status_updates') return settleNext(deps, await begun(tx, batch, now), tx, now);
 
   const sums = await readBatchSums(tx, batch.merchantId, [batch.batchId]);
   if (isAhead(batch, sums, options.runAhead ?? RUN_AHEAD)) {
-    await changeBatch(tx, begun, { ...paceOf(batch, sums, now), next_step_at: plusMs(now, SOON_MS) }, now);
+    await changeBatch(tx, batch, { ...paceOf(batch, sums, now), next_step_at: plusMs(now, SOON_MS) }, now);
     return;
   }
+  const started = await begun(tx, batch, now);
   const slice = options.slice ?? SLICE;
   const rows = await nextRows(tx, batch, slice);
   const engine = { ...deps.engine, db: tx, wake: () => undefined };
   const outcomes = await recordRefunds(
     engine,
-    rows.map((row) => requestOf(begun, row)),
+    rows.map((row) => requestOf(batch, row)),
   );
   const refused = rows.flatMap((row, n) => {
     const outcome = outcomes[n]!;
     return outcome.ok ? [] : [{ ...row, problem: problemOf(outcome) }];
   });
   if (refused.length > 0) await markRows(tx, batch, 'refused', refused);
-  await advance(tx, begun, rows, {
+  await advance(tx, started, rows, {
     made: rows.length - refused.length,
     refused: refused.length,
     ended: rows.length < slice,
@@ -142,7 +142,9 @@ function problemOf(outcome: Extract<RefundOutcome, { ok: false }>) {
   return { code: outcome.refusal, rest: outcome.remaining, currency: outcome.currency };
 }
 
-async function begin(tx: Queryable, batch: BatchRecord, now: Date): Promise<BatchRecord> {
+/** With the first row of a round, it says that it has started. */
+async function begun(tx: Queryable, batch: BatchRecord, now: Date): Promise<BatchRecord> {
+  if (batch.triedRow > 0) return batch;
   const facts = { round: batch.round, rows: batch.rowsConfirmed };
   return recordEvent(
     tx,

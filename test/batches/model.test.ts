@@ -460,3 +460,62 @@ test('what the check promises of any file is what the run makes of it, and what 
   expect(Math.min(...Object.values(seen))).toBeGreaterThan(10);
   expect(codes.size).toBeGreaterThan(6);
 });
+
+test('when facts change after the check, no row comes to more than was confirmed, and each is answered', async () => {
+  let refused = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      world,
+      fc.constantFrom('send', 'leave'),
+      fc.array(fc.tuple(fc.nat(4), fc.nat(2), fc.constantFrom('1.00', '5', 'full')), { maxLength: 5 }),
+      async (facts, lookAlikes, singles) => {
+        const prefix = `f${++runs}`;
+        const orders = await makeOrders(facts.orders, prefix);
+        const rows = rowsOf(orders, facts.rows, prefix);
+        const judged = judge(orders, rows);
+        const checked = await uploaded(fileOf(rows));
+        const said = expectedOf(checked.findings, lookAlikes);
+        // What was refunded before comes back, or more is refunded meanwhile.
+        const earlier = await fresh.db.query<{ refund_id: string }>(
+          `select refund_id from refunds where state = 'queued' and order_id like $1`,
+          [`${prefix}-%`],
+        );
+        const cause = { by: 'worker', why: 'a test' } as const;
+        for (const { refund_id } of earlier) {
+          await cancelRefund(deps.engine, 'acme', refund_id, { reason: 'a test', cause });
+        }
+        await recordRefunds(
+          deps.engine,
+          singles.map(([order, payment, amount], n) =>
+            refundRequest({
+              orderId: `${prefix}-o${order}`,
+              txnId: `${prefix}-o${order}-t${payment}`,
+              uniqueRequestId: `meanwhile${n}`,
+              amount,
+            }),
+          ),
+        );
+        const confirmed = await confirmBatch(deps, checked, { ...said, lookAlikes }, ME);
+        expect(confirmed.ok).toBe(said.rows > 0);
+        while (await doNextStep(deps));
+        const made = await fresh.db.query<{ batch_row: number; amount_minor: number }>(
+          'select batch_row, amount_minor from refunds where batch_id = $1 order by batch_row',
+          [checked.batchId],
+        );
+        for (const { batch_row, amount_minor } of made) {
+          const promise = judged[batch_row - 1]!;
+          expect(promise.verdict).not.toBe('bad');
+          expect(amount_minor, `row ${batch_row}`).toBeLessThanOrEqual(promise.amountMinor!);
+        }
+        const after = (await readBatch(fresh.db, checked))!;
+        const shown = await listRows(fresh.db, checked, { afterRow: 0, limit: 1_000 });
+        const said_no = shown.filter(({ state, problem }) => state === 'refused' && problem !== null);
+        expect([made.length, said_no.length]).toEqual([after.rowsMade, after.rowsRefused]);
+        expect(made.length + said_no.length).toBe(said.rows);
+        refused += said_no.length;
+      },
+    ),
+    { numRuns: Number(process.env['MODEL_RUNS'] ?? 40) },
+  );
+  expect(refused).toBeGreaterThan(0);
+});

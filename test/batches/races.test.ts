@@ -331,6 +331,29 @@ describe('a slice is on its way', () => {
   });
 });
 
+describe('a run that has to wait before its first row', () => {
+  test('starts once', async () => {
+    await orders(2);
+    const id = await confirmed(rows('a', '10.00', 2), '20.00');
+    for (let n = 0; n < 3; n++) {
+      // As if the gateway had enough to do already.
+      await doNextStep(api.batches, { runAhead: 0 });
+      clock.pass(1_000);
+    }
+    for (let n = 0; n < 3; n++) await doNextStep(api.batches, { slice: 1 });
+    await steps(api);
+    expect(await kindsOf(id)).toEqual(['begun', 'uploaded', 'checked', 'confirmed', 'started']);
+    expect((await get(api, id)).body.rows).toMatchObject({ made: 2, left: 0 });
+  });
+
+  test('of a single row, too', async () => {
+    await orders(1);
+    const id = await confirmed(rows('a', '10.00', 1), '10.00');
+    for (let n = 0; n < 3; n++) await doNextStep(api.batches, { slice: 1 });
+    expect(await kindsOf(id)).toEqual(['begun', 'uploaded', 'checked', 'confirmed', 'started']);
+  });
+});
+
 describe('an approval', () => {
   const as = ({ cookies }: Browser) => ({
     as: null,
