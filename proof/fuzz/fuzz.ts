@@ -1,4 +1,5 @@
 import { BrokenInvariant, type Figures, type Proof } from '../proof.ts';
+import { fuzzBatches } from './batches.ts';
 import { fuzzFiles } from './files.ts';
 import { fuzzAnswers, fuzzWebhookDoor, fuzzWebhooks } from './gateways.ts';
 import { fuzzHttp } from './http.ts';
@@ -58,6 +59,7 @@ export async function fuzz(plan: FuzzPlan): Promise<Figures> {
   try {
     add('webhooks at the door', await fuzzWebhookDoor({ world, ...share(0.05) }));
     add('import files', await fuzzFiles({ world, ...share(0.01) }));
+    add('batch files', await fuzzBatches({ world, ...share(0.01) }));
     add('connections', await fuzzRaw({ world, seed, signal, conversations: share(0.05).count }));
     const onDone = (done: number) => {
       plan.progress(`${done} of ${requests} requests`);

@@ -76,6 +76,7 @@ const ID_NAMES: ReadonlyMap<string, string> = new Map([
   ['endpoint_id', 'endpoint_id'],
   ['delivery_id', 'delivery_id'],
   ['view_id', 'view_id'],
+  ['batch_id', 'batch_id'],
   ['user_id', 'user_id'],
   ['invitation_id', 'invitation_id'],
   ['session_id', 'session_id'],
