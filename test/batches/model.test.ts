@@ -519,3 +519,57 @@ test('when facts change after the check, no row comes to more than was confirmed
   );
   expect(refused).toBeGreaterThan(0);
 });
+
+test('rows of one order that stand far from each other in a file are weighed together, and sent in its order', async () => {
+  const prefix = 'far';
+  const pay = { charged: true, gateway: 'MODEL', chargedAtS: 0 };
+  const made = await makeOrders(
+    [10_000, 5_000, 10_000].map((wholeMinor) => ({
+      currency: 'INR',
+      email: null,
+      payments: [{ ...pay, wholeMinor }],
+      earlier: [],
+    })),
+    prefix,
+  );
+  const row = (orderId: string, id: string, amount: string, txnId = ''): ModelRow => ({
+    ...{ orderId, id, amount, txnId },
+    ...{ currency: 'INR', type: '', email: '' },
+  });
+  const rows = Array.from({ length: 45_000 }, (_, n) => row(`none-${n}`, 'a', '1.00'));
+  const far: [number, ModelRow][] = [
+    [0, row('far-o0', 'a', '60.00')],
+    [19_999, row('FAR-o0', 'b', '50.00')],
+    [20_000, row('', 'c', '40.00', 'far-o0-t0')],
+    [44_999, row('far-o0', 'd', 'full')],
+    [30_000, row('far-o1', 'a', 'full')],
+    [44_000, row('far-o1', 'a', '1.00')],
+    [10, row('', 'a', '70.00', 'far-o2-t0')],
+    [43_000, row('far-O2', 'b', '30.00')],
+    [44_500, row('far-o2', 'c', '0.01')],
+  ];
+  for (const [at, one] of far) rows[at] = one;
+  const judged = judge(made, rows);
+  const checked = await uploaded(fileOf(rows));
+  const shown = await listRows(fresh.db, checked, { afterRow: 0, limit: 50_000 });
+  for (const [at] of far) {
+    const { verdict, faults } = judged[at]!;
+    const { problem } = shown[at]!;
+    expect([at, shown[at]!.verdict]).toEqual([at, verdict]);
+    if (problem) expect(faults).toContain(problem['code']);
+  }
+  const good = judged.filter(({ verdict }) => verdict === 'good').length;
+  const said = expectedOf(checked.findings, null);
+  expect(said).toEqual({ rows: good, totals: { INR: '250.00' } });
+  await confirmBatch(deps, checked, { ...said, lookAlikes: null }, ME);
+  while (await doNextStep(deps));
+  const refunds = await fresh.db.query(
+    'select batch_row, amount_minor from refunds where batch_id = $1 order by batch_row',
+    [checked.batchId],
+  );
+  expect(refunds).toEqual(
+    judged.flatMap(({ verdict, amountMinor }, n) =>
+      verdict === 'good' ? [{ batch_row: n + 1, amount_minor: amountMinor }] : [],
+    ),
+  );
+});
