@@ -1,9 +1,11 @@
 import { request } from 'node:http';
+import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { doNextStep } from '../../src/batches/worker.ts';
 import { call, startApi, type TestApi } from '../support/api.ts';
 import { ManualClock, putOrder } from '../support/engine.ts';
 import { addPerson, type Browser, PAGE, signedIn } from '../support/people.ts';
+import { until } from '../support/running.ts';
 import { correct, csv, get, HEADER, post, rowsOf, steps, upload } from './batch.ts';
 
 let api: TestApi;
@@ -278,6 +280,25 @@ describe('an upload in parts', () => {
     for (const [n, byte] of [...bytes].entries()) {
       expect((await part(batch.batch_id, String(n), Buffer.from([byte]))).status).toBe(200);
     }
+    await steps(api);
+    expect((await get(api, batch.batch_id)).body).toMatchObject({ status: 'checked', rows: { good: 1 } });
+  });
+
+  test('goes on where a file that came as one piece was cut off', async () => {
+    const socket = connect(api.port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    socket.write(
+      `POST /v1/batches?name=cut HTTP/1.1\r\nhost: x\r\ncontent-length: ${bytes.length}\r\n` +
+        `authorization: Basic ${Buffer.from('acme-key:').toString('base64')}\r\ncontent-type: text/csv\r\n\r\n`,
+    );
+    socket.write(bytes.subarray(0, 20));
+    setTimeout(() => socket.destroy(), 200);
+    const batch = await until('what came before the end', async () => {
+      const [one] = (await call(api, '/v1/batches')).body.batches;
+      return one?.file.received_bytes === 20 ? one : undefined;
+    });
+    expect(batch).toMatchObject({ status: 'uploading', file: { bytes: bytes.length } });
+    expect((await part(batch.batch_id, '20', bytes.subarray(20))).body.status).toBe('checking');
     await steps(api);
     expect((await get(api, batch.batch_id)).body).toMatchObject({ status: 'checked', rows: { good: 1 } });
   });

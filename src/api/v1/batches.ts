@@ -103,7 +103,7 @@ async function uploadRoutes(instance: FastifyInstance, deps: ApiDeps): Promise<v
         kind: asked.kind,
         name: asked.name ?? fileName,
         fileName,
-        bytes: upload === null ? asked.bytes! : null,
+        bytes: upload === null ? asked.bytes! : upload.length,
         reading: {
           amounts: asked.amounts ?? 'major',
           sameFile: asked.same_file ?? 'refuse',
@@ -113,7 +113,8 @@ async function uploadRoutes(instance: FastifyInstance, deps: ApiDeps): Promise<v
       });
       reply.code(201);
       if (upload === null) return shown(deps, batch);
-      const added = await addBytes(batches, batch, { fileNo: 1, bytes: null }, 0, upload.bytes);
+      const file = { fileNo: 1, bytes: upload.length };
+      const added = await addBytes(batches, batch, file, 0, upload.bytes);
       if (!added.ok) throw uploadRefused(added);
       return shown(deps, taken(await takeFile(batches, batch, 1, by)));
     },
@@ -188,6 +189,8 @@ async function uploadRoutes(instance: FastifyInstance, deps: ApiDeps): Promise<v
 
 interface Upload {
   readonly name: string | null;
+  /** Null while nobody has said. Where it is known, an upload that was cut off can go on in parts. */
+  readonly length: number | null;
   readonly bytes: AsyncIterable<Buffer>;
 }
 
@@ -206,7 +209,7 @@ async function fileOf(request: FastifyRequest): Promise<Upload | null> {
   if (length === 0 && request.headers['transfer-encoding'] === undefined) return null;
   return type.toLowerCase().startsWith('multipart/form-data')
     ? fileOfForm(request.body, type)
-    : { name: null, bytes: request.body };
+    : { name: null, length: length || null, bytes: request.body };
 }
 
 /** What a form adds to its file. */
@@ -232,6 +235,7 @@ function fileOfForm(body: Readable, contentType: string): Promise<Upload> {
     // Whoever reads it learns of it there.
     stream.on('error', () => undefined);
     resolve({
+      length: null,
       name:
         name
           ?.replace(/\p{Cc}/gu, '')
