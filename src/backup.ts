@@ -8,6 +8,7 @@ import type { PoolClient } from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { z } from 'zod';
 import { endAllWaysIn } from './access/users.ts';
+import { pauseRestored } from './batches/decide.ts';
 import type { Settings } from './config.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Database, Queryable } from './lib/db.ts';
@@ -114,7 +115,22 @@ async function describe(client: PoolClient, backedUpAt: Date): Promise<Header> {
 export interface RestoreReport extends BackupReport {
   /** Refunds that were not final in the backup, and are asked about before anything is sent. */
   readonly marked: number;
+  /** Batches that had rows left to send, and are paused. */
+  readonly paused: number;
   readonly vault: Vault;
+}
+
+/**
+ * What has to be done about books that are older than what was done since: nothing is sent blindly, nobody is signed in, no batch
+ * goes on by itself.
+ */
+export async function markBooks(
+  tx: Queryable,
+  deps: Parameters<typeof markRestored>[1],
+  asOf: Date,
+): Promise<Pick<RestoreReport, 'marked' | 'paused'>> {
+  await endAllWaysIn(tx, deps.clock.now());
+  return { marked: await markRestored(tx, deps, asOf), paused: await pauseRestored(tx, deps.clock.now()) };
 }
 
 /**
@@ -146,9 +162,7 @@ export async function restoreBackup(
     await migrateWithin(tx, deps.clock);
     const vault = await openVault(settings, tx, deps.clock);
     const backedUpAt = new Date(header.backed_up_at);
-    const marked = await markRestored(tx, deps, backedUpAt);
-    await endAllWaysIn(tx, deps.clock.now());
-    return { backedUpAt, tables: sums, marked, vault };
+    return { backedUpAt, tables: sums, ...(await markBooks(tx, deps, backedUpAt)), vault };
   });
 }
 

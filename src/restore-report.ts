@@ -10,17 +10,17 @@ import type { Vault } from './lib/vault.ts';
 import { type CheckedPayment, checkRestored, readRestored } from './refunds/restored.ts';
 
 /** What a restore did, and what the person who did it has to do now. */
-export function restoredPage({ tables, backedUpAt, marked }: RestoreReport): string {
+export function restoredPage({ tables, backedUpAt, ...marked }: RestoreReport): string {
   const rows = tables.reduce((sum, table) => sum + table.rows, 0);
   return `Restored ${rows} rows of ${tables.length} tables.\n${markedPage(marked, backedUpAt)}`;
 }
 
 /** What has been done about refunds that may have been sent since `asOf`. */
-export function markedPage(marked: number, asOf: Date): string {
+export function markedPage({ marked, paused }: Pick<RestoreReport, 'marked' | 'paused'>, asOf: Date): string {
   return `These are the books as of ${asOf.toISOString()}. ${marked} refunds were under way then: their gateways are asked
 before anything is sent. Refunds made since are not in these books. Before a payment's next refund is sent, its gateway
 is asked for them; "refundry restore --check" lists them all now.
-`;
+${paused === 0 ? '' : `${paused} batches had rows left to send. They are paused: rows sent since are in nobody's books here, so look before you resume them.\n`}`;
 }
 
 /** `refundry restore --check`: a line for each refund that the books should know and do not. Returns how many lines. */

@@ -185,6 +185,30 @@ export function checkAgain(deps: BatchDeps, key: Key, by: Actor): Promise<Decide
   );
 }
 
+/**
+ * Pauses every batch of books that were restored from a backup: rows that were sent since would be sent again, where nobody
+ * can ask the gateway for them. Returns how many were paused.
+ */
+export async function pauseRestored(tx: Queryable, now: Date): Promise<number> {
+  const keys = await tx.query<Key>(
+    `select merchant_id as "merchantId", batch_id as "batchId" from batches
+     where status in ('running', 'waiting') and sent_at is null`,
+  );
+  for (const key of keys) {
+    const batch = await lockBatch(tx, key);
+    const facts = { why: 'The books were restored from a backup.' };
+    const changes = {
+      status: 'paused',
+      next_step_at: null,
+      starts_at: null,
+      pace_at: null,
+      pace_per_second: null,
+    };
+    await recordEvent(tx, batch!, { at: now, kind: 'paused', by: null, facts }, changes);
+  }
+  return keys.length;
+}
+
 /** An approval that nobody gave in time: the batch has to be confirmed anew. */
 export async function expireApproval(tx: Queryable, batch: BatchRecord, now: Date): Promise<void> {
   await recordEvent(tx, batch, { at: now, kind: 'approval_expired', by: null, facts: {} }, UNCONFIRMED);

@@ -14,10 +14,10 @@ import {
   type TeamDeps,
   type TeamResult,
 } from '../access/team.ts';
-import { endAllWaysIn, listTeam, type Member } from '../access/users.ts';
+import { listTeam, type Member } from '../access/users.ts';
 import { parseWitness, printAudit } from '../audit/print.ts';
 import type { Witness } from '../audit/verify.ts';
-import { restoreBackup, writeBackup } from '../backup.ts';
+import { markBooks, restoreBackup, writeBackup } from '../backup.ts';
 import { describeSettings, readSettings, type Settings } from '../config.ts';
 import { type OpenedDatabase, openConfiguredDatabase } from '../database.ts';
 import { examine } from '../doctor.ts';
@@ -34,7 +34,6 @@ import { openVault } from '../master-key.ts';
 import { readExampleOrder } from '../orders/example.ts';
 import { importFile } from '../orders/import-file.ts';
 import { rebuildFigures } from '../refunds/figures.ts';
-import { markRestored } from '../refunds/restored.ts';
 import { markedPage, printCheck, restoredPage } from '../restore-report.ts';
 import { startPage } from '../start-page.ts';
 import { NOT_DONE, SOME_REFUSED, WRONG_COMMAND_LINE } from './exit-status.ts';
@@ -170,10 +169,7 @@ export async function restore(
     await requireUpToDate(opened);
     if (options.asOf !== undefined) {
       const asOf = readPastTime(options.asOf);
-      const marked = await opened.db.transaction(async (tx) => {
-        await endAllWaysIn(tx, systemClock.now());
-        return markRestored(tx, deps, asOf);
-      });
+      const marked = await opened.db.transaction((tx) => markBooks(tx, deps, asOf));
       process.stdout.write(markedPage(marked, asOf));
       return;
     }

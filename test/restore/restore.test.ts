@@ -220,6 +220,36 @@ test('a refund that was waiting, and that the gateway never got, is sent once af
   expect(await payouts('never-sent')).toEqual([{ amount: 1000, status: 'succeeded' }]);
 }, 60_000);
 
+test('a batch that had rows left goes on only when somebody says so, and nothing of it is paid twice', async () => {
+  const file = join(folder, 'backup.gz');
+  const { client } = await startWithAccount();
+  const ids = ['b1', 'b2', 'b3'];
+  for (const id of ids) await chargedAtSandbox(client, id, '100.00', 'sbx_ok');
+  const rows = ids.map((id) => `${id},r1,10.00,INR,\n`).join('');
+  const made = await client.patch('/v1/settings', { batch_wait_minutes: 1 });
+  expect(made.status).toBe(200);
+  const uploaded = await client.file(
+    '/v1/batches',
+    `order_id,unique_request_id,amount,currency,note\n${rows}`,
+  );
+  const path = `/v1/batches/${uploaded.body.batch_id}`;
+  await until('the check', async () => (await client.get(path)).body.status === 'checked' || undefined);
+  await client.post(`${path}/confirm`, { totals: { INR: '30.00' } });
+  await writeBackup(original.db, systemClock, file);
+  // Since the backup, its rows were sent.
+  await original.db.query(`update batches set next_step_at = now()`);
+  for (const id of ids) await ended(client, id, 'SUCCESS');
+  await program!.stop();
+  expect(await restore(file)).toMatchObject({ paused: 1 });
+
+  const again = await start(empty);
+  expect((await again.get(path)).body).toMatchObject({ status: 'paused', rows: { made: 0, left: 3 } });
+  expect(await empty.db.query('select 1 from refunds')).toEqual([]);
+  await again.post(`${path}/resume`, {});
+  for (const id of ids) await ended(again, id, 'MANUAL_REVIEW');
+  for (const id of ids) expect(await payouts(id)).toEqual([{ amount: 1000, status: 'succeeded' }]);
+}, 60_000);
+
 test('a restore keeps the people, but signs them out and ends their links', async () => {
   const file = join(folder, 'backup.gz');
   const { db } = original;

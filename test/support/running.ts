@@ -73,6 +73,15 @@ export function caller(url: string, key = DEMO_KEY, merchantId = 'demo') {
     post: (path: string, body: unknown) => call('POST', path, body),
     patch: (path: string, body: unknown) => call('PATCH', path, body),
     form: (path: string, body: Record<string, string>) => call('POST', path, body, true),
+    /** A file of comma-separated values. */
+    file: async (path: string, csv: string) => {
+      const response = await fetch(url + path, {
+        method: 'POST',
+        headers: { ...headers, 'content-type': 'text/csv' },
+        body: csv,
+      });
+      return { status: response.status, body: (await response.json()) as Answer };
+    },
   };
 }
 
