@@ -73,8 +73,11 @@ export async function loadRows(deps: BatchDeps, batch: BatchRecord, client: Pool
   if (masked > 0) await dropBytes(batch, tx);
   if (merged === null) await changeBatch(tx, locked, { rows_total: rows, next_step_at: now }, now);
   else {
-    const event = { at: now, kind: 'rows_replaced', by: null, facts: merged };
-    await recordEvent(tx, locked, event, { next_step_at: now });
+    const event = { at: now, kind: 'rows_replaced', by: null, facts: merged.facts };
+    // Each row counts once, as what it is now.
+    const rows_made = locked.rowsMade - merged.madeBefore;
+    const rows_refused = locked.rowsRefused - merged.refusedBefore;
+    await recordEvent(tx, locked, event, { rows_made, rows_refused, next_step_at: now });
   }
 }
 
@@ -137,13 +140,16 @@ async function refuse(
 }
 
 /** Puts corrected rows in the place of those that they name, where these have come to nothing so far. */
-async function merge(batch: BatchRecord, client: PoolClient): Promise<Record<string, unknown>> {
+async function merge(
+  batch: BatchRecord,
+  client: PoolClient,
+): Promise<{ facts: Record<string, unknown>; madeBefore: number; refusedBefore: number }> {
   const replaced = COLUMNS.filter((name) => !['merchant_id', 'batch_id', 'row_no', 'bucket'].includes(name));
-  const { rows } = await client.query<{ replaced: number; named: number; known: number; in_all: number }>(
+  const { rows } = await client.query<Record<'replaced' | 'made' | 'refused' | 'known' | 'in_all', number>>(
     `with named as (
        select distinct on (asked_row) c.* from batch_corrections c where asked_row is not null order by asked_row, row_no desc
      ), known as (
-       select c.*, r.order_id as old_order_id,
+       select c.*, r.order_id as old_order_id, r.state as old_state, k.refund_id is not null as had_refund,
               (r.verdict <> 'good' and r.state = 'left' or r.state = 'refused'
                or k.state in ('failed', 'cancelled', 'reversed')) and (k.refund_id is null or
                k.state in ('failed', 'cancelled', 'reversed')) as open
@@ -157,18 +163,21 @@ async function merge(batch: BatchRecord, client: PoolClient): Promise<Record<str
        where c.open and r.batch_id = $2 and r.row_no = c.asked_row
          and r.merchant_id = $1 and r.order_id = c.old_order_id
        returning 1)
-     select (select count(*) from replaced)::int as replaced, (select count(*) from named)::int as named,
+     select (select count(*) from replaced)::int as replaced,
+            (select count(*) from known where open and had_refund)::int as made,
+            (select count(*) from known where open and old_state = 'refused')::int as refused,
             (select count(*) from known)::int as known, (select count(*) from batch_corrections)::int as in_all`,
     [batch.merchantId, batch.batchId],
   );
   const counts = rows[0]!;
-  return {
+  const facts = {
     file_no: batch.fileNo,
     rows: counts.in_all,
     replaced: counts.replaced,
     done_before: counts.known - counts.replaced,
     unknown: counts.in_all - counts.known,
   };
+  return { facts, madeBefore: counts.made, refusedBefore: counts.refused };
 }
 
 function tooManyRows(): FileProblem {

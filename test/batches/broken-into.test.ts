@@ -78,6 +78,36 @@ describe('a second person', () => {
   });
 });
 
+describe('corrected rows', () => {
+  test('count once, however often they were tried', async () => {
+    const { body: batch } = await upload(api, csv(['o1,a,10.00,INR,', 'o2,a,60.00,INR,', 'o3,a,30.00,INR,']));
+    const id = batch.batch_id;
+    await call(api, '/v1/refunds', { json: { order_id: 'o2', unique_request_id: 's', amount: '50.00' } });
+    await post(api, id, 'confirm', { totals: { INR: '100.00' } });
+    expect((await get(api, id)).body.rows).toMatchObject({
+      total: 3,
+      made: 2,
+      refused: 1,
+      left: 0,
+      not_sent: 0,
+    });
+    // The refund of the third comes to nothing.
+    await api.db.query(
+      `update refunds set next_look_at = null, state = 'cancelled', event_seq = event_seq + 1 where batch_id is not null`,
+    );
+    await api.db.query(`update orders set event_seq = event_seq + 1 where order_id in ('o1', 'o3')`);
+    clock.pass(10_000);
+    await steps(api);
+    const lines = ['2,o2,a,20.00,INR,', '3,o3,b,30.00,INR,'];
+    const { body: corrected } = await correct(api, id, csv(lines, `row,${HEADER}`));
+    expect(corrected.rows).toMatchObject({ total: 3, good: 3, bad: 0, made: 1, refused: 0, left: 0 });
+    await post(api, id, 'confirm', { totals: { INR: '50.00' } });
+    const { body: after } = await get(api, id);
+    expect(after.rows).toMatchObject({ total: 3, made: 3, refused: 0, left: 0, not_sent: 0 });
+    expect(after.refunds.by_status).toMatchObject({ PENDING: 2, FAILURE: 2 });
+  });
+});
+
 describe('what somebody says of columns', () => {
   const OTHER = csv(['o1,a,10.00,INR,x'], 'Nummer,Vorgang,Betrag,Geld,Notiz');
   test.each([

@@ -100,10 +100,18 @@ function brittle(db: Database, breaks: Breaks): Database {
     async connect() {
       strike();
       const client = await db.connect();
+      let end: NodeJS.Timeout | undefined;
+      let ended = false;
       const pid = (client as unknown as { processID: number }).processID;
       return new Proxy(client, {
         get(target, name) {
-          if (name === 'release') return (error?: Error) => target.release(error);
+          if (name === 'release') {
+            return (error?: Error) => {
+              clearTimeout(end);
+              // A connection that is about to end is nobody else's.
+              target.release(error ?? (ended ? new Broken('ended') : undefined));
+            };
+          }
           if (name !== 'query') return Reflect.get(target, name);
           return (...args: unknown[]) => {
             const ask = target.query as (...all: unknown[]) => unknown;
@@ -111,7 +119,8 @@ function brittle(db: Database, breaks: Breaks): Database {
               // COPY: the server is gone while rows are on their way.
               if (breaks.draw() < breaks.share * 5) {
                 breaks.count++;
-                setTimeout(() => {
+                end = setTimeout(() => {
+                  ended = true;
                   db.query('select pg_terminate_backend($1)', [pid]).catch(() => undefined);
                 }, breaks.draw() * 10);
               }

@@ -32,11 +32,12 @@ export async function batchViews(db: Queryable, batches: readonly BatchRecord[])
 }
 
 function batchView(batch: BatchRecord, file: BatchFileRecord, sums: readonly BatchSum[]): BatchView {
-  const made = batch.kind === 'refunds' ? total(sums) : batch.rowsMade;
+  const made = batch.rowsMade;
   const ended = batch.status === 'cancelled' || batch.status === 'finished';
   const left = ended ? 0 : batch.rowsConfirmed - batch.rowsTried;
   const sent = batch.kind === 'refunds' ? sentOf(sums) : made;
-  const unsent = made - sent;
+  // A row that was corrected has had another refund before.
+  const unsent = batch.kind === 'refunds' ? total(sums) - sent : 0;
   const rate = batch.status === 'running' && batch.sentAt === null ? batch.pacePerSecond : null;
   const checked = batch.checkedAt !== null && !['uploading', 'checking'].includes(batch.status);
   return {
