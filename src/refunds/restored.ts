@@ -88,7 +88,7 @@ export async function findStrangers(
   if (answer.kind === 'misconfigured') return { kind: 'misconfigured', why: answer.errorMessage };
   if (answer.kind === 'no_answer') return { kind: 'no_answer', why: answer.why };
   const paidOut = answer.refunds.filter(({ news }) => news.status !== 'failed' && news.status !== 'reversed');
-  const known = await readKnownIds(deps.db, payment.merchantId, paidOut);
+  const known = await readKnownIds(deps.db, payment, paidOut);
   return {
     kind: 'asked',
     strangers: paidOut.filter(
@@ -191,19 +191,25 @@ async function readOpenRefunds(tx: Queryable, after: Refund | undefined, limit: 
   return rows.map(refundOf);
 }
 
-/** Of these refunds' ids, ours and the gateway's, those that the merchant's books have. */
+/**
+ * Of these refunds' ids, ours and the gateway's, those that the merchant's books have. The gateway's count for this
+ * payment only: gateways number alike in every account, and a refund that was lost must not pass for another one.
+ */
 async function readKnownIds(
   db: Queryable,
-  merchantId: string,
+  { merchantId, gatewayAccountId, gatewayPaymentId }: AskedPayment,
   found: readonly FoundRefund[],
 ): Promise<Set<string>> {
   const rows = await db.query<{ id: string }>(
     `select refund_id::text as id from refunds where merchant_id = $1 and refund_id = any($2::uuid[])
-     union select gateway_refund_id from refunds where merchant_id = $1 and gateway_refund_id = any($3)`,
+     union select gateway_refund_id from refunds where merchant_id = $1 and gateway_refund_id = any($3)
+       and gateway_account_id = $4 and gateway_payment_id = $5`,
     [
       merchantId,
       found.flatMap(({ refundId }) => (refundId !== null && isUuid(refundId) ? [refundId] : [])),
       found.flatMap(({ news }) => (news.gatewayRefundId === null ? [] : [news.gatewayRefundId])),
+      gatewayAccountId,
+      gatewayPaymentId,
     ],
   );
   return new Set(rows.map(({ id }) => id));

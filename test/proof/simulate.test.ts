@@ -1,11 +1,12 @@
 /** The short forms of `npm run proof -- simulate` and `mutants`. What it once found is among the mutants. */
 import { expect, inject, test } from 'vitest';
 import type { Figures, ProofRun } from '../../proof/proof.ts';
+import { FAULT_KINDS } from '../../proof/simulate/faults.ts';
 import { findMutants, MUTANTS, refuseLostTexts } from '../../proof/simulate/mutants.ts';
 import { simulateOn } from '../../proof/simulate/simulate.ts';
 
 function simulated(
-  options: { lives: number; seed: number; refunds: number },
+  options: { lives: number; seed: number; refunds: number; faults?: number },
   run: Partial<ProofRun> = {},
 ): Promise<Figures> {
   return simulateOn(inject('serverUrl'), {
@@ -44,6 +45,12 @@ test('a stopped run goes on where it was: each world counts once', async () => {
     { resumeAt: place },
   );
   expect(figures['worlds']).toBeGreaterThanOrEqual(nextSeed);
+}, 300_000);
+
+test('a refund that a restore has lost does not pass for one of another account', async () => {
+  const restores = 2 ** FAULT_KINDS.findIndex(({ name }) => name === 'books restored from a backup');
+  const figures = await simulated({ lives: 1, seed: 200_047, refunds: 16, faults: restores });
+  expect(figures['fault: books restored from a backup']).toBeGreaterThan(0);
 }, 300_000);
 
 test('every mutant still finds the text that it changes', refuseLostTexts);

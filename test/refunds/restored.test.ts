@@ -90,6 +90,21 @@ describe('before the first send', () => {
   });
 
   test.each([
+    ['account', { gateway: 'OTHER', accountId: 'ga_other', paymentId: 'pay_O1_1' }],
+    ['payment', { paymentId: 'pay_O2_1' }],
+  ])('it is held by one whose id the books know of another %s only', async (_, paidBy) => {
+    if ('accountId' in paidBy) await merchantWithAccount(s.deps.db, paidBy);
+    await putOrder(s.deps.db, { orderId: 'O2', amountMinor: 10_00, ...paidBy });
+    const known = await s.refund('O2');
+    await s.deps.db.query(`update refunds set gateway_refund_id = 'rf_other' where refund_id = $1`, [known]);
+    find = () => ({ kind: 'found', refunds: [found({})], evidence: {} });
+    const id = await s.refund('O1');
+    worker();
+    await s.becomes(id, 'manual_review');
+    expect(s.model.asked.map((asked) => asked.refundId)).not.toContain(id);
+  });
+
+  test.each([
     ['one that failed', () => found({ status: 'failed' })],
     [
       'one that was made by hand before the backup',
