@@ -463,7 +463,7 @@ describe('whatever breaks, and whenever', () => {
   test('each row of a file of outcomes settles its refund once', async () => {
     let struck = 0;
     await fc.assert(
-      fc.asyncProperty(fc.nat(), fc.constantFrom(0.001, 0.003), async (seed, share) => {
+      fc.asyncProperty(fc.nat(), fc.constantFrom(0.002, 0.004), async (seed, share) => {
         const prefix = `s${++worlds}`;
         const breaks = breaksOf(seed, share);
         await fresh.db.query(`update merchants set settings = '{}'`);
@@ -521,7 +521,7 @@ describe('whatever breaks, and whenever', () => {
       }),
       { numRuns: Number(process.env['BROKEN_RUNS'] ?? 3), endOnFailure: true },
     );
-    expect(struck).toBeGreaterThan(1);
+    expect(struck).toBeGreaterThan(0);
   });
 });
 

@@ -454,7 +454,7 @@ test('what the check promises of any file is what the run makes of it, and what 
         single.map(({ one }) => (one.verdict === 'bad' ? 'refused' : [twin(one.txnId!), one.amountMinor])),
       );
     }),
-    { numRuns: Number(process.env['MODEL_RUNS'] ?? 60) },
+    { numRuns: Number(process.env['MODEL_RUNS'] ?? 45) },
   );
   // Else it has looked at nothing.
   expect(Math.min(...Object.values(seen))).toBeGreaterThan(10);
@@ -467,7 +467,10 @@ test('when facts change after the check, no row comes to more than was confirmed
     fc.asyncProperty(
       world,
       fc.constantFrom('send', 'leave'),
-      fc.array(fc.tuple(fc.nat(4), fc.nat(2), fc.constantFrom('1.00', '5', 'full')), { maxLength: 5 }),
+      fc.array(fc.tuple(fc.nat(4), fc.nat(2), fc.constantFrom('1', '5', 'full', 'full')), {
+        minLength: 2,
+        maxLength: 8,
+      }),
       async (facts, lookAlikes, singles) => {
         const prefix = `f${++runs}`;
         const orders = await makeOrders(facts.orders, prefix);
@@ -488,8 +491,8 @@ test('when facts change after the check, no row comes to more than was confirmed
           deps.engine,
           singles.map(([order, payment, amount], n) =>
             refundRequest({
-              orderId: `${prefix}-o${order}`,
-              txnId: `${prefix}-o${order}-t${payment}`,
+              orderId: `${prefix}-o${order % orders.length}`,
+              txnId: payment === 0 ? null : `${prefix}-o${order % orders.length}-t${payment}`,
               uniqueRequestId: `meanwhile${n}`,
               amount,
             }),
@@ -515,7 +518,7 @@ test('when facts change after the check, no row comes to more than was confirmed
         refused += said_no.length;
       },
     ),
-    { numRuns: Number(process.env['MODEL_RUNS'] ?? 40) },
+    { numRuns: Number(process.env['MODEL_RUNS'] ?? 25) },
   );
   expect(refused).toBeGreaterThan(0);
 });
