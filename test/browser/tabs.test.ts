@@ -32,12 +32,12 @@ test('after a session has ended, going back shows nothing of what was there', as
   await chargedAtSandbox(desk.api, 'GONE-1', '321.00', 'pay');
   const page = await desk.signIn('support', { path: '/operations/orders/GONE-1' });
   await page.getByText('321.00').first().waitFor();
-  await page.getByRole('link', { name: 'Refunds' }).click();
+  await page.getByRole('link', { name: 'Refunds', exact: true }).click();
   await page.waitForURL(/operations\/refunds/);
   await desk.db.query('delete from sessions');
   // Whatever is asked first is refused: by this click, or by what the page asks on its own.
   const signIn = page.waitForURL(/sign-in/);
-  await Promise.race([page.getByRole('link', { name: 'Orders' }).click(), signIn]);
+  await Promise.race([page.getByRole('link', { name: 'Orders', exact: true }).click(), signIn]);
   await signIn;
   // Who is there is asked first, and nothing is answered any more.
   await page.route('**/v1/**', () => {});

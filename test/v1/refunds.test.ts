@@ -112,6 +112,7 @@ describe('POST /v1/refunds', () => {
       initiated_by: 'API',
       door: 'api',
       batch_id: null,
+      batch_row: null,
       gateway: 'SCRIPTED',
       gateway_account_id: ACCOUNT,
       gateway_payment_id: `pay_${orderId}_1`,
