@@ -349,7 +349,7 @@ export class Auditor {
       return `it is cancelled, and the gateway has taken it: ${show(row)}`;
     });
     if (this.#resolved.has(row.refund_id)) return;
-    this.#must(row.arn === null || row.arn === `arn-${made?.id}`, 3, () => {
+    this.#must(row.arn === null || row.arn === `arn-${made?.reference}`, 3, () => {
       return `its reference is ${row.arn}, and the gateway has made ${made?.id ?? 'nothing'}: ${show(row)}`;
     });
     this.#must(row.state !== 'succeeded' || words.has('paid'), 3, () => {

@@ -8,6 +8,7 @@ export type PaidStatus = 'accepted' | 'no_balance' | 'paid' | 'failed' | 'return
 
 /** A refund in the gateway's own books. */
 export interface BookedRefund {
+  /** Gateways number alike, in each account from one on: equal ids are not equal refunds. */
   readonly id: string;
   /** Our refund id; null for one made behind our back. */
   readonly reference: string | null;
@@ -94,7 +95,7 @@ export class ModelBooks {
       amount: refund.amountMinor,
       status: entry.status,
       at: this.#profile.timesItsNews ? new Date(entry.atMs).toISOString() : null,
-      arn: entry.status === 'paid' ? `arn-${refund.id}` : null,
+      arn: entry.status === 'paid' ? `arn-${refund.reference}` : null,
     };
   }
 
@@ -218,7 +219,7 @@ export class ModelBooks {
   ): BookedRefund {
     const nowMs = this.#timeline.nowMs;
     const refund: BookedRefund = {
-      id: `re_${this.refunds.length + 1}_${this.#profile.name}`,
+      id: `re_${this.refunds.length + 1}`,
       reference,
       payment,
       amountMinor,

@@ -83,6 +83,12 @@ export const MUTANTS: readonly Mutant[] = [
     'if (answer.strangers.length === 0)',
     'if (answer.strangers.length >= 0)',
   ),
+  mutant(
+    'a refund that a restore has lost passes for one of another account',
+    'src/refunds/restored.ts',
+    'and gateway_account_id = $4 and gateway_payment_id = $5',
+    'and $4::text is not null and $5::text is not null',
+  ),
   // What is believed
   mutant(
     'a refusal after an unanswered send is believed',
