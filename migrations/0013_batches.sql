@@ -22,8 +22,8 @@ create table batches (
   rows_checked integer not null default 0,
   rows_bad integer not null default 0,
   rows_look_alike integer not null default 0,
-  -- Up to which bucket the check has come.
-  checked_buckets integer not null default 0,
+  -- Up to which bucket the check has come; -1 until the rows are dealt into buckets.
+  checked_buckets integer not null default -1,
   -- What the check of this round has found: rows and amounts by verdict, gateway and currency.
   findings jsonb not null default '[]',
   -- What was confirmed for this round, by whom, and who approved it.

@@ -15,12 +15,6 @@ const BUCKETS_AT_ONCE = Math.round(20_000 / BUCKET_ROWS);
 export async function checkNextRows(deps: BatchDeps, batch: BatchRecord, tx: Queryable): Promise<void> {
   const now = deps.engine.clock.now();
   const from = batch.checkedBuckets;
-  // A file whose rows are all of one order is one bucket, however long that takes.
-  await tx.query(`set local statement_timeout = '10min'`);
-  if (from === 0) {
-    if (batch.kind === 'refunds') await findOrders(tx, batch);
-    await dealRows(tx, batch);
-  }
   const last = bucketOf(Math.max(1, batch.rowsTotal));
   const to = Math.min(last, from + BUCKETS_AT_ONCE - 1);
   const found = await check(deps, tx, batch, from, to);
@@ -76,31 +70,48 @@ async function check(
       ]);
 }
 
-/** Rows that name their payment only are weighed with the other rows of its order. */
-async function findOrders(tx: Queryable, batch: BatchRecord): Promise<void> {
-  await tx.query(
-    `update batch_rows r set found_order_id = (
-       select t.order_id from transactions t where t.merchant_id = r.merchant_id and t.txn_id = r.txn_id limit 1)
-     where r.merchant_id = $1 and r.batch_id = $2 and r.order_id = '' and r.txn_id is not null and r.round = $3`,
-    [batch.merchantId, batch.batchId, batch.round],
-  );
-}
+/** More rows of one order are not weighed against each other: an order has 25 refunds at the most. */
+const MOST_ROWS_OF_AN_ORDER = 1_000;
 
-/** Puts all rows of an order into the bucket of its first one. Most orders have one row, and stay where they are. */
-async function dealRows(tx: Queryable, batch: BatchRecord): Promise<void> {
-  const named =
-    batch.kind === 'refunds'
-      ? `lower(coalesce(r.found_order_id, r.order_id))`
-      : `coalesce(r.refund_id, r.order_id || ' ' || r.unique_request_id)`;
+/**
+ * Deals the rows of a round into buckets that can be checked each by itself: all rows of an order into that of its first one.
+ * Most orders have one row, and stay where they are.
+ */
+export async function dealRows(tx: Queryable, batch: BatchRecord): Promise<void> {
+  const key = [batch.merchantId, batch.batchId, batch.round];
+  const ofRound = 'r.merchant_id = $1 and r.batch_id = $2 and r.round = $3';
+  const isRefunds = batch.kind === 'refunds';
+  if (isRefunds) {
+    // Rows that name their payment only are weighed with the other rows of its order.
+    await tx.query(
+      `update batch_rows r set found_order_id = (
+         select t.order_id from transactions t where t.merchant_id = r.merchant_id and t.txn_id = r.txn_id limit 1)
+       where ${ofRound} and r.order_id = '' and r.txn_id is not null`,
+      key,
+    );
+  }
+  const named = isRefunds
+    ? `lower(coalesce(r.found_order_id, r.order_id))`
+    : `coalesce(r.refund_id, r.order_id || ' ' || r.unique_request_id)`;
+  const [most] = await tx.query<{ rows: number }>(
+    `with groups as (
+       select ${named} as name, count(*) as rows, (min(r.row_no) - 1) / ${BUCKET_ROWS} as bucket
+       from batch_rows r where ${ofRound} and ${named} <> ''
+       group by 1 having count(*) > 1
+     ), dealt as (
+       update batch_rows r set bucket = g.bucket
+       from groups g where ${ofRound} and ${named} = g.name and r.bucket <> g.bucket
+     )
+     select coalesce(max(rows), 0) as rows from groups`,
+    key,
+  );
+  if (!isRefunds || most!.rows <= MOST_ROWS_OF_AN_ORDER) return;
   await tx.query(
-    `with firsts as (
-       select ${named} as name, (min(r.row_no) - 1) / ${BUCKET_ROWS} as bucket
-       from batch_rows r where r.merchant_id = $1 and r.batch_id = $2 and r.round = $3 and ${named} <> ''
-       group by 1 having count(*) > 1)
-     update batch_rows r set bucket = f.bucket
-     from firsts f
-     where r.merchant_id = $1 and r.batch_id = $2 and r.round = $3 and ${named} = f.name and r.bucket <> f.bucket`,
-    [batch.merchantId, batch.batchId, batch.round],
+    `update batch_rows r set readable = false, verdict = 'bad', problem = '{"code": "too_many_refunds"}'
+     from (select r.row_no, row_number() over (partition by ${named} order by r.row_no) as place
+           from batch_rows r where ${ofRound} and r.readable and ${named} <> '') p
+     where ${ofRound} and r.row_no = p.row_no and p.place > ${MOST_ROWS_OF_AN_ORDER}`,
+    key,
   );
 }
 

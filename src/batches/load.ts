@@ -6,6 +6,7 @@ import { maskCardNumbers } from '../lib/card-number.ts';
 import type { Queryable } from '../lib/db.ts';
 import { exponentOf, formatAmount } from '../lib/money.ts';
 import { type BatchRecord, bucketOf } from './batch.ts';
+import { dealRows } from './check.ts';
 import type { BatchDeps } from './deps.ts';
 import type { MatchedColumns } from './file/columns.ts';
 import { FileProblem } from './file/file-problem.ts';
@@ -66,18 +67,20 @@ export async function loadRows(deps: BatchDeps, batch: BatchRecord, client: Pool
   }
   const merged = correction ? await merge(batch, client) : null;
   if (!correction) await client.query('analyze batch_rows');
-  const locked = await lockBatch(queryableOf(client), batch);
+  const tx = queryableOf(client);
+  await dealRows(tx, batch);
+  const locked = await lockBatch(tx, batch);
   if (locked?.status !== 'checking') throw new Error('the batch was withdrawn while its file was read');
   const now = clock.now();
-  const tx = queryableOf(client);
+  const dealt = { checked_buckets: 0, next_step_at: now };
   if (masked > 0) await dropBytes(batch, tx);
-  if (merged === null) await changeBatch(tx, locked, { rows_total: rows, next_step_at: now }, now);
+  if (merged === null) await changeBatch(tx, locked, { rows_total: rows, ...dealt }, now);
   else {
     const event = { at: now, kind: 'rows_replaced', by: null, facts: merged.facts };
     // Each row counts once, as what it is now.
     const rows_made = locked.rowsMade - merged.madeBefore;
     const rows_refused = locked.rowsRefused - merged.refusedBefore;
-    await recordEvent(tx, locked, event, { rows_made, rows_refused, next_step_at: now });
+    await recordEvent(tx, locked, event, { rows_made, rows_refused, ...dealt });
   }
 }
 

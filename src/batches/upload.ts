@@ -212,7 +212,7 @@ export async function takeFile(
 
 const UNIQUE_VIOLATION = '23505';
 
-export const NOTHING_CHECKED = { rows_checked: 0, checked_buckets: 0, findings: [] } as const;
+export const NOTHING_CHECKED = { rows_checked: 0, checked_buckets: -1, findings: [] } as const;
 const NOTHING_CONFIRMED = {
   confirmation: null,
   rows_confirmed: 0,

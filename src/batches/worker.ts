@@ -3,20 +3,18 @@ import { plusMs } from '../lib/clock.ts';
 import type { Database, Queryable } from '../lib/db.ts';
 import { createLoop, type Loop } from '../lib/loop.ts';
 import type { BatchRecord } from './batch.ts';
-import { checkNextRows } from './check.ts';
+import { checkNextRows, dealRows } from './check.ts';
 import { expireApproval } from './decide.ts';
 import type { BatchDeps } from './deps.ts';
 import { isLoaded, loadRows, queryableOf } from './load.ts';
 import { cancelUnsent, type RunOptions, runNextRows } from './run.ts';
-import { batchOf, changeBatch, readPausedBatches } from './store.ts';
+import { batchOf, changeBatch, lockBatch, readPausedBatches } from './store.ts';
 
 const IDLE_MS = 250;
 /** While a file is being read, nobody else looks whether it should be for so long. */
 const READING_MS = 5_000;
 /** A batch whose step has failed does not hold up the others. */
 const FAILED_MS = 5_000;
-/** Checking sets the server's limit aside. */
-const PATIENT = { patient: true };
 
 /**
  * The loop that takes batches from step to step. Any number of them may run on one database: a step is one transaction
@@ -41,13 +39,13 @@ export async function doNextStep(deps: BatchDeps, options: RunOptions = {}): Pro
     await db.transaction(async (tx) => {
       taken = await takeDue(deps, tx);
       if (!taken) return;
-      if (taken.status === 'checking' && !(await isLoaded(taken, tx))) {
+      if (taken.status === 'checking' && taken.checkedBuckets < 0) {
         // Reading takes long, and whoever withdraws the batch should not have to wait for its end.
         toLoad = taken;
         const now = deps.engine.clock.now();
         await changeBatch(tx, taken, { next_step_at: plusMs(now, READING_MS) }, now);
       } else await stepOf(deps, taken, tx, options);
-    }, PATIENT);
+    });
     if (toLoad) await load(deps, toLoad);
   } catch (error) {
     if (!taken) throw error;
@@ -106,7 +104,11 @@ async function load(deps: BatchDeps, batch: BatchRecord): Promise<void> {
       `select pg_try_advisory_xact_lock(hashtextextended('refundry batch ' || $1, 0)) as ours`,
       [batch.batchId],
     );
-    if (turn!.ours && !(await isLoaded(batch, queryableOf(client)))) await loadRows(deps, batch, client);
+    if (turn!.ours) {
+      const tx = queryableOf(client);
+      if (await isLoaded(batch, tx)) await dealAgain(deps, batch, tx);
+      else await loadRows(deps, batch, client);
+    }
     await client.query('commit');
   } catch (error) {
     // Whatever state the COPY was in ends with the connection, and the transaction with it.
@@ -115,6 +117,15 @@ async function load(deps: BatchDeps, batch: BatchRecord): Promise<void> {
   } finally {
     client.release(broken);
   }
+}
+
+/** The rows are here, and are checked once more. */
+async function dealAgain(deps: BatchDeps, batch: BatchRecord, tx: Queryable): Promise<void> {
+  await dealRows(tx, batch);
+  const locked = await lockBatch(tx, batch);
+  if (locked?.status !== 'checking') return;
+  const now = deps.engine.clock.now();
+  await changeBatch(tx, locked, { checked_buckets: 0, next_step_at: now }, now);
 }
 
 async function postpone(deps: BatchDeps, key: Pick<BatchRecord, 'merchantId' | 'batchId'>): Promise<void> {
