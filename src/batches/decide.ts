@@ -37,7 +37,7 @@ export interface Said {
 }
 
 /** Where a batch may still be stopped as a whole or in part. */
-export const CANCELLABLE: readonly BatchStatus[] = [
+const CANCELLABLE: readonly BatchStatus[] = [
   'uploading',
   'checking',
   'checked',

@@ -116,15 +116,6 @@ export async function changeBatch(
 const written = (value: unknown) =>
   value !== null && typeof value === 'object' && !(value instanceof Date) ? JSON.stringify(value) : value;
 
-/** The merchant's batches that wait for a second person. */
-export async function countForApproval(db: Queryable, merchantId: string): Promise<number> {
-  const [row] = await db.query<{ n: number }>(
-    `select count(*) as n from batches where merchant_id = $1 and status = 'awaiting_approval'`,
-    [merchantId],
-  );
-  return row!.n;
-}
-
 /** The batches whose refunds must not be sent now. */
 export async function readPausedBatches(db: Queryable): Promise<string[]> {
   const rows = await db.query<{ batch_id: string }>(`select batch_id from batches where status = 'paused'`);

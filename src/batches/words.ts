@@ -35,4 +35,4 @@ export type Verdict = keyof typeof VERDICTS;
 export const ROW_STATES = ['left', 'made', 'refused', 'not_sent'] as const;
 export type RowState = (typeof ROW_STATES)[number];
 
-export const BATCH_LIMITS = { bytes: 200_000_000, rows: 1_000_000, chunkBytes: 16_000_000 } as const;
+export const BATCH_LIMITS = { bytes: 200_000_000, rows: 1_000_000 } as const;
