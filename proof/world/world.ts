@@ -45,6 +45,17 @@ export interface World {
 const MERCHANT = 'shop';
 const HOST = '127.0.0.1';
 
+/** Where systems take the ports of outgoing connections from, and of servers that do not choose: above these. */
+const KEPT_PORTS = { from: 20_000, count: 10_000 };
+
+/** A port that stays free while nobody listens there: the program is killed and started again on it. */
+async function keptPort(): Promise<number> {
+  for (;;) {
+    const port = KEPT_PORTS.from + Math.floor(Math.random() * KEPT_PORTS.count);
+    if ((await freePort(HOST, port)) !== null) return port;
+  }
+}
+
 export async function openWorld(options: {
   readonly workers: number;
   readonly manualReviewAfter: string;
@@ -58,7 +69,7 @@ export async function openWorld(options: {
   };
   try {
     const postgres = keepPostgres(join(home, 'refundry'));
-    const sandboxPort = String(await freePort(HOST, 0));
+    const sandboxPort = String(await keptPort());
     const sandboxDataDir = join(home, 'sandbox');
     const sandboxPostgres = keepPostgres(sandboxDataDir);
     await Promise.all([postgres.start(), sandboxPostgres.start()]);
@@ -69,7 +80,7 @@ export async function openWorld(options: {
       { ...quiet, PORT: sandboxPort, DATABASE_URL: sandboxPostgres.connectionString, SANDBOX: 'open' },
       ['sandbox'],
     );
-    const serverPort = String(await freePort(HOST, 0));
+    const serverPort = String(await keptPort());
     const environment = {
       ...quiet,
       DATABASE_URL: postgres.connectionString,
