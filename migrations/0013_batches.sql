@@ -56,7 +56,6 @@ create table batches (
 create index batches_due on batches (next_step_at) where next_step_at is not null;
 create index batches_paused on batches (batch_id) where status = 'paused';
 create index batches_by_time on batches (merchant_id, kind, created_at desc, batch_id desc);
-create index batches_for_approval on batches (merchant_id) where status = 'awaiting_approval';
 
 -- A row is a file of a batch.
 create table batch_files (

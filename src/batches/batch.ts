@@ -120,6 +120,11 @@ export function bucketOf(rowNo: number): number {
   return Math.floor((rowNo - 1) / BUCKET_ROWS);
 }
 
+/** Which rows are sent, by what was said of those that look like other refunds. */
+export function verdictsToSend(lookAlikes: Confirmation['look_alikes']): readonly Verdict[] {
+  return lookAlikes === 'send' ? ['good', 'look_alike'] : ['good'];
+}
+
 /** What has been found, added up by currency: what rows of these verdicts come to, and how many they are. */
 export function sumOf(
   findings: readonly Finding[],

@@ -2,7 +2,14 @@ import { type MerchantSettings, readMerchant } from '../access/merchants.ts';
 import { plusMs } from '../lib/clock.ts';
 import type { Queryable } from '../lib/db.ts';
 import { formatAmount, parseAmount } from '../lib/money.ts';
-import { type Actor, type BatchRecord, type Confirmation, type Finding, sumOf } from './batch.ts';
+import {
+  type Actor,
+  type BatchRecord,
+  type Confirmation,
+  type Finding,
+  sumOf,
+  verdictsToSend,
+} from './batch.ts';
 import type { BatchDeps } from './deps.ts';
 import { type BatchChanges, lockBatch, readFile, recordEvent, releaseFiles } from './store.ts';
 import { NOTHING_CHECKED } from './upload.ts';
@@ -52,7 +59,7 @@ const HOUR_MS = 60 * MINUTE_MS;
 
 /** What the rows of a round come to that would be sent. */
 export function expectedOf(findings: readonly Finding[], lookAlikes: 'send' | 'leave' | null): Expected {
-  const { rows, byCurrency } = sumOf(findings, lookAlikes === 'send' ? ['good', 'look_alike'] : ['good']);
+  const { rows, byCurrency } = sumOf(findings, verdictsToSend(lookAlikes));
   const totals = [...byCurrency].map(([currency, sum]) => [currency, formatAmount(sum.minor, sum.exponent)]);
   return { rows, totals: Object.fromEntries(totals) };
 }

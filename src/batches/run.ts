@@ -6,7 +6,7 @@ import { type RefundOutcome, type RefundRequest, recordRefunds } from '../refund
 import { resolveRefund } from '../refunds/resolve.ts';
 import { STATES } from '../refunds/states.ts';
 import { readRefund, readRefundEvents } from '../refunds/store.ts';
-import type { BatchRecord, Confirmation } from './batch.ts';
+import { type BatchRecord, type Confirmation, verdictsToSend } from './batch.ts';
 import type { BatchDeps } from './deps.ts';
 import { type BatchSum, changeBatch, readBatchSums, recordEvent } from './store.ts';
 
@@ -69,7 +69,6 @@ export async function runNextRows(
 
 interface RowToSend {
   readonly row_no: number;
-  readonly line: number;
   readonly order_id: string;
   readonly found_order_id: string | null;
   readonly txn_id: string | null;
@@ -86,7 +85,7 @@ interface RowToSend {
 
 async function nextRows(tx: Queryable, batch: BatchRecord, limit: number): Promise<RowToSend[]> {
   return tx.query<RowToSend>(
-    `select row_no, line, order_id, found_order_id, coalesce(txn_id, sends_txn_id) as txn_id, unique_request_id,
+    `select row_no, order_id, found_order_id, coalesce(txn_id, sends_txn_id) as txn_id, unique_request_id,
             coalesce(sends_amount, amount) as amount, currency, refund_type, note, refund_id, outcome, arn, evidence
      from batch_rows
      where merchant_id = $1 and batch_id = $2 and row_no > $3
@@ -97,7 +96,7 @@ async function nextRows(tx: Queryable, batch: BatchRecord, limit: number): Promi
       batch.batchId,
       batch.triedRow,
       batch.round,
-      batch.confirmation!.look_alikes === 'send' ? ['good', 'look_alike'] : ['good'],
+      verdictsToSend(batch.confirmation!.look_alikes),
       limit,
     ],
   );
@@ -231,8 +230,9 @@ function unsentOf(sums: readonly BatchSum[]): number {
 /** Whether each gateway that has rows left has enough to do: one that stands still never holds up the others. */
 function isAhead(batch: BatchRecord, sums: readonly BatchSum[], runAhead: number): boolean {
   const toMake = new Map<string, number>();
+  const sent = verdictsToSend(batch.confirmation!.look_alikes);
   for (const { verdict, gateway, rows } of batch.findings) {
-    if (verdict !== 'bad' && gateway !== null) toMake.set(gateway, (toMake.get(gateway) ?? 0) + rows);
+    if (sent.includes(verdict) && gateway !== null) toMake.set(gateway, (toMake.get(gateway) ?? 0) + rows);
   }
   const gateways = [...toMake].map(([gateway, rows]) => {
     const ofGateway = sums.filter((sum) => sum.gateway === gateway);

@@ -90,7 +90,7 @@ export async function beginCorrection(
   });
 }
 
-export function mayBeCorrected(batch: BatchRecord): boolean {
+function mayBeCorrected(batch: BatchRecord): boolean {
   return (
     batch.status === 'checked' || (batch.sentAt !== null && ['running', 'finished'].includes(batch.status))
   );

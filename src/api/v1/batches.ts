@@ -526,7 +526,7 @@ function keyOf(request: FastifyRequest) {
   return { merchantId: request.caller.merchantId, batchId: batch_id };
 }
 
-export function actorOf({ caller }: FastifyRequest): Actor {
+function actorOf({ caller }: FastifyRequest): Actor {
   return {
     kind: caller.kind,
     id: caller.kind === 'user' ? caller.userId : caller.apiKeyId,
