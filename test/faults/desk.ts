@@ -20,6 +20,10 @@ export interface Desk {
   readonly client: Caller;
   /** Starts Refundry with six charged orders of 1000.00, o1 to o6. */
   start(databaseUrl: string, pool?: string): Promise<void>;
+  /** Starts Refundry on books that it has filled before. */
+  resume(databaseUrl: string): Promise<void>;
+  /** What Refundry, and its commands, are started with. */
+  environment(databaseUrl: string): Record<string, string>;
   /** Over an amount of its own: the same one again would be refused as a likely mistake. */
   refund(orderId: string, key: string, amount?: string): ReturnType<Caller['form']>;
   /** The status of `/health` and its word for the database. */
@@ -29,15 +33,26 @@ export interface Desk {
   load(most?: number): Load;
   /** Which refunds the gateway paid. */
   payouts(): Promise<string[]>;
+  /** The gateway's books, with its own id of each refund and ours. */
+  paid(): Promise<Payout[]>;
   /** Every refund that was accepted is there and has succeeded, and the gateway paid each once. */
   booksAgree(accepted: readonly string[]): Promise<void>;
   stopRefundry(): Promise<void>;
   close(): Promise<void>;
 }
 
+export interface Payout {
+  readonly id: string;
+  readonly refundId: string;
+  readonly orderId: string;
+  readonly amount: string;
+}
+
 export interface Load {
   /** The keys of those that were accepted. */
   readonly accepted: readonly string[];
+  /** What was asked for under each key. */
+  readonly asked: ReadonlyMap<string, { readonly orderId: string; readonly amount: string }>;
   readonly statuses: ReadonlySet<number>;
   /** The sentences of those that were refused. */
   readonly refusals: ReadonlySet<string>;
@@ -57,7 +72,12 @@ export async function openDesk(): Promise<Desk> {
   let program: Refundry;
   let client: Caller;
   let asked = 0;
+  const newAmount = () => (1 + ++asked / 100).toFixed(2);
   const endLoads: (() => Promise<void>)[] = [];
+  const run = async (environment: Record<string, string>) => {
+    program = await startRefundry(readSettings(environment), { log });
+    client = caller(program.url!, KEY, 'acme');
+  };
 
   const desk: Desk = {
     get program() {
@@ -68,27 +88,24 @@ export async function openDesk(): Promise<Desk> {
     },
     async start(databaseUrl, pool = '10') {
       await books.db.query('truncate sandbox_payouts, sandbox_keys, sandbox_webhooks, sandbox_tries');
-      program = await startRefundry(
-        readSettings({
-          DATABASE_URL: databaseUrl,
-          DATABASE_POOL_SIZE: pool,
-          MASTER_KEY: '7'.repeat(64),
-          PORT: '0',
-          SANDBOX_URL: sandbox.url,
-          ALLOW_PRIVATE_WEBHOOKS: 'on',
-        }),
-        { log },
-      );
+      await run({ ...desk.environment(databaseUrl), DATABASE_POOL_SIZE: pool });
       asked = 0;
       await createMerchant(program.db, systemClock, { merchantId: 'acme', name: 'Acme' });
       await createApiKey(program.db, systemClock, { merchantId: 'acme', name: 'test', key: KEY });
-      client = caller(program.url!, KEY, 'acme');
       const credentials = { secret_key: `sbx_sk_${randomBytes(12).toString('hex')}` };
       await client.post('/v1/gateway-accounts', { gateway: 'SANDBOX', name: 'default', credentials });
       for (const orderId of ORDERS)
         await chargedAtSandbox(client, orderId, '1000.00', orderId === 'o6' ? 'sbx_slow' : 'sbx_ok');
     },
-    refund: (orderId, key, amount = (1 + ++asked / 100).toFixed(2)) =>
+    resume: (databaseUrl) => run(desk.environment(databaseUrl)),
+    environment: (databaseUrl) => ({
+      DATABASE_URL: databaseUrl,
+      MASTER_KEY: '7'.repeat(64),
+      PORT: '0',
+      SANDBOX_URL: sandbox.url,
+      ALLOW_PRIVATE_WEBHOOKS: 'on',
+    }),
+    refund: (orderId, key, amount = newAmount()) =>
       client.form(`/orders/${orderId}/refunds`, { unique_request_id: key, amount }),
     async health() {
       const answer = await client.get('/health');
@@ -102,6 +119,7 @@ export async function openDesk(): Promise<Desk> {
       ),
     load(most = 120) {
       const accepted: string[] = [];
+      const askedFor = new Map<string, { orderId: string; amount: string }>();
       const statuses = new Set<number>();
       const refusals = new Set<string>();
       let stopped = false;
@@ -113,21 +131,24 @@ export async function openDesk(): Promise<Desk> {
       const lanes = Array.from({ length: 4 }, async () => {
         while (!stopped && n < most) {
           const key = `r${n++}`;
-          const answer = await desk.refund(ORDERS[n % ORDERS.length]!, key);
+          const orderId = ORDERS[n % ORDERS.length]!;
+          const amount = newAmount();
+          askedFor.set(key, { orderId, amount });
+          const answer = await desk.refund(orderId, key, amount);
           statuses.add(answer.status);
           if (answer.status === 200) accepted.push(key);
           else refusals.add(answer.body.error_message);
           await new Promise((resolve) => setTimeout(resolve, 20));
         }
       });
-      return { accepted, statuses, refusals, stop: endLoads.at(-1)! };
+      return { accepted, asked: askedFor, statuses, refusals, stop: endLoads.at(-1)! };
     },
-    async payouts() {
-      const rows = await books.db.query<{ id: string }>(
-        'select refund_id as id from sandbox_payouts order by 1',
-      );
-      return rows.map(({ id }) => id);
-    },
+    payouts: async () => (await desk.paid()).map(({ refundId }) => refundId).sort(),
+    paid: () =>
+      books.db.query<Payout>(
+        `select sandbox_refund_id as id, refund_id as "refundId", order_id as "orderId",
+                (amount_minor / 100.0)::numeric(12, 2)::text as amount from sandbox_payouts order by 1`,
+      ),
     async booksAgree(accepted) {
       const refunds = await until(
         'every refund to end',

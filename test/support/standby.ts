@@ -3,20 +3,29 @@ import { chownSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:f
 import { join } from 'node:path';
 import pg from 'pg';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/lib/embedded-postgres.ts';
+import { startProxy } from './proxy.ts';
 import { until } from './running.ts';
 
-/** A PostgreSQL with a streaming standby beside it, without whose word it commits nothing. */
+/** A PostgreSQL with a streaming standby beside it. */
 export interface Pair {
   readonly primary: EmbeddedPostgres;
   readonly standby: EmbeddedPostgres;
+  /** Nothing more reaches the standby; it has done all that did. */
+  cutStream(): Promise<void>;
   /** As a power cut does. */
   killPrimary(): void;
   promoteStandby(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Both in this folder, which other users must be able to enter. */
-export async function startPair(home: string): Promise<Pair> {
+/**
+ * Both in this folder, which other users must be able to enter. Unless it is asynchronous, the primary commits nothing
+ * without the standby's word.
+ */
+export async function startPair(
+  home: string,
+  { synchronous = true }: { synchronous?: boolean } = {},
+): Promise<Pair> {
   const [primaryDir, standbyDir] = [join(home, 'primary'), join(home, 'standby')];
   const primary = await startEmbeddedPostgres({
     dataDir: primaryDir,
@@ -25,7 +34,8 @@ export async function startPair(home: string): Promise<Pair> {
     onLost: () => undefined,
   });
   await copyRunning(primary, primaryDir, standbyDir);
-  const { hostname, port, username, password } = new URL(primary.connectionString);
+  const stream = await startProxy(primary.connectionString);
+  const { hostname, port, username, password } = new URL(stream.connectionString);
   const standby = await startEmbeddedPostgres({
     dataDir: standbyDir,
     whenOwned: 'refuse',
@@ -33,18 +43,31 @@ export async function startPair(home: string): Promise<Pair> {
       primary_conninfo: `host=${hostname} port=${port} user=${username} password=${password}`,
     },
   });
-  await commitTogether(primary);
+  if (synchronous) await commitTogether(primary);
   return {
     primary,
     standby,
+    async cutStream() {
+      stream.open = false;
+      stream.cut();
+      await on(standby, (client) =>
+        until('the standby to have done all that it got', async () => {
+          const { rows } = await client.query(
+            `select pg_last_wal_replay_lsn() = pg_last_wal_receive_lsn() and not exists (select from pg_stat_wal_receiver) as done`,
+          );
+          return rows[0].done || undefined;
+        }),
+      );
+    },
     killPrimary() {
       const lockFile = join(primaryDir, 'postgres/cluster/postmaster.pid');
       process.kill(Number(readFileSync(lockFile, 'utf8').split('\n')[0]), 'SIGKILL');
     },
-    promoteStandby: () => on(standby, async (client) => void (await client.query('select pg_promote()'))),
+    promoteStandby: () => on(standby, (client) => client.query('select pg_promote()')),
     async stop() {
       await standby.stop();
       await primary.stop();
+      await stream.close();
     },
   };
 }
@@ -81,7 +104,7 @@ async function commitTogether(primary: EmbeddedPostgres): Promise<void> {
   });
 }
 
-async function on(server: EmbeddedPostgres, work: (client: pg.Client) => Promise<void>): Promise<void> {
+async function on(server: EmbeddedPostgres, work: (client: pg.Client) => Promise<unknown>): Promise<void> {
   const client = new pg.Client(server.connectionString);
   await client.connect();
   try {
