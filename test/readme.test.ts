@@ -57,6 +57,17 @@ test('the sentences that operators look up are those that the program says', () 
   expect(parts.filter((part) => !source.includes(part))).toEqual([]);
 });
 
+test('the races that are named are tests', () => {
+  const [, section] = readPage('docs/reliability.md').split('## Races\n');
+  const rows = [...section!.split('\n## ')[0]!.matchAll(/^\| .*\| `(test\/\S+)` \| (.+) \|$/gm)];
+  const titles = rows.flatMap(([, file, tests]) =>
+    [...tests!.matchAll(/\*([^*]+)\*/g)].map(([, title]) => [file!, title!] as const),
+  );
+  expect(titles.length).toBeGreaterThan(15);
+  const titlesIn = (file: string) => readPage(file).replaceAll('%s', '…');
+  expect(titles.filter(([file, title]) => !titlesIn(file).includes(title))).toEqual([]);
+});
+
 describe('against a fresh start', () => {
   let folder: Awaited<ReturnType<typeof newDataDir>>;
   let server: Started;

@@ -1,10 +1,14 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { doNextStep } from '../../src/batches/worker.ts';
+import { registryOf } from '../../src/gateways/registry.ts';
 import type { Database } from '../../src/lib/db.ts';
+import { settleFromWebhook } from '../../src/refunds/hear.ts';
+import { createRefundRounds } from '../../src/refunds/worker.ts';
+import { ModelGateway, news, webhook } from '../refunds/model.ts';
 import { type Answer, call, startApi, type TestApi } from '../support/api.ts';
 import { ManualClock, putOrder } from '../support/engine.ts';
+import { hold, inTurn } from '../support/held.ts';
 import { addPerson, type Browser, PAGE, signedIn } from '../support/people.ts';
-import { until } from '../support/running.ts';
 import { csv, get, HEADER, post, rowsOf, steps, upload } from './batch.ts';
 
 let api: TestApi;
@@ -15,28 +19,7 @@ beforeEach(async () => {
 });
 afterEach(() => api.close());
 
-/** Holds rows as somebody who is slow does; others have to wait until `release`. */
-async function held(lock: string): Promise<{ waiting(n: number): Promise<void>; release(): Promise<void> }> {
-  const client = await api.db.connect();
-  await client.query('begin');
-  await client.query(lock);
-  return {
-    /** Until so many wait for a lock: all of them are at the critical point. */
-    async waiting(n) {
-      await until(`${n} to wait`, async () => {
-        const [row] = await api.db.query<{ n: number }>(
-          `select count(*) as n from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
-        );
-        return row!.n >= n || undefined;
-      });
-    },
-    async release() {
-      await client.query('commit');
-      client.release();
-    },
-  };
-}
-
+const held = (lock: string) => hold(api.db, lock);
 const ORDERS = 12;
 const say = (id: string, verb: string, json: object = {}, options = {}) =>
   call(api, `/v1/batches/${id}/${verb}`, { json, ...options });
@@ -57,47 +40,75 @@ const perOrder = () =>
     `select order_id, count(*) as n, sum(amount_minor)::bigint as sum from refunds group by 1 order by 1`,
   );
 
-describe('one order, asked by two at one moment', () => {
-  test('by a batch and by single calls: never more than was paid, and each of them is answered', async () => {
-    await orders();
-    const id = await confirmed(rows('b', '60.00'), '720.00');
-    const lock = await held(ALL_ORDERS);
-    const step = doNextStep(api.batches);
-    const singles = Array.from({ length: ORDERS }, (_, k) =>
-      call(api, '/v1/refunds', { json: { order_id: `o${k}`, unique_request_id: 's', amount: '60.00' } }),
-    );
-    await lock.waiting(2);
-    await lock.release();
-    const answers = await Promise.all(singles);
-    expect(await step).toBe(true);
-    await steps(api);
-    const shown = await rowsOf(api, id);
-    for (const [k, { state, problem }] of shown.entries()) {
-      const single = answers[k]!.status;
-      expect([k, state, single]).toEqual([k, state, state === 'made' ? 409 : 201]);
-      expect(state === 'made' ? problem : problem.code).toBe(state === 'made' ? null : 'amount_exceeds_rest');
-    }
-    expect((await perOrder()).map(({ sum }) => sum)).toEqual(Array(ORDERS).fill(6_000));
-    const { body } = await get(api, id);
-    expect(body.rows.made + body.rows.refused).toBe(ORDERS);
-  });
+const single = (key: string, amount: string, k: number) =>
+  call(api, '/v1/refunds', { json: { order_id: `o${k}`, unique_request_id: key, amount } });
+const EITHER_FIRST = [
+  ['batch', 'single'],
+  ['single', 'batch'],
+] as const;
 
-  test('by a batch and by a single call under one unique_request_id: there is one refund', async () => {
-    await orders();
-    const id = await confirmed(rows('same', '10.00'), '120.00');
-    const lock = await held(ALL_ORDERS);
-    const step = doNextStep(api.batches);
-    const singles = Array.from({ length: ORDERS }, (_, k) =>
-      call(api, '/v1/refunds', { json: { order_id: `o${k}`, unique_request_id: 'same', amount: '10.00' } }),
-    );
-    await lock.waiting(2);
-    await lock.release();
-    await Promise.all([step, ...singles]);
-    await steps(api);
-    expect((await perOrder()).map(({ n }) => n)).toEqual(Array(ORDERS).fill(1));
-    const { body } = await get(api, id);
-    expect(body.rows.made + body.rows.refused).toBe(ORDERS);
+/** Acts of these names, all begun before the first of them has its orders, which they get in this order. */
+const inOrder = (order: readonly string[], acts: Readonly<Record<string, () => Promise<unknown>>>) =>
+  inTurn<unknown[]>(
+    api.db,
+    ALL_ORDERS,
+    order.map((name) => acts[name]!),
+  );
+const nextRows = async () => expect(await doNextStep(api.batches)).toBe(true);
+
+/**
+ * The next rows of a batch and a single refund of each order. Of single ones that come together the first goes alone, and is
+ * before or behind the rows; the others follow it.
+ */
+async function withSingles(order: readonly string[], key: string, amount: string): Promise<Answer[]> {
+  let answers: Answer[] = [];
+  await inOrder(order, {
+    batch: nextRows,
+    single: async () => {
+      answers = await Promise.all(Array.from({ length: ORDERS }, (_, k) => single(key, amount, k)));
+    },
   });
+  return answers;
+}
+
+describe('one order, asked by two at one moment', () => {
+  test.each(EITHER_FIRST)(
+    'by a batch and by single calls, the %s before the %s: never more than was paid, and each of them is answered',
+    async (...order) => {
+      await orders();
+      const id = await confirmed(rows('b', '60.00'), '720.00');
+      const answers = await withSingles(order, 's', '60.00');
+      await steps(api);
+      const taken = answers.filter(({ status }) => status === 201).length;
+      expect(order[0] === 'batch' ? taken === 0 : taken > 0).toBe(true);
+      const shown = await rowsOf(api, id);
+      for (const [k, { state, problem }] of shown.entries()) {
+        const single = answers[k]!.status;
+        expect([k, state, single]).toEqual([k, state, state === 'made' ? 409 : 201]);
+        expect(state === 'made' ? problem : problem.code).toBe(
+          state === 'made' ? null : 'amount_exceeds_rest',
+        );
+      }
+      expect((await perOrder()).map(({ sum }) => sum)).toEqual(Array(ORDERS).fill(6_000));
+      const { body } = await get(api, id);
+      expect(body.rows.made + body.rows.refused).toBe(ORDERS);
+    },
+  );
+
+  test.each(EITHER_FIRST)(
+    'by a batch and by single calls under one unique_request_id, the %s before the %s: there is one refund',
+    async (...order) => {
+      await orders();
+      const id = await confirmed(rows('same', '10.00'), '120.00');
+      const answers = await withSingles(order, 'same', '10.00');
+      await steps(api);
+      expect((await perOrder()).map(({ n }) => n)).toEqual(Array(ORDERS).fill(1));
+      const taken = answers.filter(({ status }) => status === 201).length;
+      expect(order[0] === 'batch' ? taken === 0 : taken > 0).toBe(true);
+      const { body } = await get(api, id);
+      expect(body.rows).toMatchObject({ made: ORDERS - taken, refused: taken, left: 0 });
+    },
+  );
 
   test('by two batches: one of each two rows is made, the other is told why not', async () => {
     await orders();
@@ -359,22 +370,54 @@ describe('an approval', () => {
     as: null,
     headers: { ...PAGE, cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join('; ') },
   });
-
-  test('that is said in time and heard too late approves nothing', async () => {
-    await orders(2);
+  let checker: ReturnType<typeof as>;
+  beforeEach(async () => {
     await call(api, '/v1/settings', {
       method: 'PATCH',
       json: { batch_approval: true, batch_approval_hours: 1 },
     });
     await addPerson(api.db, { role: 'operations', email: 'checker@shop.test' });
-    const checker = as(await signedIn(api, 'checker@shop.test'));
-    const { body: batch } = await upload(api, rows('a', '10.00', 2));
-    const id = batch.batch_id;
-    const totals = { INR: '20.00' };
-    await post(api, id, 'confirm', { totals });
+    checker = as(await signedIn(api, 'checker@shop.test'));
+  });
+  /** A batch that waits for its second person, and their yes. */
+  async function awaiting(file: string, total: string) {
+    const { body } = await upload(api, file);
+    const totals = { INR: total };
+    expect((await post(api, body.batch_id, 'confirm', { totals })).body.status).toBe('awaiting_approval');
+    return {
+      id: body.batch_id as string,
+      approve: () => say(body.batch_id, 'approve', { totals, file_sha256: body.file.sha256 }, checker),
+    };
+  }
+  /** Begins the approval and holds it where it has the batch, and before its commit, while `meanwhile` is done. */
+  async function approvedAround(approve: () => Promise<Answer>, meanwhile: () => Promise<unknown>) {
+    const lock = await held('lock table batch_events in share mode');
+    const approval = approve();
+    await lock.waiting(1);
+    await meanwhile();
+    // Not a row goes out before the commit.
+    expect(await doNextStep(api.batches)).toBe(false);
+    await lock.release();
+    expect((await approval).status).toBe(200);
+  }
+  /** What is reserved of each payment, beside what its refunds come to that reserve. */
+  const reservedOf = async () => {
+    const found = await api.db.query<{ reserved: number; sum: number }>(
+      `select t.reserved_minor as reserved, coalesce(sum(r.amount_minor) filter (where state_reserves(r.state)), 0)::bigint as sum
+       from transactions t left join refunds r using (merchant_id, order_id, txn_id)
+       group by t.merchant_id, t.order_id, t.txn_id order by length(t.order_id), t.order_id`,
+    );
+    expect(found.map(({ sum }) => sum)).toEqual(found.map(({ reserved }) => reserved));
+    return found.map(({ reserved }) => reserved);
+  };
+  const pending = (amount: string) => [{ currency: 'INR', status: 'PENDING', amount }];
+
+  test('that is said in time and heard too late approves nothing', async () => {
+    await orders(2);
+    const { id, approve } = await awaiting(rows('a', '10.00', 2), '20.00');
     clock.pass(59 * 60_000);
     const lock = await held(lockOf(id));
-    const approval = say(id, 'approve', { totals, file_sha256: batch.file.sha256 }, checker);
+    const approval = approve();
     await lock.waiting(1);
     clock.pass(2 * 60_000);
     await lock.release();
@@ -387,15 +430,9 @@ describe('an approval', () => {
 
   test('of two at one moment is one, and starts the batch once', async () => {
     await orders(2);
-    await call(api, '/v1/settings', { method: 'PATCH', json: { batch_approval: true } });
-    await addPerson(api.db, { role: 'operations', email: 'checker@shop.test' });
-    const checker = as(await signedIn(api, 'checker@shop.test'));
-    const { body: batch } = await upload(api, rows('a', '10.00', 2));
-    const id = batch.batch_id;
-    const totals = { INR: '20.00' };
-    await post(api, id, 'confirm', { totals });
+    const { id, approve } = await awaiting(rows('a', '10.00', 2), '20.00');
     const lock = await held(lockOf(id));
-    const both = [1, 2].map(() => say(id, 'approve', { totals, file_sha256: batch.file.sha256 }, checker));
+    const both = [approve(), approve()];
     await lock.waiting(2);
     await lock.release();
     expect(statuses(await Promise.all(both))).toEqual([200, 409]);
@@ -403,4 +440,151 @@ describe('an approval', () => {
     expect(await api.db.query('select 1 from refunds')).toHaveLength(2);
     expect((await kindsOf(id)).filter((kind) => kind === 'started')).toHaveLength(1);
   });
+
+  const twoRowsEach = csv(
+    ['a,35.00', 'b,25.00'].flatMap((row) => Array.from({ length: ORDERS }, (_, k) => `o${k},${row},INR,`)),
+  );
+
+  test('while single refunds use up the balance before its commit: each row gets what is left, or is refused', async () => {
+    await orders();
+    const { id, approve } = await awaiting(twoRowsEach, '720.00');
+    await approvedAround(approve, async () => {
+      const answers = await Promise.all(Array.from({ length: ORDERS }, (_, k) => single('s', '50.00', k)));
+      expect(statuses(answers)).toEqual(Array(ORDERS).fill(201));
+    });
+    await steps(api);
+    const shown = await rowsOf(api, id);
+    expect(shown.map(({ state }) => state)).toEqual([
+      ...Array(ORDERS).fill('made'),
+      ...Array(ORDERS).fill('refused'),
+    ]);
+    for (const { problem } of shown.slice(ORDERS)) expect(problem.message).toContain('INR 15.00');
+    expect(await reservedOf()).toEqual(Array(ORDERS).fill(50_00 + 35_00));
+    const { body } = await get(api, id);
+    expect(body.rows).toMatchObject({ made: ORDERS, refused: ORDERS, left: 0 });
+    expect(body.refunds.amounts).toEqual(pending('420.00'));
+  });
+
+  test.each(EITHER_FIRST)(
+    'and single refunds that use up the balance before its rows run, the %s before the %s: never more than was paid',
+    async (...order) => {
+      await orders();
+      const { id, approve } = await awaiting(twoRowsEach, '720.00');
+      expect((await approve()).status).toBe(200);
+      const answers = await withSingles(order, 's', '50.00');
+      await steps(api);
+      const taken = answers.map(({ status }) => status === 201);
+      expect(statuses(answers)).toEqual(taken.map((is) => (is ? 201 : 409)).sort());
+      expect(order[0] === 'batch' ? !taken.includes(true) : taken.includes(true)).toBe(true);
+      expect(await reservedOf()).toEqual(taken.map((is) => (is ? 50_00 + 35_00 : 35_00 + 25_00)));
+      const shown = await rowsOf(api, id);
+      for (const [k, is] of taken.entries()) {
+        const ofOrder = [shown[k], shown[ORDERS + k]];
+        expect(ofOrder.map(({ state }) => state)).toEqual(['made', is ? 'refused' : 'made']);
+      }
+      const refused = taken.filter(Boolean).length;
+      const { body } = await get(api, id);
+      expect(body.rows).toMatchObject({ made: 2 * ORDERS - refused, refused, left: 0 });
+      expect(body.refunds.amounts).toEqual(pending(`${720 - 25 * refused}.00`));
+    },
+  );
+
+  test.each([
+    ['batch', 'cancel'],
+    ['cancel', 'batch'],
+  ])(
+    'sends what it said, and nothing of what comes back meanwhile: the %s before the %s',
+    async (...order) => {
+      await orders(2);
+      const earlier = await Promise.all([0, 1].map((k) => single('earlier', '40.00', k)));
+      const { id, approve } = await awaiting(rows('a', 'full', 2), '120.00');
+      const cancel = (k: number) =>
+        call(api, `/v1/refunds/${earlier[k]!.body.refund_id}/cancel`, { json: {} });
+      await approvedAround(approve, async () => expect((await cancel(0)).status).toBe(200));
+      await inOrder(order, {
+        batch: nextRows,
+        cancel: async () => expect((await cancel(1)).status).toBe(200),
+      });
+      await steps(api);
+      expect(await reservedOf()).toEqual([60_00, 60_00]);
+      expect((await get(api, id)).body).toMatchObject({
+        rows: { made: 2, refused: 0 },
+        refunds: { amounts: pending('120.00') },
+      });
+    },
+  );
+
+  test.each([
+    ['batch', 'news', [70_00], 'made', 'failed'],
+    ['news', 'batch', [60_00], 'refused', 'manual_review'],
+  ] as const)(
+    'and an earlier failure that was paid after all, the %s before the %s',
+    async (one, other, reserved, row, earlier) => {
+      await orders(1);
+      const model = new ModelGateway();
+      const engine = { ...api.batches.engine, gateways: registryOf([model.gateway]) };
+      const { body: refund } = await single('earlier', '60.00', 0);
+      model.create = () => news('failed');
+      const worker = createRefundRounds(engine, () => undefined);
+      await worker.tick();
+      await worker.drain();
+      const { id, approve } = await awaiting(rows('a', '70.00', 1), '70.00');
+      expect((await approve()).status).toBe(200);
+      model.look = () => news('succeeded');
+      const account = { merchantId: 'acme', gatewayAccountId: refund.gateway_account_id };
+      await inOrder([one, other], {
+        batch: nextRows,
+        news: () => settleFromWebhook(engine, account, webhook(refund.refund_id, news('succeeded').news)),
+      });
+      expect(await reservedOf()).toEqual(reserved);
+      expect(await rowsOf(api, id)).toMatchObject([{ state: row }]);
+      const [found] = await api.db.query(
+        `select state, attention from refunds where unique_request_id = 'earlier'`,
+      );
+      expect(found).toEqual({ state: earlier, attention: expect.stringContaining('was paid') });
+    },
+  );
+
+  test.each([
+    ['batch', 'facts'],
+    ['facts', 'batch'],
+  ])(
+    'and other facts told of its payments: what was paid stays, and what it left out stays out: the %s before the %s',
+    async (...order) => {
+      await orders(3);
+      for (const orderId of ['late0', 'late1'])
+        await putOrder(api.db, { orderId, amountMinor: 100_00, status: 'PENDING_VBV' });
+      const file = csv([
+        ...[0, 1, 2].map((k) => `o${k},a,60.00,INR,`),
+        ...[0, 1].map((k) => `late${k},a,60.00,INR,`),
+      ]);
+      const { id, approve } = await awaiting(file, '180.00');
+      const tell = (orderId: string, told: object) => {
+        const payment = { gateway: 'MODEL', gateway_account: 'test', gateway_payment_id: `pay_${orderId}_1` };
+        const charge = { order_id: orderId, amount: '100.00', currency: 'INR', status: 'CHARGED' };
+        return call(api, '/v1/transactions', { json: { ...charge, ...payment, ...told } });
+      };
+      await approvedAround(approve, async () => {
+        expect((await tell('late0', {})).status).toBe(200);
+        expect((await call(api, '/orders/o0', { form: { amount: '1' } })).status).toBe(400);
+      });
+      const facts = {
+        offer: async () => expect((await tell('o1', { offer_discount: '50.00' })).status).toBe(409),
+        void: async () => expect((await tell('o2', { status: 'VOIDED' })).status).toBe(409),
+        charge: async () => expect((await tell('late1', {})).status).toBe(200),
+      };
+      await inOrder(
+        order.flatMap((name) => (name === 'batch' ? name : Object.keys(facts))),
+        { ...facts, batch: nextRows },
+      );
+      await steps(api);
+      const shown = await rowsOf(api, id);
+      expect(shown.map(({ state }) => state)).toEqual(['made', 'made', 'made', 'not_sent', 'not_sent']);
+      expect(await perOrder()).toEqual([0, 1, 2].map((k) => ({ order_id: `o${k}`, n: 1, sum: 60_00 })));
+      expect((await get(api, id)).body).toMatchObject({
+        rows: { made: 3, refused: 0, left: 0 },
+        refunds: { amounts: pending('180.00') },
+      });
+    },
+  );
 });

@@ -1,11 +1,17 @@
 /** Two things at one moment, each held open at the point where it could go wrong. */
 import { setTimeout } from 'node:timers/promises';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { CreateAnswer, LookAnswer } from '../../src/gateways/gateway.ts';
 import { cancelRefund } from '../../src/refunds/cancel.ts';
+import type { EngineDeps } from '../../src/refunds/engine.ts';
 import { settleFromWebhook } from '../../src/refunds/hear.ts';
+import { recordRefunds } from '../../src/refunds/record.ts';
 import { resolveRefund } from '../../src/refunds/resolve.ts';
 import { readRefundEvents } from '../../src/refunds/store.ts';
+import { createRefundRounds } from '../../src/refunds/worker.ts';
+import { createChangeWriter } from '../../src/refunds/writer.ts';
+import { putOrder, refundRequest } from '../support/engine.ts';
+import { inTurn, waiting } from '../support/held.ts';
 import { absent, Held, HOUR, MINUTE, news, type Scene, scene, unanswered, until, webhook } from './model.ts';
 
 let s: Scene;
@@ -323,4 +329,224 @@ test('the limit passes while a look is under way: reviewed, and its answer still
   looking.give(news('succeeded'));
   await s.becomes(id, 'succeeded');
   expect(await told(id)).toEqual(['REFUND_MANUAL_REVIEW_NEEDED', 'ORDER_REFUNDED']);
+});
+
+describe('two processes at the row of one order, whoever is first', () => {
+  const ROW = `select 1 from orders where order_id = 'O1' for no key update`;
+  /** Another process: what it writes is not put together with what others write. */
+  const another = (changes: Partial<EngineDeps> = {}): EngineDeps => ({
+    ...s.deps,
+    write: createChangeWriter(s.deps.db, s.clock),
+    ...changes,
+  });
+  const worker = (changes?: Partial<EngineDeps>) => createRefundRounds(another(changes), () => undefined);
+  const both = <Name extends string>(
+    acts: Readonly<Record<Name, () => Promise<unknown>>>,
+    order: readonly [Name, Name],
+  ) =>
+    inTurn<unknown[]>(
+      s.deps.db,
+      ROW,
+      order.map((name) => acts[name]),
+    );
+  const ask = (deps: Parameters<typeof recordRefunds>[0], key: string, amount: string) =>
+    recordRefunds(deps, [refundRequest({ orderId: 'O1', uniqueRequestId: key, amount })]);
+  const recorded = () =>
+    s.deps.db.query(`select unique_request_id as key, amount_minor as minor from refunds`);
+  const paid = () => putOrder(s.deps.db, { orderId: 'O1', amountMinor: 10_00 });
+
+  test.each([
+    ['6.00', '7.00', '4.00'],
+    ['7.00', '6.00', '3.00'],
+  ])(
+    'one order, %s and then %s: the first is made, and the other told what is left',
+    async (one, other, left) => {
+      await paid();
+      const [made, refused] = await inTurn(s.deps.db, ROW, [
+        () => ask(another(), 'a', one),
+        () => ask(another(), 'b', other),
+      ]);
+      expect(made).toMatchObject([{ ok: true }]);
+      expect(refused).toMatchObject([{ ok: false, refusal: 'amount_exceeds_rest', remaining: left }]);
+      expect(await recorded()).toEqual([{ key: 'a', minor: Number(one) * 100 }]);
+    },
+  );
+
+  test.each([
+    ['1.00', '2.00'],
+    ['2.00', '1.00'],
+  ])('one key, %s and then %s: there is one refund, the first', async (one, other) => {
+    await paid();
+    const [made, refused] = await inTurn(s.deps.db, ROW, [
+      () => ask(another(), 'k', one),
+      () => ask(another(), 'k', other),
+    ]);
+    expect(made).toMatchObject([{ ok: true }]);
+    expect(refused).toMatchObject([{ ok: false, refusal: 'duplicate_request_id' }]);
+    expect(await recorded()).toEqual([{ key: 'k', minor: Number(one) * 100 }]);
+  });
+
+  test.each([
+    ['one key', 'is kept', 'k', 'duplicate_request_id'],
+    ['one key', 'breaks off', 'k', null],
+    ['one order', 'is kept', 'l', 'amount_exceeds_rest'],
+    ['one order', 'breaks off', 'l', null],
+  ])('%s: the second waits for the commit of the first, which %s', async (_, end, key, refusal) => {
+    await paid();
+    const committing = new Held<null>();
+    const first = s.deps.db.transaction(async (tx) => {
+      expect(await ask({ ...another(), db: tx }, 'k', '6.00')).toMatchObject([{ ok: true }]);
+      await committing.wait();
+      if (end === 'breaks off') throw new Error('the process is gone');
+    });
+    await committing.begun;
+    const second = ask(another(), key, '7.00');
+    await waiting(s.deps.db, 1);
+    committing.give(null);
+    await first.catch(({ message }: Error) => expect(message).toBe('the process is gone'));
+    expect(await second).toMatchObject([refusal === null ? { ok: true } : { ok: false, refusal }]);
+    expect(await recorded()).toEqual([refusal === null ? { key, minor: 7_00 } : { key: 'k', minor: 6_00 }]);
+  });
+
+  test.each([
+    ['callback', 'answer', 'pending'],
+    ['callback', 'answer', 'succeeded'],
+    ['answer', 'callback', 'pending'],
+    ['answer', 'callback', 'succeeded'],
+  ] as const)('%s before %s, which is %s: succeeded, told once', async (one, other, said) => {
+    const answer = new Held<CreateAnswer>();
+    s.model.create = () => answer.wait();
+    const id = await s.refund('O1');
+    const sender = worker();
+    await sender.tick();
+    await answer.begun;
+    const acts = {
+      callback: () => tell(id, news('succeeded')),
+      answer: () => {
+        answer.give(news(said));
+        return sender.drain();
+      },
+    };
+    await both(acts, [one, other]);
+    expect(await s.read(id)).toMatchObject({ state: 'succeeded', nextLookAt: null });
+    expect(await told(id)).toEqual(['ORDER_REFUNDED']);
+    expect(s.model.asked).toHaveLength(1);
+  });
+
+  test.each([
+    ['poll', 'callback', 'succeeded', 'ORDER_REFUNDED'],
+    ['callback', 'poll', 'succeeded', 'ORDER_REFUNDED'],
+    ['poll', 'callback', 'failed', 'ORDER_REFUND_FAILED'],
+    ['callback', 'poll', 'failed', 'ORDER_REFUND_FAILED'],
+  ] as const)('%s before %s, both say that it %s: told once', async (one, other, said, event) => {
+    s.model.create = () => news('pending');
+    const id = await s.refund('O1');
+    const poller = worker();
+    await poller.tick();
+    await poller.drain();
+    const polling = new Held<LookAnswer>();
+    s.model.look = () => polling.wait();
+    s.clock.pass(2_000);
+    await poller.tick();
+    await polling.begun;
+    const acts = {
+      poll: () => {
+        polling.give(news(said));
+        return poller.drain();
+      },
+      callback: () => tell(id, news(said)),
+    };
+    await both(acts, [one, other]);
+    expect(await s.read(id)).toMatchObject({ state: said, nextLookAt: null });
+    expect(await told(id)).toEqual([event]);
+  });
+
+  test.each([
+    ['cancel', 'send', 'cancelled', 0],
+    ['send', 'cancel', 'succeeded', 1],
+  ] as const)('cancel and send, the %s before the %s: %s', async (one, other, state, sends) => {
+    const reached = new Held<null>();
+    s.model.create = () => news('succeeded');
+    const id = await s.refund('O1');
+    const sender = worker({
+      openAccess: async (accountId) => {
+        await reached.wait();
+        return s.deps.openAccess(accountId);
+      },
+    });
+    await sender.tick();
+    await reached.begun;
+    const acts = {
+      cancel: () => cancelRefund(another(), 'acme', id, { reason: null, cause: by }),
+      send: () => {
+        reached.give(null);
+        return sender.drain();
+      },
+    };
+    const outcomes = await both(acts, [one, other]);
+    expect(outcomes[one === 'cancel' ? 0 : 1]).toMatchObject(
+      one === 'cancel' ? { ok: true } : { ok: false, refusal: 'wrong_state' },
+    );
+    expect(await s.read(id)).toMatchObject({ state, sends });
+    expect(s.model.asked).toHaveLength(sends);
+  });
+
+  test.each([
+    ['first', 'second'],
+    ['second', 'first'],
+  ] as const)(
+    'two workers have a refund, as the lease of one ran out, the %s before the %s: sent once',
+    async (...order) => {
+      s.model.create = () => news('succeeded');
+      const id = await s.refund('O1');
+      const claim = async () => {
+        const gate = new Held<null>();
+        const claimed = worker({
+          openAccess: async (accountId) => {
+            await gate.wait();
+            return s.deps.openAccess(accountId);
+          },
+        });
+        await claimed.tick();
+        await gate.begun;
+        s.clock.pass(HOUR);
+        return () => {
+          gate.give(null);
+          return claimed.drain();
+        };
+      };
+      await both({ first: await claim(), second: await claim() }, order);
+      expect(await s.read(id)).toMatchObject({ state: 'succeeded', sends: 1 });
+      expect(s.model.asked).toHaveLength(1);
+      expect(await told(id)).toEqual(['ORDER_REFUNDED']);
+    },
+  );
+
+  test.each([
+    ['lease', 'answer', ['queued', 'sending', 'unknown', 'succeeded']],
+    ['answer', 'lease', ['queued', 'sending', 'succeeded']],
+  ] as const)(
+    'the end of a lease and the answer to its send, the %s before the %s: succeeded, sent once',
+    async (one, other, passed) => {
+      const answer = new Held<CreateAnswer>();
+      s.model.create = () => answer.wait();
+      const id = await s.refund('O1');
+      const sender = worker();
+      await sender.tick();
+      await answer.begun;
+      s.clock.pass(MINUTE);
+      const acts = {
+        lease: () => worker().tick(),
+        answer: () => {
+          answer.give(news('succeeded'));
+          return sender.drain();
+        },
+      };
+      await both(acts, [one, other]);
+      expect(await states(id)).toEqual(passed);
+      expect(await s.read(id)).toMatchObject({ nextLookAt: null });
+      expect(s.model.asked).toHaveLength(1);
+      expect(await told(id)).toEqual(['ORDER_REFUNDED']);
+    },
+  );
 });

@@ -8,6 +8,7 @@ import { MIGRATIONS_DIR, migrate } from '../../src/lib/migrate.ts';
 import { call, startApi, type TestApi } from '../support/api.ts';
 import { blankDatabase, type FreshDatabase } from '../support/database.ts';
 import { putOrder } from '../support/engine.ts';
+import { hold } from '../support/held.ts';
 import { until } from '../support/running.ts';
 
 const SHIPPED = readdirSync(MIGRATIONS_DIR).sort();
@@ -111,6 +112,34 @@ describe('later migrations while the server runs', () => {
     await reporting;
     await report.close();
     expect(await migrating).toEqual(Object.keys(LATER));
+    expect(answers.filter((status) => status !== 200)).toEqual([]);
+  });
+
+  test('a migration that has its table and is long at work: who needs the table waits, and no request fails', async () => {
+    const other = openDatabase({ connectionString: api.connectionString, maxConnections: 2 });
+    const atWork = await hold(other, 'select pg_advisory_xact_lock(4711)');
+    writeFileSync(
+      join(folder, '9007_long.sql'),
+      `alter table refunds add column later_long text;
+       do $$ begin
+         while not pg_try_advisory_xact_lock(4711) loop perform pg_sleep(0.02); end loop;
+       end $$;`,
+    );
+    const migrating = migrate(api.db, systemClock, { folder });
+    await until('the migration to be at work', async () => {
+      const rows = await other.query(
+        `select 1 from pg_locks join pg_database d on d.oid = database and d.datname = current_database()
+         where relation = 'refunds'::regclass and mode = 'AccessExclusiveLock' and granted
+           and exists (select from schema_migrations where name = '9006_drop.sql')`,
+      );
+      return rows[0];
+    });
+    await atWork.waiting(3);
+    await atWork.release();
+    expect(await migrating).toEqual([...Object.keys(LATER), '9007_long.sql']);
+    const soFar = answers.length;
+    await until('traffic to go on', async () => (answers.length > soFar + 50 ? true : undefined));
+    await other.close();
     expect(answers.filter((status) => status !== 200)).toEqual([]);
   });
 
