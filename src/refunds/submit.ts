@@ -39,6 +39,8 @@ export async function submit(deps: EngineDeps, claimed: Refund): Promise<CallRep
       ? await readAttemptRequest(deps.db, claimed)
       : gateway.prepareRefund(factsOf(deps, claimed));
   const at = circumstances(deps, gateway.capabilities);
+  // A process that stood still until its hold was over does not know what has been decided meanwhile: a pause, say.
+  if (at.now >= claimed.nextLookAt!) return null;
   const decision = decideSend(claimed, request, plusMs(at.now, holdMs(gateway.capabilities)), at);
   const refund = await deps.write({
     ...decision,

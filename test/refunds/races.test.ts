@@ -2,6 +2,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { CreateAnswer, LookAnswer } from '../../src/gateways/gateway.ts';
+import { newId } from '../../src/lib/ids.ts';
 import { cancelRefund } from '../../src/refunds/cancel.ts';
 import type { EngineDeps } from '../../src/refunds/engine.ts';
 import { settleFromWebhook } from '../../src/refunds/hear.ts';
@@ -97,6 +98,32 @@ test('cancelled between the claim and the send: it is not sent', async () => {
   expect(s.model.asked).toEqual([]);
 });
 
+test('a worker stands still between the claim and the send until its hold is over: it sends nothing', async () => {
+  const reached = new Held<null>();
+  s.model.create = () => news('succeeded');
+  const id = await s.refund('O1', { batchId: newId() });
+  const { batchId } = await s.read(id);
+  const slow = s.worker({
+    openAccess: async (accountId) => {
+      await reached.wait();
+      return s.deps.openAccess(accountId);
+    },
+  });
+  await reached.begun;
+  // Meanwhile its batch is paused, of which only those learn who claim anew.
+  s.clock.pass(HOUR);
+  reached.give(null);
+  await slow.stop();
+  expect(await s.read(id)).toMatchObject({ state: 'queued', sends: 0 });
+  expect(s.model.asked).toEqual([]);
+  s.worker({ stoppedBatches: async () => [batchId!] });
+  await setTimeout(500);
+  expect(s.model.asked).toEqual([]);
+  s.worker();
+  await s.becomes(id, 'succeeded');
+  expect(s.model.asked).toHaveLength(1);
+});
+
 test('cancelled during the send: refused, and the send decides', async () => {
   const { id, answer } = await sending();
   expect(await cancelRefund(s.deps, 'acme', id, { reason: null, cause: by })).toMatchObject({
@@ -160,7 +187,9 @@ test('two workers that hold the same refund, as their clocks differ: one of them
   s.model.create = () => news('succeeded');
   const id = await s.refund('O1');
   for (const gate of [first, second]) {
+    const at = s.clock.now();
     s.worker({
+      clock: { now: () => at },
       openAccess: async (accountId) => {
         await gate.wait();
         return s.deps.openAccess(accountId);
@@ -501,7 +530,10 @@ describe('two processes at the row of one order, whoever is first', () => {
       const id = await s.refund('O1');
       const claim = async () => {
         const gate = new Held<null>();
+        // By their own clocks both still have it: a lease that has run out by one's own sends nothing.
+        const at = s.clock.now();
         const claimed = worker({
+          clock: { now: () => at },
           openAccess: async (accountId) => {
             await gate.wait();
             return s.deps.openAccess(accountId);
