@@ -7,7 +7,7 @@ import { buildServer } from './api/server.ts';
 import { createRenderBatch } from './api/v1/render-batch.ts';
 import { createSealer } from './audit/checkpoint.ts';
 import type { BatchDeps } from './batches/deps.ts';
-import { createBatchWorker, createPausedWatch } from './batches/worker.ts';
+import { createBatchWorker, createStoppedWatch } from './batches/worker.ts';
 import { createClockWatch, requireRightClock } from './clock-watch.ts';
 import { type Settings, withPort } from './config.ts';
 import { openConfiguredDatabase } from './database.ts';
@@ -123,7 +123,7 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
       manualReviewAfterMs: settings.manualReviewAfterMs,
       restored: await readRestored(db, clock.now()),
       clockIsRight: clockWatch.isRight,
-      pausedBatches: createPausedWatch(db),
+      stoppedBatches: createStoppedWatch(db),
       wake,
     };
     const batchWorker = createBatchWorker({ engine, wake: () => batchWorker.wake() });

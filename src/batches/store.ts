@@ -116,9 +116,12 @@ export async function changeBatch(
 const written = (value: unknown) =>
   value !== null && typeof value === 'object' && !(value instanceof Date) ? JSON.stringify(value) : value;
 
-/** The batches whose refunds must not be sent now. */
-export async function readPausedBatches(db: Queryable): Promise<string[]> {
-  const rows = await db.query<{ batch_id: string }>(`select batch_id from batches where status = 'paused'`);
+/** The batches whose refunds must not be sent now: paused, or cancelled with refunds that are still to be taken back. */
+export async function readStoppedBatches(db: Queryable): Promise<string[]> {
+  const rows = await db.query<{ batch_id: string }>(
+    `select batch_id from batches where status = 'paused'
+     union all select batch_id from batches where next_step_at is not null and status = 'cancelled'`,
+  );
   return rows.map((row) => row.batch_id);
 }
 

@@ -1,6 +1,6 @@
 import type { PoolClient } from 'pg';
 import { plusMs } from '../lib/clock.ts';
-import type { Database, Queryable } from '../lib/db.ts';
+import type { Queryable } from '../lib/db.ts';
 import { createLoop, type Loop } from '../lib/loop.ts';
 import type { BatchRecord } from './batch.ts';
 import { checkNextRows, dealRows } from './check.ts';
@@ -8,7 +8,7 @@ import { expireApproval } from './decide.ts';
 import type { BatchDeps } from './deps.ts';
 import { isLoaded, loadRows, queryableOf } from './load.ts';
 import { cancelUnsent, type RunOptions, runNextRows } from './run.ts';
-import { batchOf, changeBatch, lockBatch, readPausedBatches } from './store.ts';
+import { batchOf, changeBatch, lockBatch, readStoppedBatches } from './store.ts';
 
 const IDLE_MS = 250;
 /** While a file is being read, nobody else looks whether it should be for so long. */
@@ -136,17 +136,20 @@ async function postpone(deps: BatchDeps, key: Pick<BatchRecord, 'merchantId' | '
   );
 }
 
-const PAUSED_FOR_MS = 250;
+const KNOWN_FOR_MS = 250;
 
 /** The batches whose refunds must not go out, as they were a moment ago: workers ask with each round. */
-export function createPausedWatch(db: Database): () => Promise<readonly string[]> {
+export function createStoppedWatch(
+  db: Queryable,
+  monotonicMs: () => number = () => performance.now(),
+): () => Promise<readonly string[]> {
   let known: Promise<readonly string[]> | undefined;
   let knownAtMs = 0;
   return () => {
-    const nowMs = performance.now();
-    if (known === undefined || nowMs - knownAtMs > PAUSED_FOR_MS) {
+    const nowMs = monotonicMs();
+    if (known === undefined || nowMs - knownAtMs > KNOWN_FOR_MS) {
       knownAtMs = nowMs;
-      known = readPausedBatches(db).catch((error: unknown) => {
+      known = readStoppedBatches(db).catch((error: unknown) => {
         known = undefined;
         throw error;
       });

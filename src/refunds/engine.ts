@@ -37,7 +37,7 @@ export interface EngineDeps {
   /** False while the worker has to rest because this process's clock is wrong. */
   readonly clockIsRight?: () => boolean;
   /** The batches of which nothing more may go out for now; none where absent. */
-  readonly pausedBatches?: () => Promise<readonly string[]>;
+  readonly stoppedBatches?: () => Promise<readonly string[]>;
   /** Tells this process's worker that there may be work. */
   readonly wake: () => void;
 }

@@ -131,14 +131,14 @@ export interface LaneRoom {
 
 /**
  * Takes due refunds, those of one lane first and then lower lanes first, and holds them: their next look moves to the
- * end of the hold, so a worker that dies lets go by itself. Of the paused batches, none that waits to be sent is taken.
+ * end of the hold, so a worker that dies lets go by itself. Of the stopped batches, none that waits to be sent is taken.
  */
 export async function claimDue(
   db: Queryable,
   clock: Clock,
   rooms: readonly LaneRoom[],
   first: Lane,
-  paused: readonly string[] = [],
+  stopped: readonly string[] = [],
 ): Promise<Refund[]> {
   const rows = await db.query<RefundRow>(
     `with room as (
@@ -170,7 +170,7 @@ export async function claimDue(
       rooms.map((r) => r.accountRoom),
       rooms.map((r) => r.holdMs),
       first,
-      paused,
+      stopped,
     ],
   );
   return rows.map(refundOf);

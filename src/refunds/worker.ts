@@ -66,8 +66,8 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
     if (rooms.length === 0) return false;
     // Every fourth time, so that an outcome is learnt also while there is never a lack of single refunds.
     const first = claims % 4 === 3 ? LANES.followUp : LANES.single;
-    const paused = (await deps.pausedBatches?.()) ?? [];
-    const claimed = await claimDue(deps.db, deps.clock, rooms, first, paused);
+    const stopped = (await deps.stoppedBatches?.()) ?? [];
+    const claimed = await claimDue(deps.db, deps.clock, rooms, first, stopped);
     if (claimed.length === 0) return false;
     claims++;
 

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { readStoppedBatches } from '../../src/batches/store.ts';
 import { doNextStep } from '../../src/batches/worker.ts';
 import { call, startApi, type TestApi } from '../support/api.ts';
 import { ManualClock, putOrder } from '../support/engine.ts';
@@ -146,6 +147,26 @@ describe('what has begun', () => {
     expect((await get(api, id)).body.rows).toMatchObject({ made: 500, left: 0, not_sent: 100 });
     const [held] = await api.db.query('select sum(reserved_minor)::bigint as held from transactions');
     expect(held).toEqual({ held: 0 });
+  });
+
+  test('goes out no more from the moment at which its cancelling is answered', async () => {
+    const { body: batch } = await upload(api, FILE);
+    const id = batch.batch_id;
+    await call(api, `/v1/batches/${id}/confirm`, { json: TOTALS });
+    await doNextStep(api.batches);
+    expect((await refunds()).length).toBeGreaterThan(0);
+    expect(await readStoppedBatches(api.db)).toEqual([]);
+    await call(api, `/v1/batches/${id}/cancel`, { json: { reason: 'wrong file' } });
+    // Its refunds are still there, and are not to be claimed.
+    const states = async () =>
+      (await api.db.query('select distinct state from refunds')).map((r) => r['state']);
+    expect(await states()).toEqual(['queued']);
+    expect(await readStoppedBatches(api.db)).toEqual([id]);
+    await steps(api);
+    expect(await states()).toEqual(['cancelled']);
+    clock.pass(10_000);
+    await steps(api);
+    expect(await readStoppedBatches(api.db)).toEqual([]);
   });
 
   test('is in no status from which it could be done twice', async () => {
