@@ -17,7 +17,7 @@ import { serveDashboard } from './dashboard.ts';
 import type { ApiDeps } from './deps.ts';
 import { serveDocs } from './docs.ts';
 import { answerError, refusal, speaksContract } from './error-answers.ts';
-import { ApiError } from './errors.ts';
+import { ApiError, ContractError } from './errors.ts';
 import { gatewayWebhookRoutes } from './gateway-webhooks.ts';
 import { serveHealth } from './health.ts';
 import { juspayRoutes } from './juspay/routes.ts';
@@ -45,6 +45,7 @@ import { validate } from './validate.ts';
 
 const BODY_BYTES = 1024 * 1024;
 const HEADER_BYTES = 16 * 1024;
+const FIRST_LINE_BYTES = 4 * 1024;
 const HEADERS_MS = 15_000;
 const BODY_MS = 30_000;
 const SWALLOWED_BYTES = 32 * 1024 * 1024;
@@ -231,18 +232,26 @@ const SECURE_HEADERS = {
 };
 
 /** What never became a request, so that no route and no hook ever sees it: no HTTP, too long, or too slow. */
-function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
+function answerUnreadable(
+  error: Error & { readonly code?: string; readonly rawPacket?: unknown },
+  socket: Socket,
+): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return;
-  const [status, code, message] =
+  const [status, code, message]: [number, string, string] =
     error.code === 'HPE_HEADER_OVERFLOW'
       ? [431, 'headers_too_large', `The headers are longer than ${HEADER_BYTES / 1024} KiB.`]
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? [408, 'too_slow', 'The headers did not arrive in time.']
         : [400, 'not_http', 'This is no HTTP request.'];
-  const body = JSON.stringify({ error: { code, message } });
+  // Whom it was meant for stands in its first line, where that came with the rest.
+  const packet = Buffer.isBuffer(error.rawPacket) ? error.rawPacket : Buffer.alloc(0);
+  const path = /^[A-Z]+ (\/\S*) /.exec(packet.toString('latin1', 0, FIRST_LINE_BYTES))?.[1];
+  const requestId = newId();
+  const answer = refusal(path !== undefined && speaksContract(path), status, code, message);
+  const body = JSON.stringify(answer instanceof ContractError ? answer.body(requestId) : answer.body());
   const headers = {
     ...SECURE_HEADERS,
-    'x-request-id': newId(),
+    'x-request-id': requestId,
     'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
     'cache-control': 'no-store',
     'content-type': 'application/json; charset=utf-8',

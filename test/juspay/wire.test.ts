@@ -218,19 +218,24 @@ describe('what no HTTP client sends by itself', () => {
     expect(answer.body['error_message']).toMatch(/1 MiB/);
   });
 
+  const OURS = { error: { code: expect.any(String), message: expect.stringMatching(/\.$/) } };
+  const CONTRACT = {
+    status: 'Bad Request',
+    error_code: 'INVALID_REQUEST',
+    error_message: 'The headers are longer than 16 KiB.',
+  };
   test.each([
-    [
-      'headers beyond 16 KiB',
-      `GET /orders/X1 HTTP/1.1\r\nHost: x\r\nx-big: ${'a'.repeat(20_000)}\r\n\r\n`,
-      431,
-    ],
-    ['what is no HTTP', 'hello\r\n\r\n', 400],
-  ])('%s is answered in our own words', async (_, bytes, status) => {
+    ['headers beyond 16 KiB', big('/orders/X1'), 431, expect.objectContaining(CONTRACT)],
+    ['headers beyond 16 KiB to an address of ours', big('/v1/orders/X1'), 431, OURS],
+    ['what is no HTTP', 'hello\r\n\r\n', 400, OURS],
+  ])('%s is answered in the words of whom it was meant for', async (_, bytes, status, body) => {
     const answer = await send([bytes]);
     expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
     expect(answer.toLowerCase()).toContain('x-content-type-options: nosniff');
-    expect(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')))).toEqual({
-      error: { code: expect.any(String), message: expect.stringMatching(/\.$/) },
-    });
+    expect(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')))).toEqual(body);
   });
 });
+
+function big(path: string): string {
+  return `GET ${path} HTTP/1.1\r\nHost: x\r\nx-big: ${'a'.repeat(20_000)}\r\n\r\n`;
+}
