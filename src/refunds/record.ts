@@ -179,7 +179,8 @@ function itemOf(request: RefundRequest, idx: number) {
     batch_row: request.batchRow,
     lane: request.batchId === null ? LANES.single : LANES.batch,
     idempotency_key: shortOf(refundId),
-    window_ms: request.sameAmountWindowMs,
+    // A refund made by a clock that is ahead of ours lies within every window, one of no length included.
+    window_ms: request.sameAmountWindowMs === 0 ? null : request.sameAmountWindowMs,
     expected_remaining: request.expectedRemaining,
     cause: request.cause,
   };

@@ -157,6 +157,18 @@ describe('recording refunds', () => {
     expect((await ask('c'))[0]!.ok).toBe(true);
   });
 
+  test('without a window nobody asks, not even of a refund that another clock has made in our future', async () => {
+    await putOrder(fresh.db, { orderId: 'W2', amountMinor: 10_000 });
+    const ahead = new ManualClock();
+    ahead.pass(5_000);
+    const ask = (key: string, clock: ManualClock) =>
+      recordRefunds(engineDeps(fresh.db, { clock }), [
+        refundRequest({ orderId: 'W2', uniqueRequestId: key, amount: '10', sameAmountWindowMs: 0 }),
+      ]);
+    expect((await ask('a', ahead))[0]!.ok).toBe(true);
+    expect((await ask('b', new ManualClock()))[0]!.ok).toBe(true);
+  });
+
   test('by transaction id, and the charged transaction that has enough left when there are several', async () => {
     await putOrder(fresh.db, { orderId: 'T1', amountMinor: 5_000 });
     await putOrder(fresh.db, { orderId: 'T1', amountMinor: 5_000, txnNo: 2 });
