@@ -2,6 +2,7 @@
  * `npm run proof` runs every proof in turn; `npm run proof -- simulate --lives 1000 --seed 7` runs one. Ends with
  * status 1 at the first broken invariant, prints the figures last, and goes on where a stopped run left off.
  */
+import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crash } from './crash/crash.ts';
@@ -53,12 +54,19 @@ async function main(args: readonly string[]): Promise<number> {
 
 async function proveResumably(
   proof: Proof,
-  options: Record<string, number>,
+  options: Readonly<Record<string, number | string>>,
   signal: AbortSignal,
 ): Promise<Figures> {
-  const place = join(PLACES, `${proof.name}-${Object.values(options).join('-')}.json`);
+  const asked = createHash('sha256').update(JSON.stringify(options)).digest('hex').slice(0, 16);
+  const place = join(PLACES, `${proof.name}-${asked}.json`);
+  const entries = Object.entries(options);
   const figures = await proof.prove({
-    options,
+    options: Object.fromEntries(
+      entries.filter((entry): entry is [string, number] => typeof entry[1] === 'number'),
+    ),
+    texts: Object.fromEntries(
+      entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+    ),
     signal,
     progress: (line) => console.log(`${proof.name}: ${line}`),
     resumeAt: readPlace(place),
@@ -79,14 +87,16 @@ function readPlace(place: string): unknown {
   }
 }
 
-function readOptions(proof: Proof, flags: readonly string[]): Record<string, number> | string {
+function readOptions(proof: Proof, flags: readonly string[]): Record<string, number | string> | string {
   const options = Object.fromEntries(proof.options.map(({ name, otherwise }) => [name, otherwise]));
   for (let n = 0; n < flags.length; n += 2) {
     const name = flags[n]!.replace(/^--/, '');
-    const value = Number(flags[n + 1]);
+    const text = flags[n + 1] ?? '';
     if (!(name in options)) return `${proof.name} has no option --${name}.`;
-    if (!Number.isSafeInteger(value) || value < 0)
-      return `--${name} takes a whole number, not "${flags[n + 1] ?? ''}".`;
+    const isText = typeof options[name] === 'string';
+    const value = isText ? text : Number(text);
+    if (!isText && (!Number.isSafeInteger(value) || Number(value) < 0))
+      return `--${name} takes a whole number, not "${text}".`;
     options[name] = value;
   }
   return options;
@@ -98,7 +108,9 @@ function help(): string {
     ...PROOFS.flatMap((proof) => [
       `  ${proof.name.padEnd(10)} ${proof.about}`,
       ...proof.options.map((o) =>
-        [`    --${o.name} N`.padEnd(22), o.about, ` (otherwise ${o.otherwise})`].join(''),
+        typeof o.otherwise === 'string'
+          ? `${`    --${o.name} TEXT`.padEnd(22)}${o.about}`
+          : `${`    --${o.name} N`.padEnd(22)}${o.about} (otherwise ${o.otherwise})`,
       ),
     ]),
   ].join('\n');

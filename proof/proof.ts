@@ -4,7 +4,7 @@ export interface Proof {
   readonly name: string;
   /** One sentence: what it does, and what it would catch. */
   readonly about: string;
-  /** Whole numbers that may be set on the command line as `--name N`. */
+  /** What may be set on the command line as `--name N`, or `--name TEXT`. */
   readonly options: readonly ProofOption[];
   /**
    * Runs to the end and returns what is to be printed. Throws `BrokenInvariant` at the first thing that is not as
@@ -15,13 +15,16 @@ export interface Proof {
 
 export interface ProofOption {
   readonly name: string;
-  readonly otherwise: number;
+  /** A whole number takes whole numbers only. */
+  readonly otherwise: number | string;
   readonly about: string;
 }
 
 export interface ProofRun {
-  /** Every option of the proof, as set or as otherwise. */
+  /** Every option of the proof that is a number, as set or as otherwise. */
   readonly options: Readonly<Record<string, number>>;
+  /** The same of those that are texts. */
+  readonly texts?: Readonly<Record<string, string>>;
   /** One line of progress for people. */
   readonly progress: (line: string) => void;
   /** Aborted when somebody wants it to stop (Ctrl-C). */

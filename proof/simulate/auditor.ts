@@ -1,6 +1,17 @@
 import { createHash, createHmac, hkdfSync } from 'node:crypto';
 import type { Queryable } from '../../src/lib/db.ts';
+import type { BatchAuditor } from './batch-auditor.ts';
 import type { BookedRefund, ModelBooks } from './model-books.ts';
+import { SECRETS } from './model-gateway.ts';
+import type {
+  AttemptRow,
+  Changes,
+  EventRow,
+  NotificationRow,
+  OurBooks,
+  RefundRow,
+  TransactionRow,
+} from './our-books.ts';
 
 /** What the merchants were told by the answers at the doors. */
 export interface AcceptedRefund extends AskedRefund {
@@ -15,23 +26,6 @@ interface AskedRefund {
   readonly uniqueRequestId: string;
 }
 
-interface RefundRow {
-  merchant_id: string;
-  order_id: string;
-  refund_id: string;
-  unique_request_id: string;
-  txn_id: string;
-  amount_minor: number;
-  state: string;
-  gateway: string;
-  gateway_account_id: string;
-  idempotency_key: string;
-  attention: string | null;
-  arn: string | null;
-  next_look_at: Date | null;
-  event_seq: number;
-}
-
 /** An address that a merchant wants to be told at; null: of what is told without asking. */
 interface ListeningMerchant {
   readonly url: string;
@@ -43,11 +37,14 @@ interface Message {
   readonly eventId: string;
   readonly sequence: number;
   readonly order?: unknown;
+  readonly batch?: unknown;
 }
 
-interface TellingOrder {
-  readonly merchant_id: string;
-  readonly order_id: string;
+/** An order or a batch, as messages show it. */
+interface Telling {
+  readonly merchant_id?: string;
+  readonly order_id?: string;
+  readonly batch_id?: string;
   readonly refunds?: readonly { readonly unique_request_id: string; readonly status: string }[];
 }
 
@@ -58,14 +55,6 @@ interface CheckpointRow {
   readonly orders: readonly (readonly [orderId: string, seq: number, hash: string])[];
   readonly hash: Buffer;
   readonly seal: Buffer;
-}
-
-interface EventRow {
-  merchant_id: string;
-  order_id: string;
-  seq: number;
-  body: string;
-  hash: Buffer;
 }
 
 /** The contract's words, written down here once more so that a wrong table in the program shows. */
@@ -93,17 +82,20 @@ const FINAL = new Set(['succeeded', 'failed', 'cancelled', 'reversed']);
 const LONGEST_WAIT_MS = 28 * 3_600_000;
 
 /**
- * Keeps its own books of what was asked, answered and paid, and holds the program's tables against them. Nothing
- * of the engine is used here.
+ * Keeps its own books of what was asked, answered and paid, and after each step holds against them what the step has
+ * changed in the program's tables. Nothing of the engine is used here.
  */
 export class Auditor {
   /** How many statements of an invariant were checked. */
   checked = 0;
   /** The first that did not hold. It is not thrown where it is seen: that may be deep inside the program. */
   broken: Broken | null = null;
+  /** Whether something has happened since the last check that it should look at. */
+  isDue = true;
+  readonly batches: BatchAuditor;
+  readonly #books: OurBooks;
   readonly #db: Queryable;
-  readonly #merchantIds: readonly string[];
-  readonly #books: ReadonlyMap<string, ModelBooks>;
+  readonly #gateways: ReadonlyMap<string, ModelBooks>;
   readonly #accepted = new Map<string, AcceptedRefund>();
   readonly #requests = new Map<string, string>();
   readonly #arrived = new Map<string, { key: string | null; body: string; times: number }>();
@@ -121,6 +113,9 @@ export class Auditor {
   #sends = 0;
   /** Settled by a person's word: what is true of it is theirs to answer for. */
   readonly #resolved = new Set<string>();
+  /** Refunds that the gateways, the merchants or people have done something about since the last check. */
+  readonly #touched = new Set<string>();
+  #seen = new SeenBooks();
 
   readonly #endpoints: readonly ListeningMerchant[];
   readonly #masterKey: Buffer;
@@ -132,22 +127,24 @@ export class Auditor {
   readonly #acknowledged = new Set<string>();
 
   constructor(
+    books: OurBooks,
     db: Queryable,
-    merchantIds: readonly string[],
-    books: ReadonlyMap<string, ModelBooks>,
+    gateways: ReadonlyMap<string, ModelBooks>,
     endpoints: readonly ListeningMerchant[],
     program: {
       readonly masterKey: Buffer;
       /** How far its clocks may be behind the gateways'. */
       readonly clocksBehindMs: number;
+      readonly batches: BatchAuditor;
     },
   ) {
-    this.#db = db;
-    this.#merchantIds = merchantIds;
     this.#books = books;
+    this.#db = db;
+    this.#gateways = gateways;
     this.#endpoints = endpoints;
     this.#masterKey = program.masterKey;
     this.#clocksBehindMs = program.clocksBehindMs;
+    this.batches = program.batches;
   }
 
   get lives(): number {
@@ -167,6 +164,7 @@ export class Auditor {
   accepted(refund: AcceptedRefund): void {
     this.#claim(refund);
     this.#accepted.set(refund.refundId, refund);
+    this.#touch(refund.refundId);
   }
 
   /** A merchant asks, and goes on asking until it is answered. */
@@ -189,16 +187,21 @@ export class Auditor {
 
   /** Another merchant has acted on it; it must have been as if there were no such refund. */
   trespassed(refundId: string, notFound: boolean): void {
-    this.#must(notFound, 8, () => `another merchant has reached refund ${refundId}`);
+    this.must(notFound, 8, () => `another merchant has reached refund ${refundId}`);
   }
 
-  asked(reference: string, key: string | null, body: string): void {
+  asked(reference: string, key: string | null, body: string, sentMs: number): void {
     const before = this.#arrived.get(reference);
-    this.#must(before === undefined || (before.key === key && before.body === body), 3, () => {
+    this.must(before === undefined || (before.key === key && before.body === body), 3, () => {
       return `refund ${reference} was sent again with another key or body: ${body} after ${before?.body}`;
     });
     this.#arrived.set(reference, { key, body, times: (before?.times ?? 0) + 1 });
     this.#sends++;
+    this.#touch(reference);
+    // What was sent once is followed to its outcome, whatever becomes of its batch: it may have to be sent again.
+    const isFirst = (this.#seen.attempts.get(reference)?.size ?? 0) <= 1;
+    const batchId = this.#seen.refunds.get(reference)?.batch_id ?? null;
+    if (isFirst && batchId !== null) this.batches.sent(batchId, reference, sentMs);
     if (this.#restored) this.#checkRepeatsNothing(reference, body, this.#restored);
   }
 
@@ -213,6 +216,8 @@ export class Auditor {
     for (const [reference, sent] of this.#arrived) this.#arrived.set(reference, { ...sent, times: 0 });
     this.#heard.clear();
     this.#saidKnown.clear();
+    this.batches.restored();
+    this.#forget();
   }
 
   /** What is asked for after a restore may be what was sent since the backup: it waits for a person. */
@@ -230,25 +235,27 @@ export class Auditor {
         !refundIds.has(made.reference!) &&
         made.history.every(({ status }) => status !== 'failed' && status !== 'returned'),
     );
-    this.#must(lost === undefined, 3, () => {
+    this.must(lost === undefined, 3, () => {
       return `refund ${reference} was sent after a restore, and may be ${lost?.id}, which the gateway has made since the backup`;
     });
   }
 
   taken(reference: string): void {
     this.#taken.add(reference);
+    this.#touch(reference);
   }
 
   sentPastKeyLife(reference: string): void {
-    this.#must(false, 3, () => `refund ${reference} was sent again when its key was forgotten`);
+    this.must(false, 3, () => `refund ${reference} was sent again when its key was forgotten`);
   }
 
   made(refund: BookedRefund): void {
     const { reference } = refund;
     if (reference === null) return;
     this.#taken.add(reference);
-    this.#must(!this.#made.has(reference), 3, () => `refund ${reference} was made twice at the gateway`);
+    this.must(!this.#made.has(reference), 3, () => `refund ${reference} was made twice at the gateway`);
     this.#made.set(reference, refund);
+    this.#touch(reference);
   }
 
   heard(refund: BookedRefund, place: number): void {
@@ -257,13 +264,21 @@ export class Auditor {
 
   /** A message has arrived at a merchant's address. */
   told(url: string, message: Message): void {
-    const { merchant_id: merchantId, order_id: orderId } = message.order as TellingOrder;
-    const isTheirs = this.#endpoints.some((e) => e.url === url && e.merchantId === merchantId);
-    this.#must(isTheirs, 8, () => `${url} was told of ${orderId} of ${merchantId}`);
-    const place = `${url} ${orderId}`;
+    const {
+      merchant_id: merchantId,
+      order_id: orderId,
+      batch_id: batchId,
+    } = (message.order ?? message.batch) as Telling;
+    const what = orderId ?? `batch ${batchId}`;
+    // A batch does not say whose it is.
+    const isTheirs = this.#endpoints.some(
+      (e) => e.url === url && e.merchantId === (merchantId ?? this.batches.merchantOf(batchId!)),
+    );
+    this.must(isTheirs, 8, () => `${url} was told of ${what} of ${merchantId}`);
+    const place = `${url} ${what}`;
     const before = this.#toldLast.get(place)?.sequence ?? 0;
-    this.#must(message.sequence >= before, 7, () => {
-      return `${url} was told how ${orderId} was at ${message.sequence} after how it was at ${before}`;
+    this.must(message.sequence >= before, 7, () => {
+      return `${url} was told how ${what} was at ${message.sequence} after how it was at ${before}`;
     });
     this.#toldLast.set(place, message);
     const event = `${url} ${message.eventId}`;
@@ -274,33 +289,56 @@ export class Auditor {
     this.#acknowledged.add(`${url} ${message.eventId}`);
   }
 
-  /** Everything that must hold at any moment. `now` is the program's time. */
+  /** Everything that must hold at any moment, of what has changed since the last check. `now` is the program's time. */
   async check(now: Date): Promise<void> {
-    const [refunds, events, told] = await this.#read();
-    const changes = this.#checkTrail(refunds, events);
-    this.#checkNotified(changes, told, refunds);
-    await this.#checkSums(refunds);
-    await this.#checkSends();
-    const rows = new Map(refunds.map((row) => [row.refund_id, row]));
-    for (const accepted of this.#accepted.values()) {
-      const row = rows.get(accepted.refundId);
-      this.#must(row?.amount_minor === accepted.amountMinor, 4, () => {
-        return `refund ${accepted.refundId} was accepted over ${accepted.amountMinor}, and is now ${show(row)}`;
+    this.isDue = false;
+    const seen = this.#seen;
+    const changes = await this.#books.changes();
+    const touched = new Set(this.#touched);
+    this.#touched.clear();
+    // Before the refunds are taken in: what the batches were like when these were made.
+    const made = changes.refunds.filter(({ refund_id }) => !seen.refunds.has(refund_id));
+    this.batches.checkMade(made, (refundId) => seen.refunds.get(refundId)?.state);
+    for (const row of changes.refunds) {
+      seen.takeRefund(row);
+      touched.add(row.refund_id);
+    }
+    for (const row of changes.attempts) {
+      seen.takeAttempt(row);
+      touched.add(row.refund_id);
+    }
+    this.must(seen.refunds.size === changes.refundCount, 4, () => {
+      return `there were ${seen.refunds.size} refunds, and there are ${changes.refundCount}`;
+    });
+    this.#checkSecrets(changes);
+    this.#checkTrail(changes.events);
+    this.must(seen.states.size === seen.refunds.size, 6, () => 'there are events of refunds that are gone');
+    this.#checkNotified(changes.notifications);
+    this.#checkSums(changes.transactions, changes.refunds);
+    this.batches.check(changes, seen);
+    for (const row of changes.refunds) this.#checkRow(row, now);
+    for (const refundId of touched) {
+      const row = seen.refunds.get(refundId);
+      this.#checkSends(refundId);
+      const accepted = this.#accepted.get(refundId);
+      this.must(accepted === undefined || row?.amount_minor === accepted.amountMinor, 4, () => {
+        return `refund ${refundId} was accepted over ${accepted?.amountMinor}, and is now ${show(row)}`;
       });
+      if (row) this.#checkTruth(row);
     }
-    for (const row of refunds) {
-      this.#checkTruth(row);
-      const waits = row.next_look_at === null ? null : row.next_look_at.getTime() - now.getTime();
-      this.#must((waits === null) === FINAL.has(row.state), 5, () => `it has no next look: ${show(row)}`);
-      this.#must(waits === null || waits < LONGEST_WAIT_MS, 5, () => `its next look is far: ${show(row)}`);
-    }
+  }
+
+  /** The same of all that there is: also what was changed where nobody should have. */
+  async checkAll(now: Date): Promise<void> {
+    this.#forget();
+    await this.check(now);
   }
 
   /** What must hold when all that was begun has ended. `calm`: nothing went wrong in this world. */
   async checkEnd(now: Date, calm: boolean): Promise<void> {
-    await this.check(now);
-    const [refunds] = await this.#read();
-    this.#must(this.#unanswered.size === 0, 4, () => {
+    await this.checkAll(now);
+    const refunds = [...this.#seen.refunds.values()];
+    this.must(this.#unanswered.size === 0, 4, () => {
       const [first] = this.#unanswered;
       return `${this.#unanswered.size} requests were never answered, the first of them ${first}`;
     });
@@ -308,22 +346,24 @@ export class Auditor {
       refunds.map((row) => `${row.merchant_id} ${row.order_id} ${row.unique_request_id}`),
     );
     for (const request of this.#saidKnown)
-      this.#must(requests.has(request), 8, () => `${request} was said to be known already, and is not`);
+      this.must(requests.has(request), 8, () => `${request} was said to be known already, and is not`);
     for (const row of refunds) {
-      this.#must(FINAL.has(row.state) || row.state === 'manual_review', 5, () => {
+      this.must(FINAL.has(row.state) || row.state === 'manual_review', 5, () => {
         return `it has not ended: ${show(row)}`;
       });
       this.#checkNewsTaken(row);
       if (!calm) continue;
-      this.#must(row.state === 'succeeded', 5, () => `nothing went wrong, and yet: ${show(row)}`);
-      this.#must(this.#arrived.get(row.refund_id)?.times === 1, 3, () => `sent more than once: ${show(row)}`);
+      this.must(row.state === 'succeeded', 5, () => `nothing went wrong, and yet: ${show(row)}`);
+      this.must(this.#arrived.get(row.refund_id)?.times === 1, 3, () => `sent more than once: ${show(row)}`);
     }
+    this.batches.checkEnd(refunds);
+    await this.#checkKeptSums(refunds);
     await this.#checkSeals();
     await this.#checkTold(refunds, calm);
   }
 
   get payouts(): number {
-    return [...this.#books.values()]
+    return [...this.#gateways.values()]
       .flatMap((books) => books.refunds)
       .filter(({ reference, history }) => reference !== null && history.at(-1)!.status === 'paid').length;
   }
@@ -332,7 +372,7 @@ export class Auditor {
   #claim(refund: AcceptedRefund): void {
     const request = requestOf(refund);
     const before = this.#requests.get(request);
-    this.#must(before === undefined || before === refund.refundId, 2, () => {
+    this.must(before === undefined || before === refund.refundId, 2, () => {
       return `${request} was accepted as ${before} and as ${refund.refundId}`;
     });
     this.#requests.set(request, refund.refundId);
@@ -342,24 +382,24 @@ export class Auditor {
   #checkTruth(row: RefundRow): void {
     const made = this.#made.get(row.refund_id);
     const words = new Set(made?.history.map(({ status }) => status));
-    this.#must(made === undefined || made.amountMinor === row.amount_minor, 10, () => {
+    this.must(made === undefined || made.amountMinor === row.amount_minor, 10, () => {
       return `the gateway made it over ${made?.amountMinor}: ${show(row)}`;
     });
-    this.#must(row.state !== 'cancelled' || !this.#taken.has(row.refund_id), 3, () => {
+    this.must(row.state !== 'cancelled' || !this.#taken.has(row.refund_id), 3, () => {
       return `it is cancelled, and the gateway has taken it: ${show(row)}`;
     });
     if (this.#resolved.has(row.refund_id)) return;
-    this.#must(row.arn === null || row.arn === `arn-${made?.reference}`, 3, () => {
+    this.must(row.arn === null || row.arn === `arn-${made?.reference}`, 3, () => {
       return `its reference is ${row.arn}, and the gateway has made ${made?.id ?? 'nothing'}: ${show(row)}`;
     });
-    this.#must(row.state !== 'succeeded' || words.has('paid'), 3, () => {
+    this.must(row.state !== 'succeeded' || words.has('paid'), 3, () => {
       return `it is shown as paid, and the gateway says ${[...words].join(', ') || 'nothing'}: ${show(row)}`;
     });
     const mayFail = made === undefined || words.has('failed') || words.has('returned');
-    this.#must(row.state !== 'failed' || mayFail || row.attention !== null, 3, () => {
+    this.must(row.state !== 'failed' || mayFail || row.attention !== null, 3, () => {
       return `it is shown as failed, and the gateway says ${[...words].join(', ')}: ${show(row)}`;
     });
-    this.#must(row.state !== 'reversed' || (words.has('paid') && mayFail), 3, () => {
+    this.must(row.state !== 'reversed' || (words.has('paid') && mayFail), 3, () => {
       return `it is shown as taken back, and the gateway says ${[...words].join(', ')}: ${show(row)}`;
     });
   }
@@ -375,7 +415,7 @@ export class Auditor {
       (state !== 'succeeded' || words.includes('paid')) &&
       (state !== 'failed' || mayFail) &&
       (state !== 'reversed' || (words.includes('paid') && mayFail));
-    this.#must(isFounded, 3, () => {
+    this.must(isFounded, 3, () => {
       return `refund ${refundId} was written as ${state} at ${at}, and the gateway had said ${words.join(', ') || 'nothing'}`;
     });
   }
@@ -384,7 +424,7 @@ export class Auditor {
   #checkNewsTaken(row: RefundRow): void {
     const made = this.#made.get(row.refund_id);
     // Without times nobody can tell a late webhook from a look-up that lags.
-    const timed = this.#books.get(row.gateway_account_id)!.timesItsNews;
+    const timed = this.#gateways.get(row.gateway_account_id)!.timesItsNews;
     if (
       !made ||
       !timed ||
@@ -396,150 +436,124 @@ export class Auditor {
     if (this.#heard.get(made) !== made.history.length - 1) return;
     const { status } = made.history.at(-1)!;
     if (status !== 'paid' && status !== 'failed' && status !== 'returned') return;
-    this.#must((status === 'paid') === (row.state === 'succeeded'), 3, () => {
+    this.must((status === 'paid') === (row.state === 'succeeded'), 3, () => {
       return `the gateway told us that it is ${status}, and it is shown otherwise: ${show(row)}`;
     });
   }
 
-  #checkTrail(refunds: readonly RefundRow[], events: readonly EventRow[]): Map<string, string> {
-    const heads = new Map<string, { seq: number; hash: Buffer }>();
-    const states = new Map<string, { state: string | null; seq: number }>();
-    /** By order and event: what the merchant must have been told. */
-    const changes = new Map<string, string>();
-    const leftToPeople = new Set<string>();
+  #checkSecrets({ refunds, events, attempts, batches, batchRows }: Changes): void {
+    for (const row of [refunds, events, attempts, batches, batchRows].flat()) {
+      const text = JSON.stringify(row);
+      for (const [what, secret] of Object.entries(SECRETS))
+        this.must(!text.includes(secret), 9, () => `a ${what} stands in ${text}`);
+    }
+  }
+
+  #checkTrail(events: readonly EventRow[]): void {
+    const { heads, states, changes, leftToPeople } = this.#seen;
     for (const { merchant_id, order_id, seq, body, hash } of events) {
       const order = `${merchant_id} ${order_id}`;
-      const head = heads.get(order) ?? { seq: 0, hash: Buffer.alloc(0) };
-      const expected = createHash('sha256').update(head.hash).update(body).digest();
-      this.#must(
-        seq === head.seq + 1 && expected.equals(hash),
+      const head = heads.get(order) ?? { seq: 0, hash: '' };
+      const expected = createHash('sha256').update(head.hash, 'hex').update(body).digest('hex');
+      this.must(
+        seq === head.seq + 1 && expected === hash,
         6,
         () => `${order}: event ${seq} breaks the chain`,
       );
       heads.set(order, { seq, hash });
       const event = JSON.parse(body) as Record<string, string | null>;
       const { refund_id, from, to, cause } = event;
-      this.#must(typeof cause === 'object' && cause !== null, 6, () => `${order}: event ${seq} has no cause`);
+      this.must(typeof cause === 'object' && cause !== null, 6, () => `${order}: event ${seq} has no cause`);
       if (typeof refund_id !== 'string') continue;
       const before = states.get(refund_id)?.state ?? null;
-      this.#must(before === from, 6, () => `${refund_id}: event ${seq} goes from ${from}, it was ${before}`);
+      this.must(before === from, 6, () => `${refund_id}: event ${seq} goes from ${from}, it was ${before}`);
       states.set(refund_id, { state: to!, seq });
       if (event['kind']!.startsWith('refund.resolved_as_')) leftToPeople.add(refund_id);
       if (from !== to && !leftToPeople.has(refund_id)) this.#checkFounded(refund_id, to!, event['at']!);
       const told = before === null ? 'REFUND_INITIATED' : TOLD[PUBLIC[to!]!];
       if (told && (before === null || PUBLIC[before] !== PUBLIC[to!])) changes.set(`${order} ${seq}`, told);
     }
-    for (const row of refunds) {
-      const last = states.get(row.refund_id);
-      this.#must(last?.state === row.state && last.seq === row.event_seq, 6, () => {
-        return `its last event is ${JSON.stringify(last)}: ${show(row)}`;
-      });
-    }
-    this.#must(states.size === refunds.length, 6, () => 'there are events of refunds that are gone');
-    return changes;
   }
 
-  #checkNotified(
-    changes: ReadonlyMap<string, string>,
-    told: readonly Record<string, string | number>[],
-    refunds: readonly RefundRow[],
-  ): void {
-    const names = new Set(
-      told.map((n) => `${n['merchant_id']} ${n['order_id']} ${n['event_seq']} ${n['event_name']}`),
-    );
-    for (const [change, name] of changes)
-      this.#must(names.has(`${change} ${name}`), 7, () => `${change} was not told as ${name}`);
-    for (const n of told) {
-      if (n['event_name'] === 'REFUND_ARN_CAPTURED') continue;
-      const change = `${n['merchant_id']} ${n['order_id']} ${n['event_seq']}`;
-      this.#must(
-        changes.get(change) === n['event_name'],
-        7,
-        () => `${change} was told as ${n['event_name']}`,
-      );
+  /** Each public change is told in the statement that makes it, and nothing else is. */
+  #checkNotified(notifications: readonly NotificationRow[]): void {
+    const { changes, told, arnTold } = this.#seen;
+    for (const n of notifications) {
+      if (n.batch_id !== null) continue;
+      if (n.event_name === 'REFUND_ARN_CAPTURED') {
+        arnTold.add(n.refund_id!);
+        continue;
+      }
+      const change = `${n.merchant_id} ${n.order_id} ${n.event_seq}`;
+      const name = told.get(change) ?? changes.get(change);
+      this.must(name === n.event_name, 7, () => `${change} was told as ${n.event_name}, not as ${name}`);
+      told.set(change, n.event_name);
     }
-    const arns = new Set(
-      told.filter((n) => n['event_name'] === 'REFUND_ARN_CAPTURED').map((n) => n['refund_id']),
-    );
-    for (const row of refunds)
-      this.#must(
-        (row.arn !== null) === arns.has(row.refund_id),
-        7,
-        () => `its reference was not told: ${show(row)}`,
-      );
+    for (const [change, name] of changes) {
+      this.must(told.has(change), 7, () => `${change} was not told as ${name}`);
+      // Each change is looked at once.
+      changes.delete(change);
+    }
   }
 
-  async #checkSums(refunds: readonly RefundRow[]): Promise<void> {
-    const transactions = await this.#db.query<{
-      merchant_id: string;
-      txn_id: string;
-      effective_minor: number;
-      reserved_minor: number;
-    }>(
-      'select merchant_id, txn_id, effective_minor, reserved_minor from transactions where merchant_id = any($1)',
-      [this.#merchantIds],
-    );
-    const sums = new Map<string, number>();
-    for (const row of refunds) {
-      if (row.state === 'failed' || row.state === 'cancelled' || row.state === 'reversed') continue;
-      const txn = `${row.merchant_id} ${row.txn_id}`;
-      sums.set(txn, (sums.get(txn) ?? 0) + row.amount_minor);
+  #checkRow(row: RefundRow, now: Date): void {
+    const last = this.#seen.states.get(row.refund_id);
+    this.must(last?.state === row.state && last.seq === row.event_seq, 6, () => {
+      return `its last event is ${JSON.stringify(last)}: ${show(row)}`;
+    });
+    this.must((row.arn !== null) === this.#seen.arnTold.has(row.refund_id), 7, () => {
+      return `its reference was not told: ${show(row)}`;
+    });
+    const waits = row.next_look_at === null ? null : Date.parse(row.next_look_at) - now.getTime();
+    this.must((waits === null) === FINAL.has(row.state), 5, () => `it has no next look: ${show(row)}`);
+    this.must(waits === null || waits < LONGEST_WAIT_MS, 5, () => `its next look is far: ${show(row)}`);
+  }
+
+  #checkSums(transactions: readonly TransactionRow[], refunds: readonly RefundRow[]): void {
+    const changed = new Set(refunds.map(txnOf));
+    for (const row of transactions) {
+      this.#seen.transactions.set(txnOf(row), row);
+      changed.add(txnOf(row));
     }
-    for (const txn of transactions) {
-      const sum = sums.get(`${txn.merchant_id} ${txn.txn_id}`) ?? 0;
-      this.#must(sum <= txn.effective_minor, 1, () => `${txn.txn_id}: ${sum} of ${txn.effective_minor}`);
-      this.#must(
-        sum === txn.reserved_minor,
-        1,
-        () => `${txn.txn_id}: ${sum}, and it holds ${txn.reserved_minor}`,
-      );
+    for (const name of changed) {
+      const txn = this.#seen.transactions.get(name)!;
+      const sum = this.#seen.heldOf(name);
+      this.must(sum <= txn.effective_minor, 1, () => `${name}: ${sum} of ${txn.effective_minor}`);
+      this.must(sum === txn.reserved_minor, 1, () => `${name}: ${sum}, and it holds ${txn.reserved_minor}`);
     }
   }
 
   /** The intent, with its key and bytes, was written before anything reached the gateway. */
-  async #checkSends(): Promise<void> {
-    const attempts = await this.#db.query<{
-      refund_id: string;
-      times: number;
-      key: string;
-      bodies: string[];
-    }>(
-      `select refund_id, count(*)::int as times, min(idempotency_key) as key,
-              array_agg(distinct request ->> 'body') as bodies
-       from attempts where merchant_id = any($1) group by refund_id`,
-      [this.#merchantIds],
+  #checkSends(refundId: string): void {
+    const arrived = this.#arrived.get(refundId);
+    if (!arrived || arrived.times === 0) return;
+    const { key, body, times } = arrived;
+    const intents = [...(this.#seen.attempts.get(refundId)?.values() ?? [])];
+    this.must(intents.length >= times, 3, () => {
+      return `refund ${refundId} reached the gateway ${times} times, and ${intents.length} sends are recorded`;
+    });
+    this.must(
+      intents.every(({ request_body }) => request_body === body),
+      3,
+      () => {
+        return `refund ${refundId} reached the gateway with another body than was recorded`;
+      },
     );
-    const intents = new Map(attempts.map((row) => [row.refund_id, row]));
-    for (const [reference, { key, body, times }] of this.#arrived) {
-      if (times === 0) continue;
-      const intent = intents.get(reference);
-      this.#must(intent !== undefined && intent.times >= times, 3, () => {
-        return `refund ${reference} reached the gateway ${times} times, and ${intent?.times ?? 0} sends are recorded`;
-      });
-      this.#must(intent?.bodies.length === 1 && intent.bodies[0] === body, 3, () => {
-        return `refund ${reference} reached the gateway with another body than was recorded`;
-      });
-      this.#must(
-        key === null || key === intent?.key,
-        3,
-        () => `refund ${reference} was sent with another key`,
-      );
-    }
+    this.must(key === null || intents.every(({ idempotency_key }) => idempotency_key === key), 3, () => {
+      return `refund ${refundId} was sent with another key`;
+    });
   }
 
   /** Every event is sealed, by checkpoints that follow on each other and that only the master key can have made. */
   async #checkSeals(): Promise<void> {
-    const of = [this.#merchantIds];
     const events = await this.#db.query<EventRow>(
-      'select merchant_id, order_id, seq, hash from events where merchant_id = any($1) order by seq',
-      of,
+      `select merchant_id, order_id, seq, encode(hash, 'hex') as hash from events order by seq`,
     );
     const hashes = new Map(events.map((e) => [`${e.merchant_id} ${e.order_id} ${e.seq}`, e.hash]));
     const last = new Map(events.map((e) => [`${e.merchant_id} ${e.order_id}`, e.seq]));
     const checkpoints = await this.#db.query<CheckpointRow>(
       `select merchant_id, checkpoint_no, sealed_at, orders, hash, seal from audit_checkpoints
-       where merchant_id = any($1) order by merchant_id, checkpoint_no`,
-      of,
+       order by merchant_id, checkpoint_no`,
     );
     const sealingKey = Buffer.from(
       hkdfSync('sha256', this.#masterKey, '', 'refundry mac audit checkpoint', 32),
@@ -553,44 +567,69 @@ export class Auditor {
       const content = JSON.stringify([merchant_id, checkpoint_no, sealed_at.toISOString(), orders]);
       const expected = createHash('sha256').update(head.hash).update(content).digest();
       const follows = checkpoint_no === head.no + 1 && expected.equals(hash);
-      this.#must(follows, 6, () => `${name} does not follow on the one before it`);
+      this.must(follows, 6, () => `${name} does not follow on the one before it`);
       const mac = createHmac('sha256', sealingKey).update(hash).digest();
-      this.#must(mac.equals(seal), 6, () => `${name} does not carry its seal`);
+      this.must(mac.equals(seal), 6, () => `${name} does not carry its seal`);
       for (const [orderId, seq, eventHash] of orders) {
         const place = `${merchant_id} ${orderId}`;
-        const isSo = hashes.get(`${place} ${seq}`)?.toString('hex') === eventHash;
-        this.#must(isSo, 6, () => `${name} seals event ${seq} of ${orderId}, which is not so`);
-        this.#must(seq > (sealed.get(place) ?? 0), 6, () => `${name} seals ${orderId} up to ${seq} again`);
+        const isSo = hashes.get(`${place} ${seq}`) === eventHash;
+        this.must(isSo, 6, () => `${name} seals event ${seq} of ${orderId}, which is not so`);
+        this.must(seq > (sealed.get(place) ?? 0), 6, () => `${name} seals ${orderId} up to ${seq} again`);
         sealed.set(place, seq);
       }
     }
     // The first event is that of the order, which the world wrote itself.
     for (const [order, seq] of [...last].filter(([, until]) => until > 1))
-      this.#must(
+      this.must(
         sealed.get(order) === seq,
         6,
         () => `${order} is sealed up to ${sealed.get(order)} of ${seq}`,
       );
   }
 
+  /** What refunds add up to is kept, not counted: it has to be what they add up to. */
+  async #checkKeptSums(refunds: readonly RefundRow[]): Promise<void> {
+    const kept = await this.#db.query<{ place: string; refunds: number; amount: number }>(
+      `select place, sum(refunds)::int as refunds, sum(amount_minor)::bigint as amount from (
+         select merchant_id || ' ' || word || ' ' || currency as place, refunds, amount_minor from figures where kind = 'ever'
+         union all
+         select batch_id || ' ' || state || ' ' || currency, refunds, amount_minor from batch_figures
+         union all
+         select unnest(array[merchant_id || ' ' || state || ' ' || currency, batch_id || ' ' || state || ' ' || currency]),
+                refunds, amount_minor from figure_changes) sums
+       where place is not null group by 1`,
+    );
+    const sums = new Map<string, { refunds: number; amount: number }>();
+    for (const { merchant_id, batch_id, state, currency, amount_minor } of refunds)
+      for (const of of [merchant_id, ...(batch_id === null ? [] : [batch_id])]) {
+        const place = `${of} ${state} ${currency}`;
+        const sum = sums.get(place) ?? { refunds: 0, amount: 0 };
+        sums.set(place, { refunds: sum.refunds + 1, amount: sum.amount + amount_minor });
+      }
+    for (const { place, refunds: count, amount } of kept) {
+      const sum = sums.get(place) ?? { refunds: 0, amount: 0 };
+      sums.delete(place);
+      this.must(sum.refunds === count && sum.amount === amount, 10, () => {
+        return `kept of ${place}: ${count} refunds over ${amount}, and there are ${sum.refunds} over ${sum.amount}`;
+      });
+    }
+    this.must(sums.size === 0, 10, () => `nothing is kept of ${[...sums.keys()].join(', ')}`);
+  }
+
   /** Each address was told everything it asked for, and what it was told last is true. */
   async #checkTold(refunds: readonly RefundRow[], calm: boolean): Promise<void> {
     if (this.#endpoints.length === 0) return;
-    const of = [this.#merchantIds];
     const notifications = await this.#db.query<Record<string, string>>(
-      `select merchant_id, order_id, event_name, replace(notification_id::text, '-', '') as hex
-       from notifications where merchant_id = any($1)`,
-      of,
+      `select merchant_id, order_id, event_name, replace(notification_id::text, '-', '') as hex from notifications`,
     );
     const undelivered = await this.#db.query<Record<string, string>>(
       `select e.url, d.order_id, d.state, d.round_tries from deliveries d join webhook_endpoints e using (endpoint_id)
-       where d.merchant_id = any($1) and d.state <> 'delivered'`,
-      of,
+       where d.state <> 'delivered'`,
     );
     const givenUp = new Set<string>();
     for (const { url, order_id, state, round_tries } of undelivered) {
       const isUsedUp = state === 'given_up' && Number(round_tries) === TRIES_OF_THE_SCHEDULE;
-      this.#must(isUsedUp, 7, () => `${url} waits for ${order_id} (${state} after ${round_tries} tries)`);
+      this.must(isUsedUp, 7, () => `${url} waits for ${order_id} (${state} after ${round_tries} tries)`);
       givenUp.add(`${url} ${order_id}`);
     }
     for (const { url, merchantId, events } of this.#endpoints) {
@@ -598,41 +637,40 @@ export class Auditor {
         const isWanted = merchant_id === merchantId && (events ?? TOLD_WITHOUT_ASKING).includes(event_name!);
         if (!isWanted || givenUp.has(`${url} ${order_id}`)) continue;
         const event = `${url} evt_V2_${hex}`;
-        this.#must(
+        this.must(
           this.#acknowledged.has(event),
           7,
           () => `${url} was never told ${event_name} of ${order_id}`,
         );
-        this.#must(!calm || this.#toldTimes.get(event) === 1, 7, () => `${event} was told more than once`);
+        this.must(!calm || this.#toldTimes.get(event) === 1, 7, () => `${event} was told more than once`);
       }
       for (const row of refunds) {
         const status = PUBLIC[row.state]!;
         if (row.merchant_id !== merchantId || status === 'PENDING' || givenUp.has(`${url} ${row.order_id}`))
           continue;
-        const told = (this.#toldLast.get(`${url} ${row.order_id}`)?.order as TellingOrder | undefined)
-          ?.refunds;
+        const told = (this.#toldLast.get(`${url} ${row.order_id}`)?.order as Telling | undefined)?.refunds;
         const shown = told?.find((entry) => entry.unique_request_id === row.unique_request_id)?.status;
-        this.#must(shown === status, 7, () => `${url} was told last that it is ${shown}: ${show(row)}`);
+        this.must(shown === status, 7, () => `${url} was told last that it is ${shown}: ${show(row)}`);
       }
     }
   }
 
-  async #read() {
-    const of = [this.#merchantIds];
-    const refunds = await this.#db.query<RefundRow>('select * from refunds where merchant_id = any($1)', of);
-    const events = await this.#db.query<EventRow>(
-      `select merchant_id, order_id, seq, body::text as body, hash from events
-       where merchant_id = any($1) order by merchant_id, order_id, seq`,
-      of,
-    );
-    const told = await this.#db.query<Record<string, string | number>>(
-      'select merchant_id, order_id, refund_id, event_seq, event_name from notifications where merchant_id = any($1)',
-      of,
-    );
-    return [refunds, events, told] as const;
+  #touch(refundId: string): void {
+    this.#touched.add(refundId);
+    this.isDue = true;
   }
 
-  #must(holds: boolean, invariant: number, what: () => string): void {
+  /** The next check is one of everything. */
+  #forget(): void {
+    this.#books.forget();
+    this.#seen = new SeenBooks();
+    this.batches.forget();
+    for (const refundId of [...this.#accepted.keys(), ...this.#arrived.keys()]) this.#touched.add(refundId);
+    this.isDue = true;
+  }
+
+  /** Counts a statement of an invariant, and keeps the first that does not hold. */
+  must(holds: boolean, invariant: number, what: () => string): void {
     this.checked++;
     if (!holds) this.broken ??= new Broken(`invariant ${invariant}: ${what()}`);
   }
@@ -649,4 +687,56 @@ function show(row: RefundRow | undefined): string {
   return row
     ? `refund ${row.refund_id} (${row.unique_request_id} of ${row.order_id} at ${row.gateway}), ${row.state}`
     : 'gone';
+}
+
+function txnOf({ merchant_id, txn_id }: { readonly merchant_id: string; readonly txn_id: string }): string {
+  return `${merchant_id} ${txn_id}`;
+}
+
+/** What has been read of the program's tables so far. */
+class SeenBooks {
+  readonly refunds = new Map<string, RefundRow>();
+  readonly transactions = new Map<string, TransactionRow>();
+  readonly attempts = new Map<string, Map<number, AttemptRow>>();
+  readonly heads = new Map<string, { readonly seq: number; readonly hash: string }>();
+  readonly states = new Map<string, { readonly state: string; readonly seq: number }>();
+  /** By order and event: what the merchant must have been told, and has not been looked for yet. */
+  readonly changes = new Map<string, string>();
+  readonly told = new Map<string, string>();
+  readonly arnTold = new Set<string>();
+  readonly leftToPeople = new Set<string>();
+  readonly #ofTxn = new Map<string, Set<string>>();
+
+  takeRefund(row: RefundRow): void {
+    this.refunds.set(row.refund_id, row);
+    const ofTxn = this.#ofTxn.get(txnOf(row)) ?? new Set();
+    this.#ofTxn.set(txnOf(row), ofTxn.add(row.refund_id));
+  }
+
+  takeAttempt(row: AttemptRow): void {
+    const attempts = this.attempts.get(row.refund_id) ?? new Map<number, AttemptRow>();
+    this.attempts.set(row.refund_id, attempts.set(row.attempt_no, row));
+  }
+
+  refundsOf(merchantId: string, orderId: string): RefundRow[] {
+    return [...this.refunds.values()].filter(
+      (row) => row.merchant_id === merchantId && row.order_id === orderId,
+    );
+  }
+
+  restOf(merchantId: string, orderId: string): number {
+    // Each order of a world has one payment.
+    const txn = txnOf({ merchant_id: merchantId, txn_id: `txn-${orderId}` });
+    return this.transactions.get(txn)!.effective_minor - this.heldOf(txn);
+  }
+
+  /** What the refunds of a payment that may be, or become, money come to. */
+  heldOf(txn: string): number {
+    let sum = 0;
+    for (const refundId of this.#ofTxn.get(txn) ?? []) {
+      const { state, amount_minor } = this.refunds.get(refundId)!;
+      if (state !== 'failed' && state !== 'cancelled' && state !== 'reversed') sum += amount_minor;
+    }
+    return sum;
+  }
 }

@@ -1,41 +1,82 @@
-import { newId } from '../../src/lib/ids.ts';
-import type { EngineDeps } from '../../src/refunds/engine.ts';
-import { type RefundOutcome, type RefundRequest, recordRefunds } from '../../src/refunds/record.ts';
+import { type RefundRequest, recordRefunds } from '../../src/refunds/record.ts';
+import type { FilePeople } from './files.ts';
+import type { Process } from './process.ts';
 
 export type AskedRefund = Pick<RefundRequest, 'merchantId' | 'uniqueRequestId' | 'amount'> & {
   readonly orderId: string;
+  readonly currency: string;
+  readonly exponent: number;
 };
+
+/** What becomes of one that was asked for, as whoever asked is told. */
+export type DoorAnswer =
+  | {
+      readonly kind: 'accepted';
+      readonly refund: {
+        readonly refundId: string;
+        readonly uniqueRequestId: string;
+        readonly amountMinor: number;
+      };
+    }
+  /** There is a refund of that id. */
+  | { readonly kind: 'known' }
+  | { readonly kind: 'refused' };
 
 /** A way in for refunds. A new one joins by a row here. */
 export interface SimulatedDoor {
   readonly name: string;
-  /** An outcome for each, in its place. */
-  readonly ask: (deps: EngineDeps, refunds: readonly AskedRefund[]) => Promise<RefundOutcome[]>;
+  /** How many are asked for at once. */
+  readonly most: number;
+  readonly isOfOneMerchant: boolean;
+  /** Only where there are files. */
+  readonly isForFiles: boolean;
+  /** Who is not answered in this time asks again; null: the way in sees to that itself. */
+  readonly patienceMs: number | null;
+  /** An answer for each, in its place. */
+  readonly ask: (
+    at: { readonly process: Process; readonly files: FilePeople },
+    refunds: readonly AskedRefund[],
+  ) => Promise<DoorAnswer[]>;
 }
 
 export const DOORS: readonly SimulatedDoor[] = [
   {
     name: 'api',
-    ask: (deps, refunds) =>
-      recordRefunds(
-        deps,
-        refunds.map((refund) => request(refund, 'api', null)),
-      ),
+    most: 12,
+    isOfOneMerchant: false,
+    isForFiles: false,
+    patienceMs: 60_000,
+    async ask({ process }, refunds) {
+      const outcomes = await recordRefunds(process.deps, refunds.map(requestOf));
+      return outcomes.map((outcome): DoorAnswer => {
+        if (outcome.ok) return { kind: 'accepted', refund: outcome.refund };
+        return { kind: outcome.refusal === 'duplicate_request_id' ? 'known' : 'refused' };
+      });
+    },
   },
   {
-    name: 'batch',
-    ask: (deps, refunds) => {
-      const batchId = newId();
-      return recordRefunds(
-        deps,
-        refunds.map((refund) => request(refund, 'batch', batchId)),
-      );
+    name: 'file',
+    most: 50,
+    isOfOneMerchant: true,
+    isForFiles: true,
+    patienceMs: null,
+    async ask({ files }, refunds) {
+      const answers = await files.refund(refunds[0]!.merchantId, refunds);
+      return answers.map((answer): DoorAnswer => {
+        if (answer.kind === 'made') return { kind: 'accepted', refund: answer };
+        const isKnown = answer.kind === 'refused' && answer.code === 'duplicate_request_id';
+        return { kind: isKnown ? 'known' : 'refused' };
+      });
     },
   },
 ];
 
-function request(refund: AskedRefund, door: 'api' | 'batch', batchId: string | null): RefundRequest {
+function requestOf({ merchantId, orderId, uniqueRequestId, amount }: AskedRefund): RefundRequest {
   return {
+    merchantId,
+    orderId,
+    uniqueRequestId,
+    amount,
     txnId: null,
     currency: null,
     refundType: 'STANDARD',
@@ -43,12 +84,11 @@ function request(refund: AskedRefund, door: 'api' | 'batch', batchId: string | n
     note: null,
     metadata: {},
     initiatedBy: 'simulation',
-    door,
-    batchId,
+    door: 'api',
+    batchId: null,
     batchRow: null,
     sameAmountWindowMs: 0,
     expectedRemaining: null,
-    cause: { by: 'api', key: 'simulated', request_id: refund.uniqueRequestId },
-    ...refund,
+    cause: { by: 'api', key: 'simulated', request_id: uniqueRequestId },
   };
 }

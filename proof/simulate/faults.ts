@@ -39,6 +39,8 @@ export const FAULT_KINDS = [
   // Our own machines
   { name: 'connection broke before the statement', likelihood: 0.008 },
   { name: 'connection broke after the statement', likelihood: 0.008 },
+  { name: 'connection broke in a transaction', likelihood: 0.004 },
+  { name: 'process killed in a transaction', likelihood: 0.001 },
   { name: 'process killed before a step', likelihood: 0.002 },
   { name: 'process killed after a step', likelihood: 0.002 },
   { name: 'process stalled', likelihood: 0.003 },
@@ -54,6 +56,17 @@ export const FAULT_KINDS = [
   { name: 'acted on by another merchant', likelihood: 0.05 },
   { name: 'asked again under the same id', likelihood: 0.2 },
   { name: 'asked again under a new id', likelihood: 0.5 },
+  // People with files
+  { name: 'file broken off', likelihood: 0.2 },
+  { name: 'batch checked again', likelihood: 0.1 },
+  { name: 'batch confirmed with other totals', likelihood: 0.1 },
+  { name: 'batch approved by who confirmed it', likelihood: 0.2 },
+  { name: 'batch approved too late', likelihood: 0.1 },
+  { name: 'batch rejected', likelihood: 0.1 },
+  { name: 'batch paused', likelihood: 0.1 },
+  { name: 'batch cancelled', likelihood: 0.02 },
+  { name: 'batch corrected', likelihood: 0.3 },
+  { name: 'resolved by a file', likelihood: 0.3 },
   // The merchants' receivers of webhooks
   { name: 'message to a receiver lost', likelihood: 0.05 },
   { name: 'message to a receiver slow', likelihood: 0.15 },
@@ -103,6 +116,28 @@ export const THEMES: readonly { readonly kinds: readonly FaultName[]; readonly i
       'connection refused',
     ],
     intensity: 3,
+  },
+  {
+    kinds: [
+      'batch paused',
+      'batch cancelled',
+      'batch corrected',
+      'batch checked again',
+      'batch approved too late',
+      'batch rejected',
+      'file broken off',
+      'connection broke in a transaction',
+      'refused at once',
+    ],
+    intensity: 3,
+  },
+  {
+    kinds: ['batch paused', 'batch cancelled', 'connection refused', 'account switched off', '429'],
+    intensity: 5,
+  },
+  {
+    kinds: ['batch paused', 'process stalled'],
+    intensity: 8,
   },
   {
     kinds: [

@@ -1,7 +1,13 @@
 import type { Exchange, GatewayHttp } from '../../src/gateways/gateway.ts';
 import type { Chance } from './chance.ts';
 import type { Faults } from './faults.ts';
-import { JSON_HEADERS, type ModelProfile, type WireRefund, type WireRequest } from './model-gateway.ts';
+import {
+  JSON_HEADERS,
+  type ModelProfile,
+  PAYER,
+  type WireRefund,
+  type WireRequest,
+} from './model-gateway.ts';
 import { neverMore, type Owner, type Timeline } from './timeline.ts';
 
 export type PaidStatus = 'accepted' | 'no_balance' | 'paid' | 'failed' | 'returned';
@@ -21,8 +27,8 @@ export interface BookedRefund {
 }
 
 export interface BookListener {
-  /** A request to make a refund has arrived. */
-  asked(reference: string, key: string | null, body: string): void;
+  /** A request to make a refund has arrived, which left us some time before. */
+  asked(reference: string, key: string | null, body: string, sentMs: number): void;
   /** It was neither refused nor told to come later: whether it was done only the gateway can say. */
   taken(reference: string): void;
   /** It was sent when the key's life was over. */
@@ -96,6 +102,7 @@ export class ModelBooks {
       status: entry.status,
       at: this.#profile.timesItsNews ? new Date(entry.atMs).toISOString() : null,
       arn: entry.status === 'paid' ? `arn-${refund.reference}` : null,
+      payer: PAYER,
     };
   }
 
@@ -157,7 +164,7 @@ export class ModelBooks {
   ): Exchange {
     const asked = JSON.parse(body) as WireRequest;
     const key = headers['idempotency-key'] ?? null;
-    this.#listener.asked(asked.reference, key, body);
+    this.#listener.asked(asked.reference, key, body, sentMs);
     if (this.#faults.strikes('401')) return problem(401, 'bad_credentials');
     if (this.#faults.strikes('429')) return problem(429, 'too_many_requests');
     const known = key === null ? undefined : this.#keys.get(key);

@@ -5,6 +5,7 @@ import {
   readLookAnswer,
   readQuestion,
 } from '../../src/gateways/answers.ts';
+import { scrub } from '../../src/gateways/evidence.ts';
 import type {
   Capabilities,
   Gateway,
@@ -127,7 +128,16 @@ export interface WireRefund {
   readonly status: string;
   readonly at: string | null;
   readonly arn: string | null;
+  /** What gateways say besides, and nobody may keep. */
+  readonly payer: { readonly card: string; readonly note: string };
 }
+
+/** What never may stand in our books (invariant 9): what a merchant's account is opened with, and how the customer paid. */
+export const SECRETS = { credential: 'model_live_5f0c2a7be1', card: '4111 1111 1111 1111' } as const;
+export const PAYER: WireRefund['payer'] = {
+  card: SECRETS.card,
+  note: `to ${SECRETS.card} by ${SECRETS.credential}`,
+};
 
 export interface WireRequest {
   readonly reference: string;
@@ -189,12 +199,12 @@ export function modelConnector(profile: ModelProfile): Gateway {
         refundId: refund.reference,
         amountMinor: refund.amount,
         currency: facts.currency,
-        news: { ...newsOf(refund), evidence: { body: refund } },
+        news: { ...newsOf(refund), evidence: { body: scrub(refund, access.credentials) } },
       }));
       return { kind: 'found', refunds, evidence: {} };
     },
     checkAccess: async () => ({ tried: 'nothing', answer: { kind: 'works', evidence: {} } }),
-    readWebhook: (webhook) => readWebhook(profile, webhook),
+    readWebhook: (webhook, access) => readWebhook(profile, webhook, access.credentials),
   };
 }
 
@@ -215,7 +225,11 @@ function readError(json: unknown): GatewayError | null {
   return { code, message: code, ...(code === 'no_funds' ? { means: 'no_funds' } : {}) };
 }
 
-function readWebhook(profile: ModelProfile, webhook: IncomingWebhook): WebhookReading {
+function readWebhook(
+  profile: ModelProfile,
+  webhook: IncomingWebhook,
+  credentials: Readonly<Record<string, string>>,
+): WebhookReading {
   const proof = profile.capabilities.webhookProof;
   if (proof === 'signed' && webhook.headers['signature'] !== SIGNATURE)
     return { kind: 'rejected', why: 'the signature is wrong' };
@@ -225,7 +239,7 @@ function readWebhook(profile: ModelProfile, webhook: IncomingWebhook): WebhookRe
     refundId: refund.reference,
     gatewayRefundId: refund.id,
     gatewayPaymentId: refund.payment,
-    news: { ...newsOf(refund), evidence: { body: refund } } satisfies RefundNews,
+    news: { ...newsOf(refund), evidence: { body: scrub(refund, credentials) } } satisfies RefundNews,
   };
   return { kind: proof === 'signed' ? 'authentic' : 'unproven', events: [event] };
 }

@@ -2,9 +2,9 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { startEmbeddedPostgres } from '../../src/lib/embedded-postgres.ts';
 import { BrokenInvariant, type Figures, type Proof, type ProofRun } from '../proof.ts';
 import type * as Simulation from './simulate.ts';
+import { onServer } from './simulate.ts';
 
 /** A fault put into a copy of the program on purpose, which the simulation has to find. A new one joins by a row here. */
 interface Mutant {
@@ -24,6 +24,8 @@ function mutant(name: string, file: string, was: string, is: string): Mutant {
 
 const OUTCOME = 'src/refunds/outcome.ts';
 const STORE = 'src/refunds/store.ts';
+const DECIDE = 'src/batches/decide.ts';
+const RUN = 'src/batches/run.ts';
 const REFUNDS_SQL = 'migrations/0002_refunds.sql';
 
 const NO_ROOM_CHECK = {
@@ -223,6 +225,91 @@ export const MUTANTS: readonly Mutant[] = [
     'and sealed_seq = 0 order by order_id limit $3',
   ),
   mutant(
+    'what a gateway says is kept as it came',
+    'src/gateways/evidence.ts',
+    "if (typeof value === 'string') return scrubText(value, credentials);",
+    "if (typeof value === 'string') return value;",
+  ),
+  mutant(
+    'credentials that a gateway repeats are kept',
+    'src/gateways/evidence.ts',
+    'if (value.length >= 6) clean = clean.replaceAll(value, HIDDEN);',
+    'if (value.length < 6) clean = clean.replaceAll(value, HIDDEN);',
+  ),
+  // Files
+  mutant(
+    'a batch goes without its second person',
+    DECIDE,
+    'const next = settings.batch_approval\n',
+    "const next = settings.batch_approval && batch.kind !== 'refunds'\n",
+  ),
+  mutant(
+    'who confirmed a batch may approve it',
+    DECIDE,
+    "if (by.kind !== 'user' || (await hasHandIn(tx, batch, by)))",
+    "if (by.kind !== 'user')",
+  ),
+  mutant(
+    'other totals are confirmed',
+    DECIDE,
+    'if (!isSame(batch, said, expected)) return',
+    'if (said === null) return',
+  ),
+  mutant(
+    'a batch does not wait',
+    DECIDE,
+    "if (settings.batch_wait_minutes === 0) return { status: 'running', next_step_at: now };",
+    "if (settings.batch_wait_minutes >= 0) return { status: 'running', next_step_at: now };",
+  ),
+  mutant(
+    'a paused batch is sent',
+    STORE,
+    'and (room.lane <> 2 or batch_id <> all($8::uuid[]))',
+    'and (room.lane <> 2 or $8::uuid[] is not null)',
+  ),
+  mutant(
+    'a paused batch makes its next rows',
+    DECIDE,
+    "{ status: 'paused', next_step_at: null, pace_at: null, pace_per_second: null },\n    );",
+    "{ status: 'running', next_step_at: now, pace_at: null, pace_per_second: null },\n    );",
+  ),
+  mutant(
+    'a slice is tried twice',
+    RUN,
+    '...(last && { tried_row: last.row_no }),',
+    '...(last && { tried_row: batch.triedRow === 0 ? 1 : last.row_no }),',
+  ),
+  mutant(
+    'a slice skips a row',
+    RUN,
+    '...(last && { tried_row: last.row_no }),',
+    '...(last && { tried_row: last.row_no + 1 }),',
+  ),
+  mutant(
+    'a corrected row is made beside its refund',
+    'src/batches/load.ts',
+    "or k.state in ('failed', 'cancelled', 'reversed')) and (k.refund_id is null or\n               k.state in ('failed', 'cancelled', 'reversed')) as open",
+    "or k.state in ('failed', 'cancelled', 'reversed')) or k.refund_id is not null as open",
+  ),
+  mutant(
+    'a restore leaves batches running',
+    DECIDE,
+    "where status in ('running', 'waiting') and sent_at is null`,",
+    "where status = 'waiting' and sent_at is null`,",
+  ),
+  mutant(
+    'nobody is told that a batch is finished',
+    'src/batches/store.ts',
+    ", finished: 'BATCH_FINISHED' } as const;",
+    ' } as const;',
+  ),
+  mutant(
+    'what refunds add up to is folded twice',
+    'src/refunds/figures.ts',
+    'select t.merchant_id, x.kind, x.at, x.word, t.gateway, t.currency, sum(t.refunds), sum(t.amount_minor)',
+    'select t.merchant_id, x.kind, x.at, x.word, t.gateway, t.currency, 2 * sum(t.refunds), sum(t.amount_minor)',
+  ),
+  mutant(
     'what waits too long waits on',
     'src/refunds/worker.ts',
     'fresh.state === refund.state && fresh.reviewAt <= at.now',
@@ -237,21 +324,16 @@ export const mutants: Proof = {
   options: [
     { name: 'lives', otherwise: 10_000, about: 'refunds to live through before a fault counts as not found' },
     { name: 'seed', otherwise: 1, about: 'the seed of the first world' },
+    { name: 'only', otherwise: '', about: 'those whose name has this text' },
   ],
-  async prove(run) {
-    const dataDir = mkdtempSync(join(tmpdir(), 'refundry-mutants-'));
-    const server = await startEmbeddedPostgres({
-      dataDir,
-      whenOwned: 'refuse',
-      settings: { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off' },
-    });
-    try {
-      return await findMutants(server.connectionString, run, MUTANTS);
-    } finally {
-      await server.stop();
-      rmSync(dataDir, { recursive: true, force: true });
-    }
-  },
+  prove: (run) =>
+    onServer((serverUrl) =>
+      findMutants(
+        serverUrl,
+        run,
+        MUTANTS.filter(({ name }) => name.includes(run.texts?.['only'] ?? '')),
+      ),
+    ),
 };
 
 /** The same on a server that is there already. Says of each mutant what showed it. */
@@ -304,7 +386,7 @@ async function lookFor(one: Mutant, serverUrl: string, run: ProofRun): Promise<s
       pathToFileURL(join(copy, 'proof/simulate/simulate.ts')).href
     )) as typeof Simulation;
     const { lives = 0, seed = 0 } = run.options;
-    const options = { lives, seed, refunds: 100, faults: 0 };
+    const options = { lives, seed, refunds: 100, minutes: 0 };
     await simulateOn(
       serverUrl,
       { ...run, options, progress: () => undefined, resumeAt: null, saveAt: () => undefined },
@@ -314,7 +396,8 @@ async function lookFor(one: Mutant, serverUrl: string, run: ProofRun): Promise<s
   } catch (error) {
     // The copy's classes are not ours.
     if ((error as Error).constructor.name !== BrokenInvariant.name) throw error;
-    return (error as Error).message.split('\n')[0]!;
+    const [shown, replay] = (error as Error).message.split('\n');
+    return `${shown} (seed ${/--seed (\d+)/.exec(replay!)![1]})`;
   } finally {
     rmSync(copy, { recursive: true, force: true });
   }

@@ -1,5 +1,9 @@
+import type { PoolClient } from 'pg';
 import { createRenderOrder } from '../../src/api/juspay/render-order.ts';
+import { createRenderBatch } from '../../src/api/v1/render-batch.ts';
 import { sealEvents } from '../../src/audit/checkpoint.ts';
+import type { BatchDeps } from '../../src/batches/deps.ts';
+import { createStoppedWatch, doNextStep } from '../../src/batches/worker.ts';
 import type { GatewayAccountAccess, GatewayHttp } from '../../src/gateways/gateway.ts';
 import type { GatewayRegistry } from '../../src/gateways/registry.ts';
 import type { Clock } from '../../src/lib/clock.ts';
@@ -8,12 +12,14 @@ import type { Database } from '../../src/lib/db.ts';
 import { createLogger } from '../../src/lib/log.ts';
 import type { Vault } from '../../src/lib/vault.ts';
 import type { EngineDeps } from '../../src/refunds/engine.ts';
+import { foldFigures } from '../../src/refunds/figures.ts';
 import type { Restored } from '../../src/refunds/restored.ts';
 import { createRefundRounds } from '../../src/refunds/worker.ts';
 import { createChangeWriter } from '../../src/refunds/writer.ts';
 import { createDeliveryRounds } from '../../src/webhooks/deliver.ts';
 import type { Chance } from './chance.ts';
 import type { Faults } from './faults.ts';
+import { mayChangeBooks } from './our-books.ts';
 import type { Receivers } from './receiver.ts';
 import { neverMore, type Owner, type Timeline } from './timeline.ts';
 
@@ -36,15 +42,27 @@ export interface World {
   wake(): void;
   /** There may be something to tell merchants. */
   wakeTellers(): void;
+  /** There may be a batch with a step to do. */
+  wakeSteppers(): void;
+  /** Whether there are files of refunds. */
+  readonly hasFiles: boolean;
+  /** Something may have been written. */
+  wrote(): void;
+  /** Ends one of our processes where it stands; another takes its place later. */
+  kill(owner: Owner): void;
 }
 
-export type LoopName = 'refunds' | 'webhooks' | 'sealer';
+export type LoopName = 'refunds' | 'webhooks' | 'batches' | 'sealer' | 'figures';
+
+/** Small files have many steps. */
+const RUN = { slice: 4, runAhead: 8 };
 
 /** One of our processes: the real engine, whose every step outside itself is a turn of the world's timeline. */
 export class Process implements Owner {
   alive = true;
   stalledUntilMs = 0;
   readonly deps: EngineDeps;
+  readonly batches: BatchDeps;
   readonly #rounds: Readonly<Record<LoopName, () => Promise<boolean>>>;
   readonly #underWay = new Set<LoopName>();
 
@@ -70,22 +88,28 @@ export class Process implements Owner {
       webhookUrlOf: (accountId) => `http://refundry.test/gateways/${accountId}/webhooks`,
       manualReviewAfterMs: world.manualReviewAfterMs,
       restored: world.restored,
+      ...(world.hasFiles && { stoppedBatches: createStoppedWatch(db, () => world.timeline.nowMs) }),
       wake: () => world.wake(),
     };
+    // A step of a batch waits for what it has written: in a queue with the writes of others it would wait for their turns.
+    const stepping = { ...this.deps, write: createChangeWriter(db, clock) };
+    this.batches = { engine: stepping, wake: () => world.wakeSteppers() };
     const { vault } = world;
     const tellers = {
       ...this.deps,
       vault,
       sender: world.receivers.senderOf(this, clock),
       renderOrder: createRenderOrder(db, { publicUrl: 'http://refundry.test', gateways: world.gateways }),
-      renderBatch: async () => null,
+      renderBatch: createRenderBatch(db),
       monotonicMs: () => world.timeline.nowMs,
     };
     const sealer = { db, clock, vault, log: SILENT };
     this.#rounds = {
       refunds: createRefundRounds(this.deps, () => world.wake()).tick,
       webhooks: createDeliveryRounds(tellers, () => world.wakeTellers()).tick,
+      batches: () => doNextStep(this.batches, RUN),
       sealer: async () => (await sealEvents(sealer)) > 0,
+      figures: async () => (await foldFigures(db)) > 0,
     };
   }
 
@@ -103,13 +127,30 @@ export class Process implements Owner {
 
 const SILENT = createLogger('silent');
 
-class BrokenConnection extends Error {}
+/** What the faults of the way to the database look like. */
+export class DatabaseFault extends Error {}
 
-function databaseOf({ db, timeline, faults }: World, owner: Owner, chance: Chance): Database {
+class BrokenConnection extends DatabaseFault {}
+
+/** The program has died, or its connection broken, where nothing of its transaction is kept. */
+class RolledBack extends DatabaseFault {}
+
+function databaseOf(world: World, owner: Owner, chance: Chance): Database {
+  const { db, timeline, faults } = world;
+  /** A transaction is one step: nobody else acts before its end. What it asks on other connections belongs to the step. */
+  let transactions = 0;
+
   async function take<Result>(statement: () => Promise<Result>, isSend = false): Promise<Result> {
+    if (transactions > 0) return beside(statement);
     const turn = await timeline.turn(owner);
     if (faults.strikes('connection broke before the statement')) throw new BrokenConnection('not begun');
-    const result = await timeline.io(statement);
+    let result: Result;
+    try {
+      result = await timeline.io(statement);
+    } catch (error) {
+      if (!owner.alive) return neverMore();
+      throw error;
+    }
     if (turn === 'last') return neverMore();
     if (isSend && faults.strikes('told late that a send was written')) {
       // Long enough for others to look, to prove that nothing was sent, and to send.
@@ -119,11 +160,79 @@ function databaseOf({ db, timeline, faults }: World, owner: Owner, chance: Chanc
     if (faults.strikes('connection broke after the statement')) throw new BrokenConnection('done, not told');
     return result;
   }
+
+  /** A statement within the step of a transaction, on its connection or beside it. */
+  function beside<Result>(statement: () => Promise<Result>): Promise<Result> {
+    return timeline.beside(async () => {
+      mayBreak();
+      const result = await statement();
+      mayBreak();
+      return result;
+    });
+  }
+
+  function mayBreak(): void {
+    if (!owner.alive) throw new RolledBack('dead');
+    if (faults.strikes('connection broke in a transaction')) throw new RolledBack('the connection broke');
+    if (!faults.strikes('process killed in a transaction')) return;
+    world.kill(owner);
+    throw new RolledBack('killed');
+  }
+
   return {
     query: <Row>(text: string, params?: readonly unknown[]) =>
-      take(async () => inOneOrder(await db.query<Row>(text, params)), isSend(text, params)),
-    transaction: (work) => take(() => db.transaction(work)),
-    connect: () => db.connect(),
+      take(
+        async () => {
+          const rows = await db.query<Row>(text, params);
+          if (mayChangeBooks(text, rows.length)) world.wrote();
+          return inOneOrder(rows);
+        },
+        isSend(text, params),
+      ),
+    transaction: (work) =>
+      take(async () => {
+        transactions++;
+        try {
+          return await db.transaction((tx) =>
+            work({ query: (text, params) => beside(() => tx.query(text, params)) }),
+          );
+        } finally {
+          transactions--;
+          world.wrote();
+        }
+      }),
+    async connect() {
+      if ((await timeline.turn(owner)) === 'last') return neverMore();
+      if (faults.strikes('connection broke before the statement')) throw new BrokenConnection('not begun');
+      // All that is done on it is one step.
+      let done!: () => void;
+      void timeline.io(
+        () =>
+          new Promise<void>((resolve) => {
+            done = resolve;
+          }),
+      );
+      const client = await db.connect();
+      transactions++;
+      return new Proxy(client, {
+        get(target, name) {
+          if (name === 'release')
+            return (error?: Error) => {
+              transactions--;
+              target.release(error);
+              world.wrote();
+              done();
+            };
+          if (name !== 'query') return Reflect.get(target, name);
+          return (...args: unknown[]) => {
+            const ask = target.query as (...all: unknown[]) => unknown;
+            return typeof args[0] === 'string'
+              ? beside(async () => ask.apply(target, args))
+              : ask.apply(target, args);
+          };
+        },
+      }) as PoolClient;
+    },
     close: async () => undefined,
   };
 }

@@ -1,20 +1,28 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Database, openDatabase } from '../../src/lib/db.ts';
+import { Worker } from 'node:worker_threads';
+import { openDatabase } from '../../src/lib/db.ts';
 import { startEmbeddedPostgres } from '../../src/lib/embedded-postgres.ts';
 import { newSecret } from '../../src/lib/ids.ts';
 import { migrate } from '../../src/lib/migrate.ts';
 import { BrokenInvariant, type Figures, type Proof, type ProofRun } from '../proof.ts';
-import { Broken } from './auditor.ts';
 import { FAULT_KINDS } from './faults.ts';
-import { liveWorld, mixOfWorld, type WorldFigures, type WorldSpec } from './world.ts';
+import type { LaneAnswer } from './lane.ts';
+import { mixOfWorld, type WorldFigures, type WorldSpec } from './world.ts';
 
-/** Worlds that live at the same moment, each in a database of its own. */
+/** Worlds that live at the same moment, each in a thread and a database of its own. */
 const SIDE_BY_SIDE = 4;
 const REFUNDS_OF_A_WORLD = 200;
 /** Runs this long must have met every kind of fault. */
 const LIVES_THAT_SHOW_ALL = 20_000;
+/** What PostgreSQL does by itself, it does at another time in a world that is lived again. */
+const SERVER_SETTINGS = {
+  fsync: 'off',
+  full_page_writes: 'off',
+  synchronous_commit: 'off',
+  autovacuum: 'off',
+} as const;
 
 export const simulate: Proof = {
   name: 'simulate',
@@ -25,26 +33,38 @@ export const simulate: Proof = {
     { name: 'seed', otherwise: 1, about: 'the seed of the first world; the next ones count up from it' },
     { name: 'refunds', otherwise: REFUNDS_OF_A_WORLD, about: 'refunds asked for in each world' },
     {
-      name: 'faults',
+      name: 'minutes',
       otherwise: 0,
-      about: 'the kinds of faults, as bits in the order of their list; 0: by the seed',
+      about: 'begin no world after so many minutes; 0: however long it takes',
+    },
+    {
+      name: 'faults',
+      otherwise: '',
+      about: 'the only kinds of faults, by name with commas between; otherwise by the seed',
     },
   ],
-  async prove(run) {
-    const dataDir = mkdtempSync(join(tmpdir(), 'refundry-simulate-'));
-    const server = await startEmbeddedPostgres({
-      dataDir,
-      whenOwned: 'refuse',
-      settings: { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off' },
-    });
-    try {
-      return await simulateOn(server.connectionString, run);
-    } finally {
-      await server.stop();
-      rmSync(dataDir, { recursive: true, force: true });
-    }
-  },
+  prove: (run) => onServer((serverUrl) => simulateOn(serverUrl, run)),
 };
+
+/** Has a PostgreSQL for worlds: nothing has to outlive it, and all that speak to it are near. */
+export async function onServer<Result>(work: (serverUrl: string) => Promise<Result>): Promise<Result> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'refundry-simulate-'));
+  // The server may run as another user.
+  const sockets = mkdtempSync(join(tmpdir(), 'refundry-sockets-'));
+  chmodSync(sockets, 0o777);
+  const hasSockets = process.platform !== 'win32';
+  const server = await startEmbeddedPostgres({
+    dataDir,
+    whenOwned: 'refuse',
+    settings: { ...SERVER_SETTINGS, ...(hasSockets && { unix_socket_directories: sockets }) },
+  });
+  try {
+    return await work(`${server.connectionString}${hasSockets ? `?host=${sockets}` : ''}`);
+  } finally {
+    await server.stop();
+    for (const folder of [dataDir, sockets]) rmSync(folder, { recursive: true, force: true });
+  }
+}
 
 /** The same on a server that is there already; its user must be allowed to make databases. */
 export async function simulateOn(
@@ -60,9 +80,15 @@ export async function simulateOn(
   }
 }
 
-/** Makes migrated databases, and removes them all in the end. */
+/** A thread that lives worlds, one at a time. */
+interface Lane {
+  /** Null: all invariants held. */
+  live(spec: WorldSpec): Promise<{ readonly figures: WorldFigures } | { readonly broken: string }>;
+}
+
+/** Makes lanes, each on a migrated database of its own, and removes them all in the end. */
 interface Shelf {
-  take(): Promise<Database>;
+  take(): Promise<Lane>;
   close(): Promise<void>;
 }
 
@@ -73,17 +99,31 @@ async function openShelf(serverUrl: string): Promise<Shelf> {
   const first = openDatabase({ connectionString: urlOf(serverUrl, template), maxConnections: 1 });
   await migrate(first);
   await first.close();
-  const taken: { name: string; database: Database }[] = [];
+  const taken: { name: string; worker: Worker }[] = [];
   return {
     async take() {
       const name = `${template}_${taken.length}`;
       await admin.query(`create database ${name} template ${template}`);
-      const database = openDatabase({ connectionString: urlOf(serverUrl, name), maxConnections: 2 });
-      taken.push({ name, database });
-      return database;
+      const worker = new Worker(new URL('./lane.ts', import.meta.url), {
+        workerData: { connectionString: urlOf(serverUrl, name) },
+      });
+      taken.push({ name, worker });
+      return {
+        live: (spec) =>
+          new Promise((resolve, reject) => {
+            worker.once('error', reject);
+            worker.once('message', (answer: LaneAnswer) => {
+              worker.off('error', reject);
+              if (answer.kind === 'lived') resolve({ figures: answer.figures });
+              else if (answer.kind === 'broken') resolve({ broken: answer.what });
+              else reject(answer.error);
+            });
+            worker.postMessage(spec);
+          }),
+      };
     },
     async close() {
-      for (const { database } of taken) await database.close();
+      for (const { worker } of taken) await worker.terminate();
       for (const name of [...taken.map((one) => one.name), template])
         await admin.query(`drop database if exists ${name} with (force)`);
       await admin.close();
@@ -99,9 +139,11 @@ interface Place {
 
 async function simulateIn(shelf: Shelf, run: ProofRun, shrinks: boolean): Promise<Figures> {
   const began = Date.now();
-  const { lives, seed, refunds, faults } = run.options as Readonly<
-    Record<'lives' | 'seed' | 'refunds' | 'faults', number>
+  const { lives, seed, refunds, minutes } = run.options as Readonly<
+    Record<'lives' | 'seed' | 'refunds' | 'minutes', number>
   >;
+  const lastBeginMs = minutes > 0 ? began + minutes * 60_000 : Number.POSITIVE_INFINITY;
+  const faults = run.texts?.['faults'] ?? '';
   const place = run.resumeAt as Place | null;
   const sums = new Map(Object.entries(place?.sums ?? {}));
   const add = (what: string, figure: number) => sums.set(what, (sums.get(what) ?? 0) + figure);
@@ -110,22 +152,21 @@ async function simulateIn(shelf: Shelf, run: ProofRun, shrinks: boolean): Promis
   let nextSeed = place?.nextSeed ?? seed;
   let doneBelow = nextSeed;
   let lived = sums.get('lives') ?? 0;
-  const broken: { spec: WorldSpec; error: Broken }[] = [];
+  const broken: Found[] = [];
   let saidAt = Date.now();
 
-  const lane = async (database: Database) => {
-    while (lived < lives && broken.length === 0 && !run.signal.aborted) {
+  const live = async (lane: Lane) => {
+    while (lived < lives && Date.now() < lastBeginMs && broken.length === 0 && !run.signal.aborted) {
       const spec = { seed: nextSeed++, refunds, faults: faultsOf(faults) };
-      try {
-        const world = await liveWorld(database, spec);
-        lived += world.lives;
-        ended.set(spec.seed, world);
-      } catch (error) {
-        if (!(error instanceof Broken))
-          throw new Error(`the simulation itself failed at seed ${spec.seed}`, { cause: error });
-        broken.push({ spec, error });
+      const outcome = await lane.live(spec).catch((error: unknown) => {
+        throw new Error(`the simulation itself failed at seed ${spec.seed}`, { cause: error });
+      });
+      if ('broken' in outcome) {
+        broken.push({ spec, what: outcome.broken });
         return;
       }
+      lived += outcome.figures.lives;
+      ended.set(spec.seed, outcome.figures);
       for (let world = ended.get(doneBelow); world; world = ended.get(doneBelow)) {
         ended.delete(doneBelow++);
         sum(world, add);
@@ -138,17 +179,17 @@ async function simulateIn(shelf: Shelf, run: ProofRun, shrinks: boolean): Promis
       }
     }
   };
-  const databases: Database[] = [];
-  for (let n = 0; n < SIDE_BY_SIDE; n++) databases.push(await shelf.take());
-  await Promise.all(databases.map(lane));
+  const lanes: Lane[] = [];
+  for (let n = 0; n < SIDE_BY_SIDE; n++) lanes.push(await shelf.take());
+  await Promise.all(lanes.map(live));
   if (broken[0]) {
-    if (shrinks) run.progress(`${broken[0].error.message}\nLooking for a smaller world that shows it …`);
-    const smallest = shrinks ? await shrink(shelf, broken[0]) : broken[0];
-    throw new BrokenInvariant(smallest.error.message, replayOf(smallest.spec));
+    if (shrinks) run.progress(`${broken[0].what}\nLooking for a smaller world that shows it …`);
+    const smallest = shrinks ? await shrink(lanes[0]!, broken[0]) : broken[0];
+    throw new BrokenInvariant(smallest.what, replayOf(smallest.spec));
   }
   add('seconds', Math.round((Date.now() - began) / 1000));
   if (run.signal.aborted) run.saveAt({ nextSeed: doneBelow, sums: Object.fromEntries(sums) } satisfies Place);
-  else if (faults === 0 && lived >= LIVES_THAT_SHOW_ALL)
+  else if (faults === '' && lived >= LIVES_THAT_SHOW_ALL)
     refuseIdleFaults(sums, replayOf({ seed, refunds, faults: null }));
   return figuresOf(sums);
 }
@@ -177,18 +218,19 @@ function figuresOf(sums: ReadonlyMap<string, number>): Figures {
   return Object.fromEntries([...sums].sort(([a], [b]) => order(a) - order(b)));
 }
 
+interface Found {
+  readonly spec: WorldSpec;
+  readonly what: string;
+}
+
 /** Fewer refunds, then fewer kinds of faults, as long as something still breaks. */
-async function shrink(shelf: Shelf, found: { spec: WorldSpec; error: Broken }) {
+async function shrink(lane: Lane, found: Found): Promise<Found> {
   let smallest = found;
   const breaks = async (spec: WorldSpec): Promise<boolean> => {
-    try {
-      await liveWorld(await shelf.take(), spec);
-      return false;
-    } catch (error) {
-      if (!(error instanceof Broken)) throw error;
-      smallest = { spec, error };
-      return true;
-    }
+    const outcome = await lane.live(spec);
+    if (!('broken' in outcome)) return false;
+    smallest = { spec, what: outcome.broken };
+    return true;
   };
   for (let refunds = 1; refunds < found.spec.refunds; refunds *= 2)
     if (await breaks({ ...found.spec, refunds })) break;
@@ -200,20 +242,19 @@ async function shrink(shelf: Shelf, found: { spec: WorldSpec; error: Broken }) {
   return smallest;
 }
 
-function faultsOf(bits: number): ReadonlySet<string> | null {
-  if (bits === 0) return null;
-  return new Set(FAULT_KINDS.filter((_, n) => Math.floor(bits / 2 ** n) % 2 === 1).map(({ name }) => name));
-}
-
-function bitsOf(faults: ReadonlySet<string> | null): number {
-  return FAULT_KINDS.reduce((bits, { name }, n) => bits + (faults?.has(name) ? 2 ** n : 0), 0);
+function faultsOf(names: string): ReadonlySet<string> | null {
+  if (names === '') return null;
+  const faults = new Set(names.split(',').map((name) => name.trim()));
+  for (const name of faults)
+    if (!FAULT_KINDS.some((kind) => kind.name === name)) throw new Error(`there is no fault "${name}"`);
+  return faults;
 }
 
 function replayOf({ seed, refunds, faults }: WorldSpec): string {
   return [
     `npm run proof -- simulate --lives 1 --seed ${seed}`,
     ...(refunds === REFUNDS_OF_A_WORLD ? [] : [`--refunds ${refunds}`]),
-    ...(faults === null ? [] : [`--faults ${bitsOf(faults)}`]),
+    ...(faults === null ? [] : [`--faults '${[...faults].join(', ')}'`]),
   ].join(' ');
 }
 

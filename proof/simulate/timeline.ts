@@ -62,8 +62,24 @@ export class Timeline {
     return result;
   }
 
-  at(atMs: number, run: () => void): void {
-    this.#agenda.push({ atMs, no: this.#agendaNo++, run });
+  /** Work beside that of whoever acts now, which waits for it. */
+  async beside<Result>(work: () => Promise<Result>): Promise<Result> {
+    this.#ioUnderWay++;
+    const result = work();
+    this.#io = Promise.allSettled([this.#io, result]);
+    return result.finally(() => {
+      this.#ioUnderWay--;
+    });
+  }
+
+  /** Has it happen at a time; what it returns strikes it out again. */
+  at(atMs: number, run: () => void): () => void {
+    const item = { atMs, no: this.#agendaNo++, run };
+    this.#agenda.push(item);
+    return () => {
+      const place = this.#agenda.indexOf(item);
+      if (place >= 0) this.#agenda.splice(place, 1);
+    };
   }
 
   /** Begins what the agenda has for now. */

@@ -1,10 +1,10 @@
 import { sealEvents } from '../../src/audit/checkpoint.ts';
 import { verifyAudit } from '../../src/audit/verify.ts';
+import { pauseRestored } from '../../src/batches/decide.ts';
 import type { GatewayAccountAccess } from '../../src/gateways/gateway.ts';
 import { type GatewayRegistry, registryOf } from '../../src/gateways/registry.ts';
 import { TOLERATED_APART_MS } from '../../src/lib/database-clock.ts';
 import type { Database } from '../../src/lib/db.ts';
-import { newId } from '../../src/lib/ids.ts';
 import { createLogger } from '../../src/lib/log.ts';
 import { formatAmount } from '../../src/lib/money.ts';
 import { createVault } from '../../src/lib/vault.ts';
@@ -17,11 +17,23 @@ import { createEndpoint } from '../../src/webhooks/endpoints.ts';
 import { WEBHOOK_EVENT_NAMES } from '../../src/webhooks/events.ts';
 import { Auditor, Broken } from './auditor.ts';
 import { type Backup, takeBackup } from './backup.ts';
+import { BatchAuditor, type BatchPolicy } from './batch-auditor.ts';
 import { Chance } from './chance.ts';
-import { type AskedRefund, DOORS } from './doors.ts';
+import { type AskedRefund, DOORS, type DoorAnswer, type SimulatedDoor } from './doors.ts';
 import { type FaultMix, Faults, faultMixOf } from './faults.ts';
+import { FilePeople, type StatusLine } from './files.ts';
+import type { Ground } from './ground.ts';
 import { type BookedRefund, ModelBooks } from './model-books.ts';
-import { MODEL_GATEWAYS, modelConnector, profileOf, SIGNATURE, type WireRefund } from './model-gateway.ts';
+import {
+  MODEL_GATEWAYS,
+  modelConnector,
+  PAYER,
+  profileOf,
+  SECRETS,
+  SIGNATURE,
+  type WireRefund,
+} from './model-gateway.ts';
+import { OurBooks } from './our-books.ts';
 import { Process, type World } from './process.ts';
 import { Receivers } from './receiver.ts';
 import { type Owner, Timeline, type Turn } from './timeline.ts';
@@ -52,6 +64,10 @@ const START_MS = Date.UTC(2026, 0, 5);
 const MASTER_KEY = Buffer.alloc(32, 7);
 /** How far our clocks may be behind by jumping back, in all. */
 const FARTHEST_BACK_MS = 6 * MINUTE;
+/** Files cost as much again: they are where people do something with them. */
+const SHARE_WITH_FILES = 0.2;
+const SHARE_WITH_FILES_AND_FAULTS = 0.8;
+const STEPS_PER_CHECK_OF_ALL = 1_500;
 const TELLING_SHARE = 0.15;
 const TELLING_SHARE_WITH_FAULTS = 0.6;
 const CURRENCIES = [
@@ -95,11 +111,26 @@ interface Account {
 }
 
 /** Lives one world from its first order to the end of its last refund. Throws `Broken`. */
-export async function liveWorld(db: Database, spec: WorldSpec): Promise<WorldFigures> {
-  const simulation = new Simulation(db, spec);
+export async function liveWorld(ground: Ground, spec: WorldSpec): Promise<WorldFigures> {
+  await ground.clear();
+  const simulation = new Simulation(ground, spec);
+  drawIdsFrom(simulation.timeline, new Chance(spec.seed));
   await simulation.prepare();
   await simulation.live();
   return simulation.figures();
+}
+
+/**
+ * Ids are made from the time and from chance. Both are the world's, for this thread has no other: lived again, it makes the same
+ * ids, and what is put in their order stands in the same order.
+ */
+function drawIdsFrom(timeline: Timeline, chance: Chance): void {
+  Date.now = () => timeline.nowMs;
+  crypto.getRandomValues = (bytes) => {
+    const drawn = bytes as unknown as Uint8Array;
+    for (let n = 0; n < drawn.length; n++) drawn[n] = chance.whole(0, 255);
+    return bytes;
+  };
 }
 
 class Simulation implements World {
@@ -114,7 +145,10 @@ class Simulation implements World {
   clockOffsetMs = 0;
   readonly #spec: WorldSpec;
   readonly #chance: Chance;
-  readonly #merchantIds: readonly string[];
+  readonly #merchantIds: readonly string[] = ['shop-a', 'shop-b'];
+  readonly #policies: ReadonlyMap<string, BatchPolicy>;
+  readonly hasFiles: boolean;
+  readonly #filePeople: FilePeople;
   readonly #accounts: readonly Account[];
   readonly #orders: readonly Order[];
   /** Telling costs as much as refunding: only some worlds have merchants who want to be told. */
@@ -129,7 +163,6 @@ class Simulation implements World {
   /** How much later than planned our machines take something up. */
   readonly #delaysMs: readonly number[];
   readonly #asked = new Map<string, number>();
-  #askedInAll = 0;
   readonly #accepted = new Map<string, AskedRefund>();
   #backup: Backup | null = null;
   /** All our machines are gone until the books are back. */
@@ -137,14 +170,15 @@ class Simulation implements World {
   #futileMs = SECOND;
   #mayWork = true;
   #mayTell = false;
+  #mayStep = false;
   #over = false;
 
-  constructor(db: Database, spec: WorldSpec) {
+  constructor(ground: Ground, spec: WorldSpec) {
     const root = new Chance(spec.seed);
     const chance = root.fork();
     this.#spec = spec;
     this.#chance = chance;
-    this.db = db;
+    this.db = ground.db;
     this.timeline = new Timeline(START_MS, root.fork());
     this.faults = new Faults(root.fork(), mixOfWorld(spec));
     this.gateways = registryOf(MODEL_GATEWAYS.map(modelConnector));
@@ -159,9 +193,6 @@ class Simulation implements World {
         : [late, late, [0, SECOND, 20 * SECOND, 40 * SECOND]],
     );
     this.#faultsEndMs = START_MS + chance.pick([3, 12, 36]) * HOUR;
-    // Worlds share a database one after the other; the name keeps them apart.
-    const name = newId().replaceAll('-', '');
-    this.#merchantIds = ['a', 'b'].map((letter) => `sim-${name}-${letter}`);
     this.#accounts = this.#merchantIds.flatMap((merchantId) =>
       [0, 1].map((n) => ({
         merchantId,
@@ -191,13 +222,40 @@ class Simulation implements World {
           events: n === 0 ? WEBHOOK_EVENT_NAMES : null,
         }))
       : [];
-    this.#auditor = new Auditor(db, this.#merchantIds, this.#books, this.#endpoints, {
+    this.hasFiles = chance.hit(
+      this.faults.has('batch paused') ? SHARE_WITH_FILES_AND_FAULTS : SHARE_WITH_FILES,
+    );
+    this.#policies = new Map(
+      this.#merchantIds.map((merchantId) => [
+        merchantId,
+        { needsApproval: chance.hit(0.4), waitMs: chance.pick([0, 0, 10 * MINUTE, HOUR]) },
+      ]),
+    );
+    const apartMs = this.faults.has('clocks apart') ? TOLERATED_APART_MS : 0;
+    const jumpsAhead = this.faults.has('clock jumped') && this.#clockMode !== 'back';
+    const batches = new BatchAuditor({
+      nowMs: () => this.timeline.nowMs,
+      policyOf: (merchantId) => this.#policies.get(merchantId)!,
+      soonerMs: jumpsAhead ? Number.POSITIVE_INFINITY : 2 * apartMs,
+      longerMs: 2 * apartMs + (this.faults.has('clock jumped') ? FARTHEST_BACK_MS : 0),
+      must: (holds, invariant, what) => this.#auditor.must(holds, invariant, what),
+    });
+    this.#auditor = new Auditor(new OurBooks(ground.auditor), this.db, this.#books, this.#endpoints, {
       masterKey: MASTER_KEY,
       clocksBehindMs:
-        (this.faults.has('clocks apart') ? TOLERATED_APART_MS : 0) +
+        apartMs +
         (this.faults.has('clock jumped') ? FARTHEST_BACK_MS : 0) +
         // What a gateway says twice in a moment it says a millisecond apart.
         SECOND,
+      batches,
+    });
+    this.#filePeople = new FilePeople({
+      timeline: this.timeline,
+      faults: this.faults,
+      chance: root.fork(),
+      auditor: batches,
+      door: () => this.#door().batches,
+      newRequestId: (merchantId) => this.#newRequestId(merchantId),
     });
     this.receivers = new Receivers(this.timeline, this.faults, root.fork(), this.#auditor);
     for (const account of this.#accounts) this.#books.set(account.accountId, this.#openBooks(account));
@@ -221,8 +279,9 @@ class Simulation implements World {
   async prepare(): Promise<void> {
     const at = new Date(START_MS);
     await this.db.query(
-      `insert into merchants (merchant_id, name, created_at) select id, id, $2 from unnest($1::text[]) id`,
-      [this.#merchantIds, at],
+      `insert into merchants (merchant_id, name, settings, created_at)
+       select id, id, settings, $3 from unnest($1::text[], $2::jsonb[]) m(id, settings)`,
+      [this.#merchantIds, this.#merchantIds.map((id) => settingsOf(this.#policies.get(id)!)), at],
     );
     await this.db.query(
       `insert into gateway_accounts (gateway_account_id, merchant_id, gateway, name, sealed_credentials,
@@ -316,7 +375,7 @@ class Simulation implements World {
       apartMs: this.faults.has('clocks apart') ? 2 * TOLERATED_APART_MS : 0,
       mayLag: !this.faults.has('clock jumped') || this.#clockMode === 'back',
       listener: {
-        asked: (reference, key, body) => this.#auditor.asked(reference, key, body),
+        asked: (reference, key, body, sentMs) => this.#auditor.asked(reference, key, body, sentMs),
         taken: (reference) => this.#auditor.taken(reference),
         sentPastKeyLife: (reference) => this.#auditor.sentPastKeyLife(reference),
         leftInDoubt: (reference) => {
@@ -347,20 +406,25 @@ class Simulation implements World {
 
   async live(): Promise<void> {
     const lastMs = this.#faultsEndMs + this.manualReviewAfterMs + 72 * HOUR;
-    const stepsPerCheck = Math.max(150, this.#spec.refunds * 4);
+    let checkAllAt = STEPS_PER_CHECK_OF_ALL;
     for (;;) {
       this.timeline.begin();
       await this.timeline.settled();
       if (this.#mayWork && (this.timeline.idle || this.#chance.hit(0.03))) this.#beginRounds();
       if (this.#mayTell && (this.timeline.idle || this.#chance.hit(0.02))) this.#beginTelling();
+      if (this.#mayStep && (this.timeline.idle || this.#chance.hit(0.05))) this.#beginSteps();
       if (this.timeline.idle) {
-        if (!this.#mayWork && !this.#mayTell && !(await this.#passTime())) break;
+        const rests = !this.#mayWork && !this.#mayTell && !this.#mayStep;
+        if (rests && !(await this.#passTime())) break;
         await this.timeline.settled();
         if (this.timeline.nowMs > lastMs) throw new Broken('invariant 5: the world does not come to its end');
         continue;
       }
       await this.timeline.step((owner) => this.#fateOf(owner));
-      if (this.timeline.steps % stepsPerCheck === 0) await this.#auditor.check(this.#now());
+      if (this.timeline.steps >= checkAllAt) {
+        checkAllAt += STEPS_PER_CHECK_OF_ALL;
+        await this.#auditor.checkAll(this.#now());
+      } else if (this.#auditor.isDue) await this.#auditor.check(this.#now());
       if (this.#auditor.broken) throw this.#auditor.broken;
     }
     await sealEvents({
@@ -378,14 +442,6 @@ class Simulation implements World {
           throw new Broken(`invariant 6: the program's own audit says: ${sentence}`);
         },
       });
-    await this.#backup?.discard();
-    // The next world shares the database and has workers of its own.
-    await this.db.query('update notifications set spread_at = null where merchant_id = any($1)', [
-      this.#merchantIds,
-    ]);
-    await this.db.query('update gateway_accounts set enabled = false where merchant_id = any($1)', [
-      this.#merchantIds,
-    ]);
   }
 
   wake(): void {
@@ -418,9 +474,31 @@ class Simulation implements World {
     }
   }
 
+  wakeSteppers(): void {
+    this.#mayStep = this.hasFiles;
+  }
+
+  #beginSteps(): void {
+    this.#mayStep = false;
+    const first = this.#chance.pick(this.#workers);
+    for (const worker of this.#workers) {
+      if (worker !== first && this.#chance.hit(0.6)) continue;
+      worker.begin('batches', (more) => {
+        if (more) this.wakeSteppers();
+      });
+    }
+  }
+
+  wrote(): void {
+    this.#auditor.isDue = true;
+  }
+
   #sealNow(): void {
     if (this.timeline.nowMs >= this.#faultsEndMs) return;
-    for (const worker of this.#workers) worker.begin('sealer');
+    for (const worker of this.#workers) {
+      worker.begin('sealer');
+      worker.begin('figures');
+    }
     this.timeline.at(this.timeline.nowMs + this.#chance.whole(MINUTE, 3 * HOUR), () => this.#sealNow());
   }
 
@@ -431,21 +509,28 @@ class Simulation implements World {
       review: Date | null;
       open: number;
       tell: Date | null;
+      step: Date | null;
+      follow: Date | null;
     }>(
-      `select min(next_look_at) filter (where state <> 'manual_review' or not $2) as look,
+      `select min(next_look_at) filter (where state <> 'manual_review' or not $1) as look,
               min(review_at) filter (where state in ('queued', 'unknown', 'waiting_for_funds', 'submitted')) as review,
               count(*) filter (where next_look_at is not null and state <> 'manual_review')::int as open,
-              case when $3 then least(
-                (select min(next_try_at) from deliveries where merchant_id = any($1) and state = 'pending'),
-                (select min(spread_at) from notifications where merchant_id = any($1) and spread_at is not null)
-              ) end as tell
-       from refunds where merchant_id = any($1)`,
-      [this.#merchantIds, this.#over, this.#endpoints.length > 0],
+              case when $2 then least(
+                (select min(next_try_at) from deliveries where state = 'pending'),
+                (select min(spread_at) from notifications where spread_at is not null)
+              ) end as tell,
+              case when $3 then (select min(next_step_at) from batches where not (${FOLLOWS})) end as step,
+              case when $3 then (select min(next_step_at) from batches where ${FOLLOWS}) end as follow
+       from refunds`,
+      [this.#over, this.#endpoints.length > 0, this.hasFiles],
     );
     const planned = this.timeline.nextMs();
-    if (planned === null && row!.open === 0 && row!.tell === null) return false;
+    const { look, review, open, tell, step, follow } = row!;
+    if (planned === null && open === 0 && tell === null && step === null && follow === null) return false;
+    // Batches that only wait for outcomes look for them when something else happens anyway.
+    const following = open === 0 ? follow : null;
     const ours = Math.min(
-      ...[row!.look, row!.review, row!.tell].map((at) =>
+      ...[look, review, tell, step, following].map((at) =>
         at === null ? Number.POSITIVE_INFINITY : at.getTime() - this.clockOffsetMs,
       ),
     );
@@ -456,8 +541,13 @@ class Simulation implements World {
       ours > this.timeline.nowMs ? ours : this.timeline.nowMs + this.#futileMs,
     );
     this.timeline.nowMs = Math.max(nextMs, this.timeline.nowMs) + this.#chance.pick(this.#delaysMs);
-    this.#mayWork = true;
-    if (row!.tell !== null) this.wakeTellers();
+    const isDue = [look, review].some(
+      (at) => at !== null && at.getTime() <= this.#now().getTime() + TOLERATED_APART_MS,
+    );
+    if (isDue || this.#chance.hit(0.1)) this.#mayWork = true;
+    if (tell !== null) this.wakeTellers();
+    if (step !== null || following !== null || (follow !== null && this.#chance.hit(0.1)))
+      this.wakeSteppers();
     return true;
   }
 
@@ -476,7 +566,7 @@ class Simulation implements World {
   openAccess(accountId: string): GatewayAccountAccess | null {
     return this.#switchedOff.has(accountId)
       ? null
-      : { accountId, baseUrl: `http://${accountId}`, credentials: {} };
+      : { accountId, baseUrl: `http://${accountId}`, credentials: { secret_key: SECRETS.credential } };
   }
 
   #fateOf(owner: Owner): Turn | 'die' | 'stall' {
@@ -487,6 +577,16 @@ class Simulation implements World {
     }
     const before = this.faults.strikes('process killed before a step');
     if (!before && !this.faults.strikes('process killed after a step')) return 'go';
+    this.#replaceLater(owner);
+    return before ? 'die' : 'last';
+  }
+
+  kill(owner: Owner): void {
+    this.timeline.kill(owner);
+    this.#replaceLater(owner);
+  }
+
+  #replaceLater(owner: Owner): void {
     this.timeline.at(this.timeline.nowMs + this.#chance.whole(0, 2 * MINUTE), () => {
       if (this.#isDown) return;
       for (const group of [this.#workers, this.#doors]) {
@@ -494,8 +594,8 @@ class Simulation implements World {
         if (place >= 0) group[place] = this.#newProcess();
       }
       this.#mayWork = true;
+      this.wakeSteppers();
     });
-    return before ? 'die' : 'last';
   }
 
   /** The books are lost, and restored as they were hours before. Merchants ask again for what they find lost. */
@@ -506,7 +606,7 @@ class Simulation implements World {
     const lossMs = backupMs + this.#chance.whole(MINUTE, 8 * HOUR);
     this.timeline.at(backupMs, () => {
       void this.timeline.io(async () => {
-        this.#backup = await takeBackup(this.db, this.#merchantIds, this.#now());
+        this.#backup = await takeBackup(this.db, this.#now());
       });
     });
     this.timeline.at(lossMs, () => {
@@ -524,17 +624,17 @@ class Simulation implements World {
     await this.db.transaction(async (tx) => {
       await backup.restore(tx);
       await markRestored(tx, deps, backup.at);
+      await pauseRestored(tx, deps.clock.now());
     });
     this.restored = await readRestored(this.db, this.#now());
-    const rows = await this.db.query<{ refund_id: string }>(
-      'select refund_id from refunds where merchant_id = any($1)',
-      [this.#merchantIds],
-    );
+    const rows = await this.db.query<{ refund_id: string }>('select refund_id from refunds');
     const refundIds = new Set(rows.map((row) => row.refund_id));
     this.#auditor.restored(refundIds, this.timeline.nowMs);
     this.#startProcesses();
     this.#isDown = false;
     this.#mayWork = true;
+    this.wakeSteppers();
+    this.#filePeople.lookAgain();
     for (const [refundId, asked] of this.#accepted)
       if (!refundIds.has(refundId) && this.#chance.hit(0.7))
         this.timeline.at(this.timeline.nowMs + this.#chance.whole(0, 6 * HOUR), () => this.#ask([asked], 0));
@@ -571,32 +671,44 @@ class Simulation implements World {
   #planRequests(): void {
     let left = this.#spec.refunds;
     while (left > 0) {
-      const list = Array.from({ length: Math.min(left, this.#chance.whole(1, 12)) }, () =>
-        this.#newRequest(),
+      const door = this.#pickDoor();
+      const ofOne = this.#chance.pick(this.#orders).merchantId;
+      const orders = this.#orders.filter((order) => !door.isOfOneMerchant || order.merchantId === ofOne);
+      const list = Array.from({ length: Math.min(left, this.#chance.whole(1, door.most)) }, () =>
+        this.#newRequest(this.#chance.pick(orders)),
       );
       left -= list.length;
       if (this.faults.strikes('asked again under the same id')) list.push(this.#chance.pick(list));
       const atMs = START_MS + this.#chance.whole(0, 20) * 3 * MINUTE;
-      this.timeline.at(atMs, () => this.#ask(list, 0));
+      this.timeline.at(atMs, () => this.#ask(list, 0, door));
     }
   }
 
-  #newRequest(order: Order = this.#chance.pick(this.#orders), amountMinor?: number): AskedRefund {
-    const no = (this.#asked.get(order.merchantId) ?? 0) + 1;
-    this.#asked.set(order.merchantId, no);
-    this.#askedInAll++;
+  #pickDoor(): SimulatedDoor {
+    return this.#chance.pick(DOORS.filter(({ isForFiles }) => this.hasFiles || !isForFiles));
+  }
+
+  #newRequest(order: Order, amountMinor?: number): AskedRefund {
     const part = amountMinor ?? this.#chance.whole(1, Math.max(1, Math.ceil(order.amountMinor / 2)));
     return {
       merchantId: order.merchantId,
       orderId: order.orderId,
-      uniqueRequestId: `request-${String(no).padStart(5, '0')}`,
+      uniqueRequestId: this.#newRequestId(order.merchantId),
       amount:
         amountMinor === undefined && this.#chance.hit(0.2) ? 'full' : formatAmount(part, order.exponent),
+      currency: order.currency,
+      exponent: order.exponent,
     };
   }
 
+  #newRequestId(merchantId: string): string {
+    const no = (this.#asked.get(merchantId) ?? 0) + 1;
+    this.#asked.set(merchantId, no);
+    return `request-${String(no).padStart(5, '0')}`;
+  }
+
   /** A merchant asks again under the same ids until it has been answered. */
-  #ask(list: readonly AskedRefund[], time: number): void {
+  #ask(list: readonly AskedRefund[], time: number, door: SimulatedDoor = this.#pickDoorOfOne(list)): void {
     let answered = false;
     const again = () => {
       if (!answered && time < 20) this.#ask(list, this.#isDown ? time : time + 1);
@@ -604,25 +716,33 @@ class Simulation implements World {
       answered = true;
     };
     for (const refund of time === 0 ? list : []) this.#auditor.waits(refund);
-    DOORS[this.#askedInAll % DOORS.length]!.ask(this.#door().deps, list).then(
-      (outcomes) => {
+    door.ask({ process: this.#door(), files: this.#filePeople }, list).then(
+      (answers) => {
         answered = true;
-        outcomes.forEach((outcome, n) => {
-          const asked = list[n]!;
-          this.#auditor.answered(asked);
-          if (!outcome.ok && outcome.refusal === 'duplicate_request_id') this.#auditor.saidKnown(asked);
-          if (!outcome.ok) return;
-          const { refundId, merchantId, orderId, amountMinor } = outcome.refund;
-          this.#auditor.accepted({ ...asked, refundId, merchantId, orderId, amountMinor });
-          this.#accepted.set(refundId, asked);
-          this.#followUp(refundId, asked);
-        });
+        for (const [n, asked] of list.entries()) this.#answered(asked, answers[n]!);
         if (this.faults.strikes('asked again under the same id'))
           this.timeline.at(this.timeline.nowMs + this.#chance.whole(0, HOUR), () => this.#ask(list, 20));
       },
       () => this.timeline.at(this.timeline.nowMs + SECOND, again),
     );
-    this.timeline.at(this.timeline.nowMs + MINUTE, again);
+    if (door.patienceMs !== null) this.timeline.at(this.timeline.nowMs + door.patienceMs, again);
+  }
+
+  #answered(asked: AskedRefund, answer: DoorAnswer): void {
+    this.#auditor.answered(asked);
+    if (answer.kind === 'known') this.#auditor.saidKnown(asked);
+    if (answer.kind !== 'accepted') return;
+    const { refundId } = answer.refund;
+    this.#auditor.accepted({ ...asked, ...answer.refund });
+    this.#accepted.set(refundId, asked);
+    this.#followUp(refundId, asked);
+  }
+
+  /** One that takes just this list. */
+  #pickDoorOfOne(list: readonly AskedRefund[]): SimulatedDoor {
+    const isOfOne = list.every(({ merchantId }) => merchantId === list[0]!.merchantId);
+    const doors = DOORS.filter((d) => (this.hasFiles || !d.isForFiles) && (isOfOne || !d.isOfOneMerchant));
+    return this.#chance.pick(doors);
   }
 
   #followUp(refundId: string, asked: AskedRefund): void {
@@ -717,10 +837,23 @@ class Simulation implements World {
         gateway_account_id: string;
       }>(
         `select merchant_id, refund_id, gateway_account_id from refunds
-         where merchant_id = any($1) and state = 'manual_review' order by order_id, unique_request_id`,
-        [this.#merchantIds],
+         where state = 'manual_review' order by merchant_id, order_id, unique_request_id`,
       );
-      for (const row of rows) this.#resolve(row.merchant_id, row.refund_id, row.gateway_account_id);
+      const inFile = this.hasFiles && this.faults.strikes('resolved by a file');
+      const byMerchant = new Map<string, StatusLine[]>();
+      for (const { merchant_id, refund_id, gateway_account_id } of rows) {
+        const outcome = this.#outcomeByPerson(refund_id, gateway_account_id);
+        if (outcome === null) continue;
+        // Whether it was done is not always told: from here on it is theirs.
+        this.#auditor.resolved(refund_id);
+        if (inFile) {
+          const lines = byMerchant.get(merchant_id) ?? [];
+          byMerchant.set(merchant_id, [...lines, { refundId: refund_id, outcome }]);
+        } else this.#resolve(merchant_id, refund_id, outcome);
+      }
+      // Where a restore has taken the file away, they are found in review again.
+      for (const [merchantId, lines] of byMerchant)
+        this.#filePeople.settle(merchantId, lines).catch(() => undefined);
     };
     void this.timeline.io(work);
     if (this.timeline.nowMs < this.#faultsEndMs + 30 * HOUR)
@@ -728,16 +861,19 @@ class Simulation implements World {
     else this.#over = true;
   }
 
-  /** By what the gateway's own dashboard says; sometimes wrongly. */
-  #resolve(merchantId: string, refundId: string, accountId: string): void {
-    if (!this.faults.strikes('resolved by a person')) return;
+  /** By what the gateway's own dashboard says; sometimes wrongly. Null: it cannot be said, or not by this person. */
+  #outcomeByPerson(refundId: string, accountId: string): 'succeeded' | 'failed' | null {
+    if (!this.faults.strikes('resolved by a person')) return null;
     const status = this.#books
       .get(accountId)!
       .refunds.find(({ reference }) => reference === refundId)
       ?.history.at(-1)?.status;
-    if (status === 'accepted' || status === 'no_balance') return;
+    if (status === 'accepted' || status === 'no_balance') return null;
     const paid = (status === 'paid') !== this.faults.strikes('resolved wrongly by a person');
-    const outcome = paid ? 'succeeded' : 'failed';
+    return paid ? 'succeeded' : 'failed';
+  }
+
+  #resolve(merchantId: string, refundId: string, outcome: 'succeeded' | 'failed'): void {
     const resolution = {
       outcome,
       evidence: 'seen at the gateway',
@@ -745,8 +881,6 @@ class Simulation implements World {
       gatewayRefundId: null,
       cause: API,
     } as const;
-    // Whether it was done is not always told: from here on it is theirs.
-    this.#auditor.resolved(refundId);
     resolveRefund(this.#door().deps, merchantId, refundId, resolution).catch(() => undefined);
   }
 
@@ -777,7 +911,7 @@ class Simulation implements World {
       const wire: WireRefund = {
         ...(known
           ? books.shown(known)
-          : { id: 're_forged', reference: refundId, payment: 'pay-0', amount: 1 }),
+          : { id: 're_forged', reference: refundId, payment: 'pay-0', amount: 1, payer: PAYER }),
         status: this.#chance.pick(['accepted', 'paid', 'failed', 'returned']),
         at: books.timesItsNews ? new Date(this.timeline.nowMs).toISOString() : null,
         arn: 'arn-forged',
@@ -800,7 +934,7 @@ class Simulation implements World {
         rawBody: Buffer.from(JSON.stringify(wire)),
         receivedAt: deps.clock.now(),
       },
-      { accountId: account.accountId, baseUrl: '', credentials: {} },
+      { accountId: account.accountId, baseUrl: '', credentials: { secret_key: SECRETS.credential } },
     );
     if (reading.kind === 'rejected') return;
     const to = { merchantId: account.merchantId, gatewayAccountId: account.accountId };
@@ -813,6 +947,13 @@ class Simulation implements World {
     );
     if (time < WEBHOOK_RETRIES_MS.length) this.timeline.at(this.timeline.nowMs + HOUR, again);
   }
+}
+
+/** Batches whose rows are all out, and that wait for outcomes. */
+const FOLLOWS = `status = 'running' and rows_tried >= rows_confirmed and sent_at is not null`;
+
+function settingsOf({ needsApproval, waitMs }: BatchPolicy): string {
+  return JSON.stringify({ batch_approval: needsApproval, batch_wait_minutes: waitMs / MINUTE });
 }
 
 export function mixOfWorld({ seed, faults }: WorldSpec): FaultMix {
