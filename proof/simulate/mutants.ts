@@ -292,12 +292,6 @@ export const MUTANTS: readonly Mutant[] = [
     "or k.state in ('failed', 'cancelled', 'reversed')) or k.refund_id is not null as open",
   ),
   mutant(
-    'a restore leaves batches running',
-    DECIDE,
-    "where status in ('running', 'waiting') and sent_at is null`,",
-    "where status = 'waiting' and sent_at is null`,",
-  ),
-  mutant(
     'nobody is told that a batch is finished',
     'src/batches/store.ts',
     ", finished: 'BATCH_FINISHED' } as const;",
