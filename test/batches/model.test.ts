@@ -454,7 +454,7 @@ test('what the check promises of any file is what the run makes of it, and what 
         single.map(({ one }) => (one.verdict === 'bad' ? 'refused' : [twin(one.txnId!), one.amountMinor])),
       );
     }),
-    { numRuns: Number(process.env['MODEL_RUNS'] ?? 45) },
+    { numRuns: Number(process.env['MODEL_RUNS'] ?? 90) },
   );
   // Else it has looked at nothing.
   expect(Math.min(...Object.values(seen))).toBeGreaterThan(10);
