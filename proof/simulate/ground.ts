@@ -8,7 +8,6 @@ export interface Ground {
   readonly auditor: pg.Client;
   /** Takes away all that the world before has left. */
   clear(): Promise<void>;
-  close(): Promise<void>;
 }
 
 export async function openGround(connectionString: string): Promise<Ground> {
@@ -32,10 +31,6 @@ export async function openGround(connectionString: string): Promise<Ground> {
     db,
     auditor,
     clear: async () => void (await auditor.query(clearing)),
-    async close() {
-      await auditor.end();
-      await db.close();
-    },
   };
 }
 

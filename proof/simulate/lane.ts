@@ -13,12 +13,7 @@ export type LaneAnswer =
 const ground = await openGround((workerData as { readonly connectionString: string }).connectionString);
 const port = parentPort!;
 
-port.on('message', async (message: WorldSpec | 'end') => {
-  if (message === 'end') {
-    await ground.close();
-    port.close();
-    return;
-  }
+port.on('message', async (message: WorldSpec) => {
   port.postMessage(
     await liveWorld(ground, message).then(
       (figures): LaneAnswer => ({ kind: 'lived', figures }),
