@@ -44,6 +44,7 @@ export const FAULT_KINDS = [
   { name: 'process killed before a step', likelihood: 0.002 },
   { name: 'process killed after a step', likelihood: 0.002 },
   { name: 'process stalled', likelihood: 0.003 },
+  { name: 'told late what it has claimed', likelihood: 0.01 },
   { name: 'told late that a send was written', likelihood: 0.01 },
   { name: 'clock jumped', likelihood: 0.03 },
   { name: 'clocks apart', likelihood: 1 },
@@ -136,7 +137,7 @@ export const THEMES: readonly { readonly kinds: readonly FaultName[]; readonly i
     intensity: 5,
   },
   {
-    kinds: ['batch paused', 'process stalled'],
+    kinds: ['batch paused', 'process stalled', 'told late what it has claimed'],
     intensity: 8,
   },
   {
@@ -148,6 +149,17 @@ export const THEMES: readonly { readonly kinds: readonly FaultName[]; readonly i
       'success taken back',
       'refund made behind our back',
       'asked again under a new id',
+    ],
+    intensity: 3,
+  },
+  {
+    kinds: [
+      'books restored from a backup',
+      'batch paused',
+      'batch corrected',
+      'batch approved too late',
+      'account switched off',
+      'connection refused',
     ],
     intensity: 3,
   },

@@ -74,6 +74,12 @@ export const MUTANTS: readonly Mutant[] = [
     'if (!refund) return send(deps, { ...claimed, sends: claimed.sends + 1 }, request, access);',
   ),
   mutant(
+    'a worker that stood still sends what was stopped meanwhile',
+    'src/refunds/submit.ts',
+    'if (at.now >= claimed.nextLookAt!) return null;',
+    'if (at.now < claimed.createdAt) return null;',
+  ),
+  mutant(
     'a restore leaves what was queued as it was',
     OUTCOME,
     "if (refund.state === 'unknown' || (mayMove(refund.state, 'unknown') && !followed)) {",
@@ -266,6 +272,18 @@ export const MUTANTS: readonly Mutant[] = [
     STORE,
     'and (room.lane <> 2 or batch_id <> all($8::uuid[]))',
     'and (room.lane <> 2 or $8::uuid[] is not null)',
+  ),
+  mutant(
+    'a restore lets batches run on',
+    DECIDE,
+    "where status in ('running', 'waiting') and sent_at is null`,",
+    "where status = 'waiting' and sent_at is null`,",
+  ),
+  mutant(
+    'a restore lets waiting batches start',
+    DECIDE,
+    "where status in ('running', 'waiting') and sent_at is null`,",
+    "where status = 'running' and sent_at is null`,",
   ),
   mutant(
     'a paused batch makes its next rows',

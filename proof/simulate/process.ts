@@ -18,7 +18,7 @@ import { createRefundRounds } from '../../src/refunds/worker.ts';
 import { createChangeWriter } from '../../src/refunds/writer.ts';
 import { createDeliveryRounds } from '../../src/webhooks/deliver.ts';
 import type { Chance } from './chance.ts';
-import type { Faults } from './faults.ts';
+import type { FaultName, Faults } from './faults.ts';
 import { mayChangeBooks } from './our-books.ts';
 import type { Receivers } from './receiver.ts';
 import { neverMore, type Owner, type Timeline } from './timeline.ts';
@@ -140,7 +140,10 @@ function databaseOf(world: World, owner: Owner, chance: Chance): Database {
   /** A transaction is one step: nobody else acts before its end. What it asks on other connections belongs to the step. */
   let transactions = 0;
 
-  async function take<Result>(statement: () => Promise<Result>, isSend = false): Promise<Result> {
+  async function take<Result>(
+    statement: () => Promise<Result>,
+    mayBeToldLate: FaultName | null = null,
+  ): Promise<Result> {
     if (transactions > 0) return beside(statement);
     const turn = await timeline.turn(owner);
     if (faults.strikes('connection broke before the statement')) throw new BrokenConnection('not begun');
@@ -152,8 +155,8 @@ function databaseOf(world: World, owner: Owner, chance: Chance): Database {
       throw error;
     }
     if (turn === 'last') return neverMore();
-    if (isSend && faults.strikes('told late that a send was written')) {
-      // Long enough for others to look, to prove that nothing was sent, and to send.
+    if (mayBeToldLate !== null && faults.strikes(mayBeToldLate)) {
+      // Long enough for others to look, to prove that nothing was sent, and to send; or for people to decide otherwise.
       const waitMs = chance.pick([1_000, 40_000, 10 * 60_000, 60 * 60_000, 3 * 60 * 60_000]);
       if ((await timeline.turn(owner, timeline.nowMs + waitMs)) === 'last') return neverMore();
     }
@@ -187,7 +190,7 @@ function databaseOf(world: World, owner: Owner, chance: Chance): Database {
           if (mayChangeBooks(text, rows.length)) world.wrote();
           return inOneOrder(rows);
         },
-        isSend(text, params),
+        toldLate(text, params),
       ),
     transaction: (work) =>
       take(async () => {
@@ -237,9 +240,12 @@ function databaseOf(world: World, owner: Owner, chance: Chance): Database {
   };
 }
 
-/** Whether it writes that a gateway is about to be asked. */
-function isSend(text: string, params: readonly unknown[] | undefined): boolean {
-  return text.includes('move_refunds') && String(params?.[1]).includes('"to_state":"sending"');
+/** What may happen to a statement whose answer sets off a call to somebody else. */
+function toldLate(text: string, params: readonly unknown[] | undefined): FaultName | null {
+  if (text.includes('skip locked')) return 'told late what it has claimed';
+  if (text.includes('move_refunds') && String(params?.[1]).includes('"to_state":"sending"'))
+    return 'told late that a send was written';
+  return null;
 }
 
 /** PostgreSQL may give rows in any order, and ids are new in every run: a replay needs the same order again. */

@@ -165,6 +165,7 @@ class Simulation implements World {
   readonly #asked = new Map<string, number>();
   readonly #accepted = new Map<string, AskedRefund>();
   #backup: Backup | null = null;
+  #waitsForBackup = false;
   /** All our machines are gone until the books are back. */
   #isDown = false;
   #futileMs = SECOND;
@@ -421,6 +422,7 @@ class Simulation implements World {
         continue;
       }
       await this.timeline.step((owner) => this.#fateOf(owner));
+      if (this.#waitsForBackup) await this.#takeBackupOfRunning();
       if (this.timeline.steps >= checkAllAt) {
         checkAllAt += STEPS_PER_CHECK_OF_ALL;
         await this.#auditor.checkAll(this.#now());
@@ -604,11 +606,11 @@ class Simulation implements World {
     if (this.#endpoints.length > 0 || !this.faults.strikes('books restored from a backup')) return;
     const backupMs = START_MS + this.#chance.whole(MINUTE, 2 * HOUR);
     const lossMs = backupMs + this.#chance.whole(MINUTE, 8 * HOUR);
+    const waitsUntilMs = this.hasFiles ? this.#chance.whole(backupMs, lossMs) : backupMs;
     this.timeline.at(backupMs, () => {
-      void this.timeline.io(async () => {
-        this.#backup = await takeBackup(this.db, this.#now());
-      });
+      this.#waitsForBackup = true;
     });
+    this.timeline.at(waitsUntilMs, () => void this.timeline.io(() => this.#takeBackup()));
     this.timeline.at(lossMs, () => {
       this.#isDown = true;
       for (const process of [...this.#workers, ...this.#doors]) this.timeline.kill(process);
@@ -617,6 +619,20 @@ class Simulation implements World {
       lossMs + RESTORE_TAKES_MS,
       () => void this.timeline.io(() => this.#restore(this.#backup!)),
     );
+  }
+
+  /** Where there are files, it is taken while one is under way, if one ever is: then a restore may repeat something. */
+  async #takeBackupOfRunning(): Promise<void> {
+    const [row] = await this.db.query<{ runs: boolean }>(
+      `select exists (select from batches where status = 'running' and sent_at is null) as runs`,
+    );
+    if (row!.runs) await this.#takeBackup();
+  }
+
+  async #takeBackup(): Promise<void> {
+    if (!this.#waitsForBackup) return;
+    this.#waitsForBackup = false;
+    this.#backup = await takeBackup(this.db, this.#now());
   }
 
   async #restore(backup: Backup): Promise<void> {
