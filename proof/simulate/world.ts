@@ -6,35 +6,24 @@ import { type GatewayRegistry, registryOf } from '../../src/gateways/registry.ts
 import { TOLERATED_APART_MS } from '../../src/lib/database-clock.ts';
 import type { Database } from '../../src/lib/db.ts';
 import { createLogger } from '../../src/lib/log.ts';
-import { formatAmount } from '../../src/lib/money.ts';
 import { createVault } from '../../src/lib/vault.ts';
-import { cancelRefund } from '../../src/refunds/cancel.ts';
-import { settleFromWebhook } from '../../src/refunds/hear.ts';
-import { lookNow } from '../../src/refunds/look.ts';
-import { resolveRefund } from '../../src/refunds/resolve.ts';
 import { markRestored, type Restored, readRestored } from '../../src/refunds/restored.ts';
-import { createEndpoint } from '../../src/webhooks/endpoints.ts';
 import { WEBHOOK_EVENT_NAMES } from '../../src/webhooks/events.ts';
 import { Auditor, Broken } from './auditor.ts';
 import { type Backup, takeBackup } from './backup.ts';
 import { BatchAuditor, type BatchPolicy } from './batch-auditor.ts';
 import { Chance } from './chance.ts';
-import { type AskedRefund, DOORS, type DoorAnswer, type SimulatedDoor } from './doors.ts';
 import { type FaultMix, Faults, faultMixOf } from './faults.ts';
-import { FilePeople, type StatusLine } from './files.ts';
+import { FilePeople } from './files.ts';
+import { type Account, type Endpoint, type Order, writeFirstBooks } from './first-books.ts';
+import { GatewayWebhooks } from './gateway-webhooks.ts';
 import type { Ground } from './ground.ts';
-import { type BookedRefund, ModelBooks } from './model-books.ts';
-import {
-  MODEL_GATEWAYS,
-  modelConnector,
-  PAYER,
-  profileOf,
-  SECRETS,
-  SIGNATURE,
-  type WireRefund,
-} from './model-gateway.ts';
+import { Merchants } from './merchants.ts';
+import { ModelBooks } from './model-books.ts';
+import { MODEL_GATEWAYS, modelConnector, profileOf, SECRETS } from './model-gateway.ts';
 import { OurBooks } from './our-books.ts';
-import { Process, type World } from './process.ts';
+import { People } from './people.ts';
+import { type LoopName, Process, type World } from './process.ts';
 import { Receivers } from './receiver.ts';
 import { type Owner, Timeline, type Turn } from './timeline.ts';
 
@@ -75,40 +64,20 @@ const CURRENCIES = [
   { currency: 'JPY', exponent: 0 },
   { currency: 'KWD', exponent: 3 },
 ] as const;
-const API = { by: 'api', key: 'simulated', request_id: 'simulated' } as const;
 /** Longer than any look-up lags and any send is under way. */
 const RESTORE_TAKES_MS = 30 * MINUTE;
-const WEBHOOK_RETRIES_MS = [5 * SECOND, MINUTE, 10 * MINUTE, HOUR, 4 * HOUR, 12 * HOUR];
+
+/** What workers go round with, and how likely a new round is before the work under way is done. */
+const LOOPS = [
+  { loop: 'refunds', impatience: 0.03 },
+  { loop: 'webhooks', impatience: 0.02 },
+  { loop: 'batches', impatience: 0.05 },
+] as const satisfies readonly { loop: LoopName; impatience: number }[];
 
 /** Their share is greater: keys would hide what sends twice. */
 const WITHOUT_KEYS = MODEL_GATEWAYS.filter(
   ({ capabilities }) => capabilities.keyLifeMs === null && capabilities.absenceProof !== null,
 );
-
-interface Order {
-  readonly merchantId: string;
-  readonly orderId: string;
-  readonly accountId: string;
-  readonly gateway: string;
-  readonly payment: string;
-  readonly amountMinor: number;
-  readonly currency: string;
-  readonly exponent: number;
-}
-
-/** Where a merchant wants to be told. */
-interface Endpoint {
-  readonly url: string;
-  readonly merchantId: string;
-  /** Null: the defaults. */
-  readonly events: readonly string[] | null;
-}
-
-interface Account {
-  readonly accountId: string;
-  readonly merchantId: string;
-  readonly gateway: string;
-}
 
 /** Lives one world from its first order to the end of its last refund. Throws `Broken`. */
 export async function liveWorld(ground: Ground, spec: WorldSpec): Promise<WorldFigures> {
@@ -149,6 +118,9 @@ class Simulation implements World {
   readonly #policies: ReadonlyMap<string, BatchPolicy>;
   readonly hasFiles: boolean;
   readonly #filePeople: FilePeople;
+  readonly #merchants: Merchants;
+  readonly #people: People;
+  readonly #webhooks: GatewayWebhooks;
   readonly #accounts: readonly Account[];
   readonly #orders: readonly Order[];
   /** Telling costs as much as refunding: only some worlds have merchants who want to be told. */
@@ -162,16 +134,13 @@ class Simulation implements World {
   readonly #faultsEndMs: number;
   /** How much later than planned our machines take something up. */
   readonly #delaysMs: readonly number[];
-  readonly #asked = new Map<string, number>();
-  readonly #accepted = new Map<string, AskedRefund>();
   #backup: Backup | null = null;
   #waitsForBackup = false;
   /** All our machines are gone until the books are back. */
   #isDown = false;
   #futileMs = SECOND;
-  #mayWork = true;
-  #mayTell = false;
-  #mayStep = false;
+  /** The loops of our workers that may find something to do. */
+  readonly #mayBegin = new Set<LoopName>(['refunds']);
   #over = false;
 
   constructor(ground: Ground, spec: WorldSpec) {
@@ -256,7 +225,30 @@ class Simulation implements World {
       chance: root.fork(),
       auditor: batches,
       door: () => this.#door().batches,
-      newRequestId: (merchantId) => this.#newRequestId(merchantId),
+      newRequestId: (merchantId) => this.#merchants.newRequestId(merchantId),
+    });
+    const shared = {
+      db: this.db,
+      timeline: this.timeline,
+      faults: this.faults,
+      chance,
+      auditor: this.#auditor,
+      books: this.#books,
+      files: this.#filePeople,
+      hasFiles: this.hasFiles,
+      door: () => this.#door(),
+    };
+    this.#webhooks = new GatewayWebhooks(shared);
+    this.#people = new People({ ...shared, merchantIds: this.#merchantIds });
+    this.#merchants = new Merchants({
+      ...shared,
+      orders: this.#orders,
+      startMs: START_MS,
+      isDown: () => this.#isDown,
+      accepted: (refundId, order) => {
+        this.#webhooks.mayForge(order, refundId);
+        this.#people.follow(order.merchantId, refundId);
+      },
     });
     this.receivers = new Receivers(this.timeline, this.faults, root.fork(), this.#auditor);
     for (const account of this.#accounts) this.#books.set(account.accountId, this.#openBooks(account));
@@ -275,86 +267,15 @@ class Simulation implements World {
     };
   }
 
-  // The world as it stands before the first refund ---------------------------------------------------------
-
   async prepare(): Promise<void> {
-    const at = new Date(START_MS);
-    await this.db.query(
-      `insert into merchants (merchant_id, name, settings, created_at)
-       select id, id, settings, $3 from unnest($1::text[], $2::jsonb[]) m(id, settings)`,
-      [this.#merchantIds, this.#merchantIds.map((id) => settingsOf(this.#policies.get(id)!)), at],
-    );
-    await this.db.query(
-      `insert into gateway_accounts (gateway_account_id, merchant_id, gateway, name, sealed_credentials,
-         shown_credentials, max_concurrent, max_per_second, created_at, updated_at)
-       select a.id, a.merchant_id, a.gateway, a.id, '', '{}', 60, 1000, $4, $4
-       from unnest($1::text[], $2::text[], $3::text[]) a(id, merchant_id, gateway)`,
-      [
-        this.#accounts.map((a) => a.accountId),
-        this.#accounts.map((a) => a.merchantId),
-        this.#accounts.map((a) => a.gateway),
-        at,
-      ],
-    );
-    await this.db.query(
-      `insert into gateway_health (gateway_account_id, allowance, allowance_at)
-       select id, 1000, $2 from unnest($1::text[]) id`,
-      [this.#accounts.map((a) => a.accountId), at],
-    );
-    const column = (of: (order: Order) => unknown) => this.#orders.map(of);
-    await this.db.query(
-      `with made as (
-         select x.*, event_body(m, o, 1, $6, 'order.created', null, null, null, $7, null) as body
-         from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::smallint[]) x(m, o, amount, currency, exponent)
-       ), logged as (
-         insert into events (merchant_id, order_id, seq, at, body, hash)
-         select m, o, 1, $6, body, event_hash('', body) from made
-       )
-       insert into orders (merchant_id, order_id, order_uuid, status, amount_minor, currency, exponent, event_seq,
-         event_hash, created_at, updated_at)
-       select m, o, gen_random_uuid(), 'CHARGED', amount, currency, exponent, 1, event_hash('', body), $6, $6
-       from made`,
-      [
-        column((o) => o.merchantId),
-        column((o) => o.orderId),
-        column((o) => o.amountMinor),
-        column((o) => o.currency),
-        column((o) => o.exponent),
-        at,
-        JSON.stringify(API),
-      ],
-    );
-    await this.db.query(
-      `insert into transactions (merchant_id, order_id, txn_id, txn_uuid, status, amount_minor, gateway,
-         gateway_account_id, gateway_payment_id, payment_method_type, charged_at, created_at, updated_at)
-       select m, o, 'txn-' || o, gen_random_uuid(), 'CHARGED', amount, gateway, account, payment, 'CARD', $7, $7, $7
-       from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[])
-         x(m, o, amount, gateway, account, payment)`,
-      [
-        column((o) => o.merchantId),
-        column((o) => o.orderId),
-        column((o) => o.amountMinor),
-        column((o) => o.gateway),
-        column((o) => o.accountId),
-        column((o) => o.payment),
-        at,
-      ],
-    );
+    await writeFirstBooks(this.db, this.vault, new Date(START_MS), {
+      policies: this.#policies,
+      accounts: this.#accounts,
+      orders: this.#orders,
+      endpoints: this.#endpoints,
+    });
     this.#startProcesses();
-    for (const { merchantId, url, events } of this.#endpoints) {
-      const made = await createEndpoint(
-        {
-          db: this.db,
-          clock: { now: () => new Date(START_MS - HOUR) },
-          vault: this.vault,
-          allowPrivate: true,
-        },
-        merchantId,
-        { url, events },
-      );
-      if (!made.ok) throw new Error(made.refusal.message);
-    }
-    this.#planRequests();
+    this.#merchants.plan(this.#spec.refunds);
     this.#planRestore();
     this.timeline.at(START_MS + HOUR, () => this.#troubleNow());
     this.timeline.at(START_MS + HOUR / 2, () => this.#sealNow());
@@ -380,13 +301,13 @@ class Simulation implements World {
         taken: (reference) => this.#auditor.taken(reference),
         sentPastKeyLife: (reference) => this.#auditor.sentPastKeyLife(reference),
         leftInDoubt: (reference) => {
-          this.#growImpatient(account.merchantId, reference);
-          this.#mayForgeWebhook(account, reference);
+          this.#people.growImpatient(account.merchantId, reference);
+          this.#webhooks.mayForge(account, reference);
         },
         made: (refund) => this.#auditor.made(refund),
         moved: (refund, quick) => {
-          this.#sendWebhooks(account, refund, quick);
-          if (refund.reference !== null) this.#mayForgeWebhook(account, refund.reference);
+          this.#webhooks.send(account, refund, quick);
+          if (refund.reference !== null) this.#webhooks.mayForge(account, refund.reference);
         },
       },
     });
@@ -411,12 +332,11 @@ class Simulation implements World {
     for (;;) {
       this.timeline.begin();
       await this.timeline.settled();
-      if (this.#mayWork && (this.timeline.idle || this.#chance.hit(0.03))) this.#beginRounds();
-      if (this.#mayTell && (this.timeline.idle || this.#chance.hit(0.02))) this.#beginTelling();
-      if (this.#mayStep && (this.timeline.idle || this.#chance.hit(0.05))) this.#beginSteps();
+      for (const { loop, impatience } of LOOPS)
+        if (this.#mayBegin.has(loop) && (this.timeline.idle || this.#chance.hit(impatience)))
+          this.#begin(loop);
       if (this.timeline.idle) {
-        const rests = !this.#mayWork && !this.#mayTell && !this.#mayStep;
-        if (rests && !(await this.#passTime())) break;
+        if (this.#mayBegin.size === 0 && !(await this.#passTime())) break;
         await this.timeline.settled();
         if (this.timeline.nowMs > lastMs) throw new Broken('invariant 5: the world does not come to its end');
         continue;
@@ -447,46 +367,25 @@ class Simulation implements World {
   }
 
   wake(): void {
-    this.#mayWork = true;
-  }
-
-  #beginRounds(): void {
-    this.#mayWork = false;
-    const first = this.#chance.pick(this.#workers);
-    for (const worker of this.#workers) {
-      if (worker !== first && this.#chance.hit(0.6)) continue;
-      worker.begin('refunds', (more) => {
-        if (more) this.#mayWork = true;
-      });
-    }
+    this.#mayBegin.add('refunds');
   }
 
   wakeTellers(): void {
-    this.#mayTell = this.#endpoints.length > 0;
-  }
-
-  #beginTelling(): void {
-    this.#mayTell = false;
-    const first = this.#chance.pick(this.#workers);
-    for (const worker of this.#workers) {
-      if (worker !== first && this.#chance.hit(0.6)) continue;
-      worker.begin('webhooks', (more) => {
-        if (more) this.wakeTellers();
-      });
-    }
+    if (this.#endpoints.length > 0) this.#mayBegin.add('webhooks');
   }
 
   wakeSteppers(): void {
-    this.#mayStep = this.hasFiles;
+    if (this.hasFiles) this.#mayBegin.add('batches');
   }
 
-  #beginSteps(): void {
-    this.#mayStep = false;
+  /** Has one worker, and sometimes the other too, begin a round. */
+  #begin(loop: LoopName): void {
+    this.#mayBegin.delete(loop);
     const first = this.#chance.pick(this.#workers);
     for (const worker of this.#workers) {
       if (worker !== first && this.#chance.hit(0.6)) continue;
-      worker.begin('batches', (more) => {
-        if (more) this.wakeSteppers();
+      worker.begin(loop, (more) => {
+        if (more) this.#mayBegin.add(loop);
       });
     }
   }
@@ -546,7 +445,7 @@ class Simulation implements World {
     const isDue = [look, review].some(
       (at) => at !== null && at.getTime() <= this.#now().getTime() + TOLERATED_APART_MS,
     );
-    if (isDue || this.#chance.hit(0.1)) this.#mayWork = true;
+    if (isDue || this.#chance.hit(0.1)) this.wake();
     if (tell !== null) this.wakeTellers();
     if (step !== null || following !== null || (follow !== null && this.#chance.hit(0.1)))
       this.wakeSteppers();
@@ -555,6 +454,10 @@ class Simulation implements World {
 
   #now(): Date {
     return new Date(this.timeline.nowMs + this.clockOffsetMs);
+  }
+
+  #door(): Process {
+    return this.#chance.pick(this.#doors);
   }
 
   // Our machines ------------------------------------------------------------------------------------------------
@@ -595,7 +498,7 @@ class Simulation implements World {
         const place = group.indexOf(owner as Process);
         if (place >= 0) group[place] = this.#newProcess();
       }
-      this.#mayWork = true;
+      this.wake();
       this.wakeSteppers();
     });
   }
@@ -648,12 +551,17 @@ class Simulation implements World {
     this.#auditor.restored(refundIds, this.timeline.nowMs);
     this.#startProcesses();
     this.#isDown = false;
-    this.#mayWork = true;
+    this.wake();
     this.wakeSteppers();
     this.#filePeople.lookAgain();
-    for (const [refundId, asked] of this.#accepted)
-      if (!refundIds.has(refundId) && this.#chance.hit(0.7))
-        this.timeline.at(this.timeline.nowMs + this.#chance.whole(0, 6 * HOUR), () => this.#ask([asked], 0));
+    this.#merchants.askForLost(refundIds);
+  }
+
+  #peopleAtWork(): void {
+    this.#people.lookThrough();
+    if (this.timeline.nowMs < this.#faultsEndMs + 30 * HOUR)
+      this.timeline.at(this.timeline.nowMs + 8 * HOUR, () => this.#peopleAtWork());
+    else this.#over = true;
   }
 
   #troubleNow(): void {
@@ -681,296 +589,10 @@ class Simulation implements World {
     for (const { url } of this.#endpoints) this.receivers.mayGo(url);
     this.timeline.at(this.timeline.nowMs + this.#chance.whole(MINUTE, HOUR), () => this.#troubleNow());
   }
-
-  // Merchants ---------------------------------------------------------------------------------------------------
-
-  #planRequests(): void {
-    let left = this.#spec.refunds;
-    while (left > 0) {
-      const door = this.#pickDoor();
-      const ofOne = this.#chance.pick(this.#orders).merchantId;
-      const orders = this.#orders.filter((order) => !door.isOfOneMerchant || order.merchantId === ofOne);
-      const list = Array.from({ length: Math.min(left, this.#chance.whole(1, door.most)) }, () =>
-        this.#newRequest(this.#chance.pick(orders)),
-      );
-      left -= list.length;
-      if (this.faults.strikes('asked again under the same id')) list.push(this.#chance.pick(list));
-      const atMs = START_MS + this.#chance.whole(0, 20) * 3 * MINUTE;
-      this.timeline.at(atMs, () => this.#ask(list, 0, door));
-    }
-  }
-
-  #pickDoor(): SimulatedDoor {
-    return this.#chance.pick(DOORS.filter(({ isForFiles }) => this.hasFiles || !isForFiles));
-  }
-
-  #newRequest(order: Order, amountMinor?: number): AskedRefund {
-    const part = amountMinor ?? this.#chance.whole(1, Math.max(1, Math.ceil(order.amountMinor / 2)));
-    return {
-      merchantId: order.merchantId,
-      orderId: order.orderId,
-      uniqueRequestId: this.#newRequestId(order.merchantId),
-      amount:
-        amountMinor === undefined && this.#chance.hit(0.2) ? 'full' : formatAmount(part, order.exponent),
-      currency: order.currency,
-      exponent: order.exponent,
-    };
-  }
-
-  #newRequestId(merchantId: string): string {
-    const no = (this.#asked.get(merchantId) ?? 0) + 1;
-    this.#asked.set(merchantId, no);
-    return `request-${String(no).padStart(5, '0')}`;
-  }
-
-  /** A merchant asks again under the same ids until it has been answered. */
-  #ask(list: readonly AskedRefund[], time: number, door: SimulatedDoor = this.#pickDoorOfOne(list)): void {
-    let answered = false;
-    const again = () => {
-      if (!answered && time < 20) this.#ask(list, this.#isDown ? time : time + 1);
-      // An error and a wait that is over are one reason to ask again, not two.
-      answered = true;
-    };
-    for (const refund of time === 0 ? list : []) this.#auditor.waits(refund);
-    door.ask({ process: this.#door(), files: this.#filePeople }, list).then(
-      (answers) => {
-        answered = true;
-        for (const [n, asked] of list.entries()) this.#answered(asked, answers[n]!);
-        if (this.faults.strikes('asked again under the same id'))
-          this.timeline.at(this.timeline.nowMs + this.#chance.whole(0, HOUR), () => this.#ask(list, 20));
-      },
-      () => this.timeline.at(this.timeline.nowMs + SECOND, again),
-    );
-    if (door.patienceMs !== null) this.timeline.at(this.timeline.nowMs + door.patienceMs, again);
-  }
-
-  #answered(asked: AskedRefund, answer: DoorAnswer): void {
-    this.#auditor.answered(asked);
-    if (answer.kind === 'known') this.#auditor.saidKnown(asked);
-    if (answer.kind !== 'accepted') return;
-    const { refundId } = answer.refund;
-    this.#auditor.accepted({ ...asked, ...answer.refund });
-    this.#accepted.set(refundId, asked);
-    this.#followUp(refundId, asked);
-  }
-
-  /** One that takes just this list. */
-  #pickDoorOfOne(list: readonly AskedRefund[]): SimulatedDoor {
-    const isOfOne = list.every(({ merchantId }) => merchantId === list[0]!.merchantId);
-    const doors = DOORS.filter((d) => (this.hasFiles || !d.isForFiles) && (isOfOne || !d.isOfOneMerchant));
-    return this.#chance.pick(doors);
-  }
-
-  #followUp(refundId: string, asked: AskedRefund): void {
-    const soon = () => this.timeline.nowMs + this.#chance.pick([0, 0, SECOND, MINUTE, HOUR]);
-    const other = this.#merchantIds.find((id) => id !== asked.merchantId)!;
-    this.#mayForgeWebhook(this.#orderOf(asked), refundId);
-    if (this.faults.strikes('cancelled by a person'))
-      this.timeline.at(soon(), () => this.#cancel(asked.merchantId, refundId));
-    if (this.faults.strikes('asked out of turn by a person'))
-      this.timeline.at(soon(), () => this.#askOutOfTurn(asked.merchantId, refundId));
-    if (this.faults.strikes('acted on by another merchant'))
-      this.timeline.at(soon(), () => this.#trespass(other, refundId));
-    if (this.faults.strikes('asked again under a new id'))
-      this.timeline.at(this.timeline.nowMs + this.#chance.whole(0, 24 * HOUR), () =>
-        this.#askAnew(refundId, asked),
-      );
-  }
-
-  #cancel(merchantId: string, refundId: string): void {
-    cancelRefund(this.#door().deps, merchantId, refundId, { reason: null, cause: API }).catch(
-      () => undefined,
-    );
-  }
-
-  /** Whoever sees a send in doubt asks about it again and again, or wants it gone. */
-  #growImpatient(merchantId: string, refundId: string): void {
-    const later = (mostMs: number) => this.timeline.nowMs + this.#chance.whole(0, mostMs);
-    if (this.faults.strikes('asked out of turn by a person'))
-      for (let n = 0; n < 4; n++)
-        this.timeline.at(later(2 * MINUTE), () => this.#askOutOfTurn(merchantId, refundId));
-    if (this.faults.strikes('cancelled by a person'))
-      for (let n = 0; n < 6; n++)
-        this.timeline.at(later(20 * MINUTE), () => this.#cancel(merchantId, refundId));
-  }
-
-  #askOutOfTurn(merchantId: string, refundId: string): void {
-    lookNow(this.#door().deps, merchantId, refundId, API).catch(() => undefined);
-  }
-
-  #trespass(merchantId: string, refundId: string): void {
-    const { deps } = this.#door();
-    const resolution = {
-      outcome: 'succeeded',
-      evidence: '-',
-      arn: null,
-      gatewayRefundId: null,
-      cause: API,
-    } as const;
-    const tries = [
-      cancelRefund(deps, merchantId, refundId, { reason: null, cause: API }),
-      resolveRefund(deps, merchantId, refundId, resolution),
-      lookNow(deps, merchantId, refundId, API),
-    ];
-    for (const attempt of tries)
-      attempt.then(
-        (outcome) => this.#auditor.trespassed(refundId, !outcome.ok && outcome.refusal === 'not_found'),
-        () => undefined,
-      );
-  }
-
-  /** Merchants give back under a new id what has failed. */
-  #askAnew(refundId: string, asked: AskedRefund): void {
-    const order = this.#orderOf(asked);
-    const work = async () => {
-      const [row] = await this.db.query<{ state: string; amount_minor: number }>(
-        'select state, amount_minor from refunds where merchant_id = $1 and refund_id = $2',
-        [asked.merchantId, refundId],
-      );
-      if (row?.state === 'failed' || row?.state === 'reversed' || row?.state === 'cancelled')
-        this.#ask([this.#newRequest(order, row.amount_minor)], 0);
-    };
-    void this.timeline.io(work);
-  }
-
-  #orderOf(asked: AskedRefund): Order {
-    return this.#orders.find(
-      ({ merchantId, orderId }) => merchantId === asked.merchantId && orderId === asked.orderId,
-    )!;
-  }
-
-  #door(): Process {
-    return this.#chance.pick(this.#doors);
-  }
-
-  // People ------------------------------------------------------------------------------------------------------
-
-  #peopleAtWork(): void {
-    const work = async () => {
-      const rows = await this.db.query<{
-        merchant_id: string;
-        refund_id: string;
-        gateway_account_id: string;
-      }>(
-        `select merchant_id, refund_id, gateway_account_id from refunds
-         where state = 'manual_review' order by merchant_id, order_id, unique_request_id`,
-      );
-      const inFile = this.hasFiles && this.faults.strikes('resolved by a file');
-      const byMerchant = new Map<string, StatusLine[]>();
-      for (const { merchant_id, refund_id, gateway_account_id } of rows) {
-        const outcome = this.#outcomeByPerson(refund_id, gateway_account_id);
-        if (outcome === null) continue;
-        // Whether it was done is not always told: from here on it is theirs.
-        this.#auditor.resolved(refund_id);
-        if (inFile) {
-          const lines = byMerchant.get(merchant_id) ?? [];
-          byMerchant.set(merchant_id, [...lines, { refundId: refund_id, outcome }]);
-        } else this.#resolve(merchant_id, refund_id, outcome);
-      }
-      // Where a restore has taken the file away, they are found in review again.
-      for (const [merchantId, lines] of byMerchant)
-        this.#filePeople.settle(merchantId, lines).catch(() => undefined);
-    };
-    void this.timeline.io(work);
-    if (this.timeline.nowMs < this.#faultsEndMs + 30 * HOUR)
-      this.timeline.at(this.timeline.nowMs + 8 * HOUR, () => this.#peopleAtWork());
-    else this.#over = true;
-  }
-
-  /** By what the gateway's own dashboard says; sometimes wrongly. Null: it cannot be said, or not by this person. */
-  #outcomeByPerson(refundId: string, accountId: string): 'succeeded' | 'failed' | null {
-    if (!this.faults.strikes('resolved by a person')) return null;
-    const status = this.#books
-      .get(accountId)!
-      .refunds.find(({ reference }) => reference === refundId)
-      ?.history.at(-1)?.status;
-    if (status === 'accepted' || status === 'no_balance') return null;
-    const paid = (status === 'paid') !== this.faults.strikes('resolved wrongly by a person');
-    return paid ? 'succeeded' : 'failed';
-  }
-
-  #resolve(merchantId: string, refundId: string, outcome: 'succeeded' | 'failed'): void {
-    const resolution = {
-      outcome,
-      evidence: 'seen at the gateway',
-      arn: null,
-      gatewayRefundId: null,
-      cause: API,
-    } as const;
-    resolveRefund(this.#door().deps, merchantId, refundId, resolution).catch(() => undefined);
-  }
-
-  // Webhooks ----------------------------------------------------------------------------------------------------
-
-  #sendWebhooks(account: Account, refund: BookedRefund, quick: boolean): void {
-    if (this.faults.strikes('webhook lost')) return;
-    const place = refund.history.length - 1;
-    const wire = this.#books.get(account.accountId)!.shown(refund);
-    const deliver = () =>
-      this.#deliver(account, wire, SIGNATURE, 0, () => this.#auditor.heard(refund, place));
-    if (quick) deliver();
-    else {
-      const late = this.faults.strikes('webhook late and out of order');
-      const wait = this.#chance.pick(late ? [10 * MINUTE, 2 * HOUR, 20 * HOUR] : [0, SECOND, MINUTE]);
-      this.timeline.at(this.timeline.nowMs + wait, deliver);
-    }
-    if (this.faults.strikes('webhook doubled'))
-      this.timeline.at(this.timeline.nowMs + this.#chance.pick([0, SECOND, HOUR]), deliver);
-  }
-
-  /** Somebody who knows the refund's id tells of it what is not so, or not yet, whether the gateway has it or not. */
-  #mayForgeWebhook(account: Account, refundId: string): void {
-    if (!this.faults.strikes('webhook forged')) return;
-    this.timeline.at(this.timeline.nowMs + this.#chance.pick([0, 0, SECOND, MINUTE, HOUR]), () => {
-      const books = this.#books.get(account.accountId)!;
-      const known = books.refunds.find(({ reference }) => reference === refundId);
-      const wire: WireRefund = {
-        ...(known
-          ? books.shown(known)
-          : { id: 're_forged', reference: refundId, payment: 'pay-0', amount: 1, payer: PAYER }),
-        status: this.#chance.pick(['accepted', 'paid', 'failed', 'returned']),
-        at: books.timesItsNews ? new Date(this.timeline.nowMs).toISOString() : null,
-        arn: 'arn-forged',
-      };
-      this.#deliver(account, wire, 'forged', WEBHOOK_RETRIES_MS.length, () => undefined);
-    });
-  }
-
-  /** Delivers as gateways do: again and again until it is taken. */
-  #deliver(account: Account, wire: WireRefund, signature: string, time: number, taken: () => void): void {
-    let done = false;
-    const again = () => {
-      if (!done && time < WEBHOOK_RETRIES_MS.length) this.#deliver(account, wire, signature, time + 1, taken);
-      done = true;
-    };
-    const { deps } = this.#door();
-    const reading = deps.gateways.get(account.gateway)!.readWebhook(
-      {
-        headers: { signature },
-        rawBody: Buffer.from(JSON.stringify(wire)),
-        receivedAt: deps.clock.now(),
-      },
-      { accountId: account.accountId, baseUrl: '', credentials: { secret_key: SECRETS.credential } },
-    );
-    if (reading.kind === 'rejected') return;
-    const to = { merchantId: account.merchantId, gatewayAccountId: account.accountId };
-    settleFromWebhook(deps, to, reading).then(
-      () => {
-        done = true;
-        if (reading.kind === 'authentic') taken();
-      },
-      () => this.timeline.at(this.timeline.nowMs + WEBHOOK_RETRIES_MS[Math.min(time, 5)]!, again),
-    );
-    if (time < WEBHOOK_RETRIES_MS.length) this.timeline.at(this.timeline.nowMs + HOUR, again);
-  }
 }
 
 /** Batches whose rows are all out, and that wait for outcomes. */
 const FOLLOWS = `status = 'running' and rows_tried >= rows_confirmed and sent_at is not null`;
-
-function settingsOf({ needsApproval, waitMs }: BatchPolicy): string {
-  return JSON.stringify({ batch_approval: needsApproval, batch_wait_minutes: waitMs / MINUTE });
-}
 
 export function mixOfWorld({ seed, faults }: WorldSpec): FaultMix {
   const mix = faultMixOf(seed);

@@ -1,0 +1,149 @@
+import type { Database } from '../../src/lib/db.ts';
+import { cancelRefund } from '../../src/refunds/cancel.ts';
+import { lookNow } from '../../src/refunds/look.ts';
+import { resolveRefund } from '../../src/refunds/resolve.ts';
+import type { Auditor } from './auditor.ts';
+import type { Chance } from './chance.ts';
+import type { Faults } from './faults.ts';
+import type { FilePeople, StatusLine } from './files.ts';
+import type { ModelBooks } from './model-books.ts';
+import type { Process } from './process.ts';
+import type { Timeline } from './timeline.ts';
+
+export interface PeopleWorld {
+  readonly db: Database;
+  readonly timeline: Timeline;
+  readonly faults: Faults;
+  readonly chance: Chance;
+  readonly auditor: Auditor;
+  readonly merchantIds: readonly string[];
+  /** By account: what stands on a gateway's own dashboard. */
+  readonly books: ReadonlyMap<string, ModelBooks>;
+  readonly files: FilePeople;
+  readonly hasFiles: boolean;
+  /** One of the processes that answer requests. */
+  door(): Process;
+}
+
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const API = { by: 'api', key: 'simulated', request_id: 'simulated' } as const;
+
+/** Those who look after single refunds: they cancel, ask again and resolve, at bad moments, sometimes wrongly or without the right to. */
+export class People {
+  readonly #world: PeopleWorld;
+
+  constructor(world: PeopleWorld) {
+    this.#world = world;
+  }
+
+  /** Has sometimes somebody act on a refund that was just accepted. */
+  follow(merchantId: string, refundId: string): void {
+    const { timeline, faults, chance } = this.#world;
+    const soon = () => timeline.nowMs + chance.pick([0, 0, SECOND, MINUTE, HOUR]);
+    const other = this.#world.merchantIds.find((id) => id !== merchantId)!;
+    if (faults.strikes('cancelled by a person'))
+      timeline.at(soon(), () => this.#cancel(merchantId, refundId));
+    if (faults.strikes('asked out of turn by a person'))
+      timeline.at(soon(), () => this.#askOutOfTurn(merchantId, refundId));
+    if (faults.strikes('acted on by another merchant'))
+      timeline.at(soon(), () => this.#trespass(other, refundId));
+  }
+
+  /** Whoever sees a send in doubt asks about it again and again, or wants it gone. */
+  growImpatient(merchantId: string, refundId: string): void {
+    const { timeline, faults, chance } = this.#world;
+    const later = (mostMs: number) => timeline.nowMs + chance.whole(0, mostMs);
+    if (faults.strikes('asked out of turn by a person'))
+      for (let n = 0; n < 4; n++)
+        timeline.at(later(2 * MINUTE), () => this.#askOutOfTurn(merchantId, refundId));
+    if (faults.strikes('cancelled by a person'))
+      for (let n = 0; n < 6; n++) timeline.at(later(20 * MINUTE), () => this.#cancel(merchantId, refundId));
+  }
+
+  /** Goes through all that is in review. */
+  lookThrough(): void {
+    const { db, timeline, faults, auditor, files } = this.#world;
+    const work = async () => {
+      const rows = await db.query<{
+        merchant_id: string;
+        refund_id: string;
+        gateway_account_id: string;
+      }>(
+        `select merchant_id, refund_id, gateway_account_id from refunds
+         where state = 'manual_review' order by merchant_id, order_id, unique_request_id`,
+      );
+      const inFile = this.#world.hasFiles && faults.strikes('resolved by a file');
+      const byMerchant = new Map<string, StatusLine[]>();
+      for (const { merchant_id, refund_id, gateway_account_id } of rows) {
+        const outcome = this.#outcomeByPerson(refund_id, gateway_account_id);
+        if (outcome === null) continue;
+        // Whether it was done is not always told: from here on it is theirs.
+        auditor.resolved(refund_id);
+        if (inFile) {
+          const lines = byMerchant.get(merchant_id) ?? [];
+          byMerchant.set(merchant_id, [...lines, { refundId: refund_id, outcome }]);
+        } else this.#resolve(merchant_id, refund_id, outcome);
+      }
+      // Where a restore has taken the file away, they are found in review again.
+      for (const [merchantId, lines] of byMerchant) files.settle(merchantId, lines).catch(() => undefined);
+    };
+    void timeline.io(work);
+  }
+
+  /** By what the gateway's own dashboard says; sometimes wrongly. Null: it cannot be said, or not by this person. */
+  #outcomeByPerson(refundId: string, accountId: string): 'succeeded' | 'failed' | null {
+    const { faults, books } = this.#world;
+    if (!faults.strikes('resolved by a person')) return null;
+    const status = books
+      .get(accountId)!
+      .refunds.find(({ reference }) => reference === refundId)
+      ?.history.at(-1)?.status;
+    if (status === 'accepted' || status === 'no_balance') return null;
+    const paid = (status === 'paid') !== faults.strikes('resolved wrongly by a person');
+    return paid ? 'succeeded' : 'failed';
+  }
+
+  #resolve(merchantId: string, refundId: string, outcome: 'succeeded' | 'failed'): void {
+    const resolution = {
+      outcome,
+      evidence: 'seen at the gateway',
+      arn: null,
+      gatewayRefundId: null,
+      cause: API,
+    } as const;
+    resolveRefund(this.#world.door().deps, merchantId, refundId, resolution).catch(() => undefined);
+  }
+
+  #cancel(merchantId: string, refundId: string): void {
+    cancelRefund(this.#world.door().deps, merchantId, refundId, { reason: null, cause: API }).catch(
+      () => undefined,
+    );
+  }
+
+  #askOutOfTurn(merchantId: string, refundId: string): void {
+    lookNow(this.#world.door().deps, merchantId, refundId, API).catch(() => undefined);
+  }
+
+  #trespass(merchantId: string, refundId: string): void {
+    const { deps } = this.#world.door();
+    const resolution = {
+      outcome: 'succeeded',
+      evidence: '-',
+      arn: null,
+      gatewayRefundId: null,
+      cause: API,
+    } as const;
+    const tries = [
+      cancelRefund(deps, merchantId, refundId, { reason: null, cause: API }),
+      resolveRefund(deps, merchantId, refundId, resolution),
+      lookNow(deps, merchantId, refundId, API),
+    ];
+    for (const attempt of tries)
+      attempt.then(
+        (outcome) => this.#world.auditor.trespassed(refundId, !outcome.ok && outcome.refusal === 'not_found'),
+        () => undefined,
+      );
+  }
+}
