@@ -120,6 +120,17 @@ export function notListed(entries: readonly unknown[], refundId: string, evidenc
     : { kind: 'absent', evidence };
 }
 
+const NEAREST_TO_PAID = ['succeeded', 'pending', 'waiting_for_funds', 'reversed', 'failed'] as const;
+
+/**
+ * Of the refunds that carry our id, the one to know of. Several are no doing of ours (what carries the id can be edited by
+ * hand at the gateway), and one that has failed says nothing of another that may be paid.
+ */
+export function nearestToPaid(found: readonly RefundNews[]): RefundNews | undefined {
+  const place = ({ status }: RefundNews) => NEAREST_TO_PAID.indexOf(status);
+  return found.toSorted((a, b) => place(a) - place(b))[0];
+}
+
 /** The answer to a check of the credentials by asking for a list: it works where that is what came. */
 export function checkedList(
   answer: ReturnType<typeof readQuestion>,

@@ -157,6 +157,11 @@ export interface WebhookEvent {
   readonly gatewayPaymentId: string | null;
   /** Null: only a hint that something changed; ask the gateway. */
   readonly news: RefundNews | null;
+  /**
+   * Why it speaks of another refund than this one although it carries its id (what carries it can be edited by hand at
+   * the gateway): another amount, or another payment. Null where it may well be this one. Stands with all news.
+   */
+  readonly misfit?: (facts: RefundFacts) => string | null;
 }
 
 export type WebhookReading =

@@ -5,6 +5,7 @@ import {
   checkedList,
   type GatewayError,
   type News,
+  nearestToPaid,
   notListed,
   readCreateAnswer,
   readLookAnswer,
@@ -60,7 +61,7 @@ export const stripe: Gateway = {
       secret: true,
       required: false,
       pattern: '^whsec_[A-Za-z0-9+/=_-]{8,250}$',
-      help: 'Starts with whsec_. Without it webhooks are refused, and outcomes are learnt by asking Stripe.',
+      help: 'Starts with whsec_. Without it webhooks are refused: outcomes are learnt by asking Stripe, but not that a success was taken back later.',
     },
     {
       name: 'webhook_secret_previous',
@@ -176,16 +177,18 @@ async function fetchRefund(
   }
   const listing = await list(facts.gatewayPaymentId, access, http);
   if (listing.kind !== 'listed') return listing;
-  const entry = listing.entries.find(({ refund }) => refund.refundryId === facts.refundId);
-  if (!entry) {
-    const entries = listing.entries.map(({ json }) => json);
-    return notListed(entries, facts.refundId, listing.evidence);
+  const named = listing.entries.filter(({ refund }) => refund.refundryId === facts.refundId);
+  const found: RefundNews[] = [];
+  for (const { json, evidence: refund } of named) {
+    const evidence = { ...listing.evidence, refund };
+    const news = ours(json, facts, () => null);
+    if (typeof news === 'string') return { kind: 'no_answer', why: news, evidence };
+    found.push({ ...news, evidence });
   }
-  const evidence = { ...listing.evidence, refund: entry.evidence };
-  const news = ours(entry.json, facts, () => null);
-  return typeof news === 'string'
-    ? { kind: 'no_answer', why: news, evidence }
-    : { kind: 'news', news: { ...news, evidence } };
+  const news = nearestToPaid(found);
+  if (news) return { kind: 'news', news };
+  const entries = listing.entries.map(({ json }) => json);
+  return notListed(entries, facts.refundId, listing.evidence);
 }
 
 async function findRefunds(
@@ -402,10 +405,8 @@ const List = z.object({ object: z.literal('list'), data: z.array(z.unknown()), h
 function ours(json: unknown, facts: RefundFacts, at: (refund: Refund) => number | null): News | string {
   const refund = Refund.safeParse(json).data;
   if (!refund) return 'the answer is not a refund';
-  const asked = stripeAmount(facts).text;
-  if (String(refund.amount) !== asked || refund.currency !== facts.currency) {
-    return `refund ${refund.id} is of ${refund.amount} ${refund.currency}, not ${asked} ${facts.currency}`;
-  }
+  const misfit = amountMisfitOf(refund, facts);
+  if (misfit !== null) return misfit;
   if (
     (refund.refundryId !== null && refund.refundryId !== facts.refundId) ||
     (facts.gatewayRefundId !== null && refund.id !== facts.gatewayRefundId)
@@ -413,6 +414,20 @@ function ours(json: unknown, facts: RefundFacts, at: (refund: Refund) => number 
     return `refund ${refund.id} is another one than was asked about`;
   }
   return newsOf(refund, at(refund));
+}
+
+function amountMisfitOf(refund: Refund, facts: RefundFacts): string | null {
+  const asked = stripeAmount(facts).text;
+  return String(refund.amount) === asked && refund.currency === facts.currency
+    ? null
+    : `refund ${refund.id} is of ${refund.amount} ${refund.currency}, not ${asked} ${facts.currency}`;
+}
+
+function paymentMisfitOf(refund: Refund, facts: RefundFacts): string | null {
+  const payments = [refund.charge, refund.payment_intent].filter((id) => id !== null);
+  return payments.length === 0 || payments.includes(facts.gatewayPaymentId)
+    ? null
+    : `refund ${refund.id} is of payment ${payments.join(', ')}, not ${facts.gatewayPaymentId}`;
 }
 
 const STATUSES: ReadonlyMap<string, RefundNews['status']> = new Map([
@@ -564,6 +579,7 @@ function eventsOf(event: z.output<typeof Event>, access: GatewayAccountAccess): 
       ...newsOf(refund, event.created),
       evidence: { event: event.id, event_type: cleanText(event.type, 100), refund: evidence },
     },
+    misfit: (facts) => amountMisfitOf(refund, facts) ?? paymentMisfitOf(refund, facts),
   });
   // Thin events prefix the type.
   const type = event.type.replace(/^v1\./, '');

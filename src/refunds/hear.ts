@@ -1,7 +1,7 @@
 import type { Cause } from '../audit/events.ts';
 import type { RefundNews, WebhookEvent, WebhookReading } from '../gateways/gateway.ts';
-import { askGateway, type EngineDeps } from './engine.ts';
-import { contradictsFinal, decideLook, decideNews } from './outcome.ts';
+import { askGateway, type EngineDeps, factsOf } from './engine.ts';
+import { contradictsFinal, decideLook, decideMisfit, decideNews } from './outcome.ts';
 import { isFollowed, isSent, type Refund } from './refund.ts';
 import { settle } from './settle.ts';
 import { bringLookForward, findByGatewayWords } from './store.ts';
@@ -34,6 +34,12 @@ export async function settleFromWebhook(
     }
     matched++;
     const cause: Cause = { by: 'gateway_webhook', event_id: event.eventId };
+    const misfit = event.misfit?.(factsOf(deps, refund)) ?? null;
+    if (misfit !== null) {
+      if (reading.kind === 'authentic')
+        await settle(deps, refund, cause, (now) => decideMisfit(now, misfit, event.news?.evidence ?? null));
+      continue;
+    }
     if (event.news !== null && reading.kind === 'authentic') await takeNews(deps, refund, event.news, cause);
     else if (!(await takeHint(deps, refund, cause))) unheard.push(refund.refundId);
   }

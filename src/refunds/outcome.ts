@@ -375,6 +375,13 @@ export function decideNews(refund: Refund, news: RefundNews, at: Circumstances):
   return { lookLater: nextLook(refund, at) };
 }
 
+/** The gateway speaks of a refund that carries the id of this one and is another. Null where a person was told before. */
+export function decideMisfit(refund: Refund, misfit: string, evidence: Evidence | null): Decision | null {
+  const attention = `The gateway has another refund that carries the id of this one: ${misfit}.`;
+  if (refund.attention === attention) return null;
+  return { to: refund.state, kind: 'refund.contradicted', set: { attention }, evidence, notify: [] };
+}
+
 /**
  * Where a late success would be held for review, but the amount has been refunded again meanwhile: invariant 1
  * leaves no room for it, so what is learnt is kept on the refund as it is and a person is called.

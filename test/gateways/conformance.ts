@@ -130,6 +130,9 @@ export function conformsTo(name: string, makeDialect: () => Dialect | Promise<Di
         userAgent: 'conformance',
       });
       access = { accountId: 'ga_conformance', baseUrl: peer.url, credentials: dialect.credentials };
+      // The first exchange of a process loads what the others find loaded, and is no measure of a peer.
+      await http.send({ method: 'GET', url: peer.url, headers: {}, body: null, timeoutMs: 30_000 });
+      peer.asked.length = 0;
     });
     afterAll(async () => {
       await peer?.stop();
@@ -535,6 +538,18 @@ export function conformsTo(name: string, makeDialect: () => Dialect | Promise<Di
         expect(await fetch(facts)).toMatchObject({ kind: 'no_answer' });
       });
 
+      it('of several refunds that name ours, one that failed does not stand for one that may be paid', async () => {
+        const second = { ...known, gatewayRefundId: `${dialect.gatewayRefundId.slice(0, -1)}9` };
+        for (const status of ['succeeded', 'pending'] as const) {
+          const word = someWord(status);
+          const refunds = [dialect.refund(someWord('failed'), known), dialect.refund(word, second)];
+          for (const listed of [refunds, refunds.toReversed()]) {
+            peer.answer = (asked) => dialect.listed(listed, asked);
+            expect(await fetch(facts)).toMatchObject({ kind: 'news', news: { status, rawStatus: word } });
+          }
+        }
+      });
+
       it('a refund that names ours where it cannot be read proves no absence', async () => {
         const text = JSON.stringify(dialect.refund(someWord('succeeded'), known));
         for (const instead of [`["${facts.refundId}"]`, `"${facts.refundId} (late)"`]) {
@@ -679,6 +694,23 @@ export function conformsTo(name: string, makeDialect: () => Dialect | Promise<Di
           if (event?.news) expect(event.news, word).toMatchObject({ status, rawStatus: word });
           expectNoSecrets(reading, dialect);
         }
+      });
+
+      it('about another refund that carries the id of ours do not fit it', () => {
+        const words = spoken();
+        if (!words) return;
+        const misfits = (told: RefundFacts) => {
+          const rawBody = Buffer.from(words.body(dialect.refund(someWord('succeeded'), told)));
+          const reading = read(rawBody, words.sign(rawBody, words.secret, at));
+          const events = reading.kind === 'rejected' ? [] : reading.events;
+          return events.filter(({ news }) => news !== null).map(({ misfit }) => misfit?.(facts));
+        };
+        for (const misfit of misfits(known)) expect(misfit).toBeNull();
+        for (const other of [
+          { ...known, amountMinor: facts.amountMinor + 100 },
+          { ...known, gatewayPaymentId: `${facts.gatewayPaymentId}9` },
+        ])
+          for (const misfit of misfits(other)) expect(misfit).toContain(dialect.gatewayRefundId);
       });
 
       it('with an unknown word stay pending', () => {

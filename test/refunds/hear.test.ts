@@ -1,6 +1,6 @@
 /** Webhooks that come at awkward moments: news, and hints that anybody may have written. */
 import { afterEach, expect, test } from 'vitest';
-import type { CreateAnswer, LookAnswer } from '../../src/gateways/gateway.ts';
+import type { CreateAnswer, LookAnswer, RefundFacts } from '../../src/gateways/gateway.ts';
 import { cancelRefund } from '../../src/refunds/cancel.ts';
 import { settleFromWebhook } from '../../src/refunds/hear.ts';
 import { absent, Held, HOUR, MINUTE, news, type Scene, scene, unanswered, until, webhook } from './model.ts';
@@ -194,3 +194,31 @@ test('a look-up that lags behind the webhook of a success taken back does not st
   await tell(id, news('reversed', { at: at(5) }));
   expect(await s.read(id)).toMatchObject({ state: 'reversed' });
 });
+
+test.each(['queued', 'submitted'] as const)(
+  'news of another refund that carries the id of one that is %s says nothing of it, and a person is told once',
+  async (state) => {
+    s = await scene({ capabilities: { pollDelaysMs: [10 * HOUR] } });
+    s.model.create = () => news('pending');
+    const id = await s.refund('O1');
+    if (state === 'submitted') {
+      const worker = s.worker();
+      await s.becomes(id, 'submitted');
+      await worker.stop();
+    }
+    const signed = webhook(id, news('succeeded').news);
+    const events = signed.events.map((event) => ({
+      ...event,
+      misfit: ({ amountMinor }: RefundFacts) => (amountMinor === 1_00 ? null : 'refund rf_9 is of 100 INR'),
+    }));
+    for (let n = 0; n < 3; n++) await settleFromWebhook(s.deps, s.account, { ...signed, events });
+    await settleFromWebhook(s.deps, s.account, { kind: 'unproven', events });
+    const refund = await s.read(id);
+    expect(refund).toMatchObject({ state, attention: expect.stringContaining('rf_9 is of 100 INR') });
+    const trail = await s.deps.db.query(
+      `select 1 from events where body->>'refund_id' = $1 and body->>'kind' = 'refund.contradicted'`,
+      [id],
+    );
+    expect(trail).toHaveLength(1);
+  },
+);

@@ -1,6 +1,7 @@
 import {
   checkedList,
   type News,
+  nearestToPaid,
   notListed,
   type Reading,
   readCreateAnswer,
@@ -148,6 +149,7 @@ export const sandbox: Gateway = {
           gatewayRefundId: found.news.gatewayRefundId,
           gatewayPaymentId: found.payment,
           news: { ...found.news, evidence: { body: scrub(body, access.credentials) } },
+          misfit: (facts) => misfitOf(found, facts),
         },
       ],
     };
@@ -177,8 +179,7 @@ async function fetchByOurId(
     }
     ours.push({ ...found.news, evidence: { body: scrub(entry, access.credentials) } });
   }
-  // Several would be a fault of ours; then the one that moved money is the one to know of.
-  const news = ours.find(({ status }) => status === 'succeeded') ?? ours[0];
+  const news = nearestToPaid(ours);
   return news
     ? { kind: 'news', news }
     : notListed(listed.entries, facts.refundId, { refunds_of_payment: listed.entries.length });
@@ -288,13 +289,18 @@ function readRefund(json: unknown): ReadRefund | null {
 /** Why a refund is not the one that was asked for, or null. */
 function mismatchOf(found: ReadRefund, facts: RefundFacts): string | null {
   const otherId = facts.gatewayRefundId !== null && found.news.gatewayRefundId !== facts.gatewayRefundId;
-  if (otherId || found.refundId !== facts.refundId || found.payment !== facts.gatewayPaymentId) {
+  if (otherId || found.refundId !== facts.refundId) {
     return `the answer is about refund ${found.news.gatewayRefundId}, which is not ours`;
   }
-  if (found.amountMinor !== facts.amountMinor || found.currency !== facts.currency) {
-    return `the gateway has this refund with another amount: ${found.amountMinor} minor units`;
-  }
-  return null;
+  return misfitOf(found, facts);
+}
+
+function misfitOf({ news, payment, amountMinor, currency }: ReadRefund, facts: RefundFacts): string | null {
+  if (payment !== facts.gatewayPaymentId)
+    return `refund ${news.gatewayRefundId} is of payment ${payment}, not ${facts.gatewayPaymentId}`;
+  return amountMinor === facts.amountMinor && currency === facts.currency
+    ? null
+    : `refund ${news.gatewayRefundId} is of ${amountMinor} ${currency}, not ${facts.amountMinor} ${facts.currency}`;
 }
 
 function readError(json: unknown): ReturnType<Reading['error']> {
