@@ -242,10 +242,15 @@ describe('the sandbox', () => {
       const answer = await create(facts);
       expect(told(facts)).toEqual(['succeeded']);
       expect(answer).toMatchObject({ kind: 'news', news: { status: 'pending' } });
-      await vi.waitFor(() => expect(told(facts)).toEqual(['succeeded', 'pending', 'succeeded']), patiently);
-      const [first, older, again] = receiver.read(facts.refundId, access());
-      expect(again!.eventId).toBe(first!.eventId);
-      expect(older!.eventId).not.toBe(first!.eventId);
+      // On a busy machine both are due when the sandbox comes to send them, and either may arrive first.
+      await vi.waitFor(
+        () => expect(told(facts).toSorted()).toEqual(['pending', 'succeeded', 'succeeded']),
+        patiently,
+      );
+      const [first, ...later] = receiver.read(facts.refundId, access());
+      const again = later.filter(({ eventId }) => eventId === first!.eventId);
+      const older = later.find(({ eventId }) => eventId !== first!.eventId);
+      expect(again).toHaveLength(1);
       expect(older!.news!.at!.getTime()).toBeLessThan(first!.news!.at!.getTime());
       expect(answer.kind === 'news' && answer.news.at).toEqual(older!.news!.at);
       expect(await statusOf(facts)).toBe('succeeded');
