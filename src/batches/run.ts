@@ -20,13 +20,15 @@ const RUN_AHEAD = 1_000;
 const SETTLED_AT_ONCE = 50;
 const SOON_MS = 300;
 const WATCH_MS = 1_000;
-const FOLLOW_MS = 5_000;
+/** A batch whose refunds are all out is looked at the more rarely the longer it waits for their outcomes. */
+const FOLLOW = { leastMs: 5_000, mostMs: 5 * 60_000, shareOfWait: 1 / 60 };
 const PACE_MS = 4_000;
 
+/** Other than above, for those who measure or prove. */
 export interface RunOptions {
-  /** Other than above; for measuring. */
   readonly runAhead?: number;
   readonly slice?: number;
+  readonly followMostMs?: number;
 }
 
 /** The next rows of a running batch that the transaction has locked: they become refunds, or are refused, together. */
@@ -37,7 +39,7 @@ export async function runNextRows(
   options: RunOptions = {},
 ): Promise<void> {
   const now = deps.engine.clock.now();
-  if (batch.rowsTried >= batch.rowsConfirmed) return follow(deps, batch, tx, now);
+  if (batch.rowsTried >= batch.rowsConfirmed) return follow(deps, batch, tx, now, options);
   if (batch.kind === 'status_updates') return settleNext(deps, await begun(tx, batch, now), tx, now);
 
   const sums = await readBatchSums(tx, batch.merchantId, [batch.batchId]);
@@ -258,13 +260,20 @@ function paceOf(batch: BatchRecord, sums: readonly BatchSum[], now: Date) {
 // After the last row -------------------------------------------------------------------------------------------
 
 /** All rows have been tried: waits until they are out, and then until each has its outcome. */
-async function follow(deps: BatchDeps, batch: BatchRecord, tx: Queryable, now: Date): Promise<void> {
+async function follow(
+  deps: BatchDeps,
+  batch: BatchRecord,
+  tx: Queryable,
+  now: Date,
+  options: RunOptions,
+): Promise<void> {
   const sums = batch.kind === 'refunds' ? await readBatchSums(tx, batch.merchantId, [batch.batchId]) : [];
   const allSent = unsentOf(sums) === 0;
   const pending = sums.some(({ state }) => STATES[state].public === 'PENDING');
   const sentAt = batch.sentAt ?? (allSent ? now : null);
   if (!allSent || pending) {
-    const next = plusMs(now, allSent ? FOLLOW_MS : WATCH_MS);
+    const mostMs = options.followMostMs ?? FOLLOW.mostMs;
+    const next = plusMs(now, allSent ? followMs(now.getTime() - sentAt!.getTime(), mostMs) : WATCH_MS);
     await changeBatch(tx, batch, { ...paceOf(batch, sums, now), sent_at: sentAt, next_step_at: next }, now);
     return;
   }
@@ -279,6 +288,10 @@ async function follow(deps: BatchDeps, batch: BatchRecord, tx: Queryable, now: D
     { merchant_id: batch.merchantId, batch_id: batch.batchId, ...facts },
     'a batch is finished',
   );
+}
+
+function followMs(waitedMs: number, mostMs: number): number {
+  return Math.min(Math.max(waitedMs * FOLLOW.shareOfWait, FOLLOW.leastMs), mostMs);
 }
 
 function byState(sums: readonly BatchSum[]): Record<string, number> {
@@ -302,7 +315,7 @@ export async function cancelUnsent(deps: BatchDeps, batch: BatchRecord, tx: Quer
   );
   const now = engine.clock.now();
   const left = unsentOf(await readBatchSums(engine.db, batch.merchantId, [batch.batchId]));
-  const next = left === 0 ? null : plusMs(now, cancelled.some(({ ok }) => ok) ? SOON_MS : FOLLOW_MS);
+  const next = left === 0 ? null : plusMs(now, cancelled.some(({ ok }) => ok) ? SOON_MS : FOLLOW.leastMs);
   await changeBatch(tx, batch, { next_step_at: next, ...(left === 0 && { sent_at: now }) }, now);
 }
 

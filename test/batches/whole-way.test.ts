@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { ModelGateway } from '../refunds/model.ts';
+import { settleFromWebhook } from '../../src/refunds/hear.ts';
+import { createRefundRounds } from '../../src/refunds/worker.ts';
+import { HOUR, MINUTE, ModelGateway, news, webhook } from '../refunds/model.ts';
 import { call, startApi, type TestApi } from '../support/api.ts';
-import { putOrder } from '../support/engine.ts';
-import { correct, csv, get, post, rowsOf, upload } from './batch.ts';
+import { ManualClock, putOrder } from '../support/engine.ts';
+import { correct, csv, get, post, rowsOf, steps, upload } from './batch.ts';
 
 let api: TestApi;
 beforeEach(async () => {
@@ -202,4 +204,48 @@ describe('corrected rows', () => {
       { order_id: 'o2', amount_minor: 7_000 },
     ]);
   });
+});
+
+test('while its refunds wait for their outcomes, a batch is looked at ever more rarely', async () => {
+  const clock = new ManualClock();
+  const model = new ModelGateway({ pollDelaysMs: [30 * 24 * HOUR] });
+  model.create = () => news('pending');
+  const slow = await startApi({ clock, gateways: [model.gateway] });
+  try {
+    await putOrder(slow.db, { orderId: 'o1', amountMinor: 10_000 });
+    const { body: batch } = await upload(slow, csv(['o1,a,full,INR,']));
+    await post(slow, batch.batch_id, 'confirm', { totals: { INR: '100.00' } });
+    const worker = createRefundRounds(slow.batches.engine, () => undefined);
+    await worker.tick();
+    await worker.drain();
+    clock.pass(1_000);
+    await steps(slow);
+    let waitedMs = 0;
+    for (const [afterMs, nextInS] of [
+      [MINUTE, 5],
+      [10 * MINUTE, 10],
+      [HOUR, 60],
+      [10 * HOUR, 300],
+      [9 * 24 * HOUR, 300],
+    ] as const) {
+      clock.pass(afterMs - waitedMs);
+      waitedMs = afterMs;
+      await steps(slow);
+      expect(
+        await slow.db.query('select extract(epoch from next_step_at - $1)::float as seconds from batches', [
+          clock.now(),
+        ]),
+      ).toEqual([{ seconds: nextInS }]);
+    }
+    const [refund] = await slow.db.query<{ gateway_account_id: string; refund_id: string }>(
+      'select * from refunds',
+    );
+    const to = { merchantId: 'acme', gatewayAccountId: refund!.gateway_account_id };
+    await settleFromWebhook(slow.batches.engine, to, webhook(refund!.refund_id, news('succeeded').news));
+    clock.pass(5 * 60_000);
+    await steps(slow);
+    expect((await get(slow, batch.batch_id)).body.status).toBe('finished');
+  } finally {
+    await slow.close();
+  }
 });
