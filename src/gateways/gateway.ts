@@ -127,6 +127,10 @@ export interface FoundRefund {
   readonly news: RefundNews;
 }
 
+/**
+ * Where a gateway can list no refunds, books that are restored from a backup cannot tell what they have lost: nothing new is
+ * sent through its accounts for as long as the restore is watched, and each new refund goes to a person at the limit.
+ */
 export type FindAnswer =
   | { readonly kind: 'found'; readonly refunds: readonly FoundRefund[]; readonly evidence: Evidence }
   | Exclude<LookAnswer, { kind: 'news' } | { kind: 'absent' }>;
