@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { BrokenInvariant, type Figures, type Proof, type ProofRun } from '../proof.ts';
+import type { FaultName } from './faults.ts';
 import type * as Simulation from './simulate.ts';
 import { onServer } from './simulate.ts';
 
@@ -16,6 +17,8 @@ interface Mutant {
     readonly was: string;
     readonly is: string;
   }[];
+  /** The only kinds of faults that it is looked for with; otherwise those of each seed, among which it would show too rarely. */
+  readonly faults?: readonly FaultName[];
 }
 
 function mutant(name: string, file: string, was: string, is: string): Mutant {
@@ -98,12 +101,20 @@ export const MUTANTS: readonly Mutant[] = [
     'and $4::text is not null and $5::text is not null',
   ),
   // What is believed
-  mutant(
-    'a refusal after an unanswered send is believed',
-    OUTCOME,
-    'if (certainSoFar) return refused(',
-    'if (at) return refused(',
-  ),
+  {
+    ...mutant(
+      'a refusal after an unanswered send is believed',
+      OUTCOME,
+      'if (certainSoFar) return refused(',
+      'if (at) return refused(',
+    ),
+    faults: [
+      'lost after the gateway did it',
+      'arrived after the time-out',
+      'look-up that lags',
+      'webhook lost',
+    ],
+  },
   mutant(
     'a webhook that proves nothing is believed',
     'src/refunds/hear.ts',
@@ -399,9 +410,10 @@ async function lookFor(one: Mutant, serverUrl: string, run: ProofRun): Promise<s
     )) as typeof Simulation;
     const { lives = 0, seed = 0 } = run.options;
     const options = { lives, seed, refunds: 100, minutes: 0 };
+    const texts = { faults: one.faults?.join(', ') ?? '' };
     await simulateOn(
       serverUrl,
-      { ...run, options, progress: () => undefined, resumeAt: null, saveAt: () => undefined },
+      { ...run, options, texts, progress: () => undefined, resumeAt: null, saveAt: () => undefined },
       { shrinks: false },
     );
     return null;
