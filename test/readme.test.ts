@@ -91,23 +91,27 @@ describe('against a fresh start', () => {
     expect(drawn.trim()).toBe(real.trim());
   });
 
-  test.each(['README.md', 'docs/api.md'])('the examples of %s run as printed', async (document) => {
-    const examples = examplesOf(readPage(document));
-    expect(examples.length).toBeGreaterThanOrEqual(3);
-    const variables: string[] = [];
-    for (const { commands, answer } of examples) {
-      const run = () => shell([...variables, commands].join('\n'), server.url!, folder.path);
-      let differing = differences(answer, await run());
-      // A question may be asked before the gateway has told; what changes something is done once.
-      const isQuestion = !/ (-d|--data-binary|-X) /.test(commands);
-      for (const end = Date.now() + 30_000; isQuestion && differing.length > 0 && Date.now() < end; ) {
-        await new Promise((resolve) => setTimeout(resolve, 200));
-        differing = differences(answer, await run());
+  test.each(['README.md', 'docs/api.md'])(
+    'the examples of %s run as printed',
+    async (document) => {
+      const examples = examplesOf(readPage(document));
+      expect(examples.length).toBeGreaterThanOrEqual(3);
+      const variables: string[] = [];
+      for (const { commands, answer } of examples) {
+        const run = () => shell([...variables, commands].join('\n'), server.url!, folder.path);
+        let differing = differences(answer, await run());
+        // A question may be asked before the gateway has told; what changes something is done once.
+        const isQuestion = !/ (-d|--data-binary|-X) /.test(commands);
+        for (const end = Date.now() + 30_000; isQuestion && differing.length > 0 && Date.now() < end; ) {
+          await new Promise((resolve) => setTimeout(resolve, 200));
+          differing = differences(answer, await run());
+        }
+        expect(differing, commands).toEqual([]);
+        variables.push(...commands.split('\n').filter((line) => /^[A-Z]+=/.test(line)));
       }
-      expect(differing, commands).toEqual([]);
-      variables.push(...commands.split('\n').filter((line) => /^[A-Z]+=/.test(line)));
-    }
-  });
+    },
+    240_000,
+  );
 });
 
 interface Example {

@@ -104,7 +104,7 @@ export interface Reply {
 
 type Answering = (asked: Asked, response: ServerResponse) => Reply | 'taken over';
 
-const ANSWER_WITHIN_MS = 400;
+const ANSWER_WITHIN_MS = 1_000;
 const MAX_ANSWER_BYTES = 1 << 20;
 
 export function conformsTo(name: string, makeDialect: () => Dialect | Promise<Dialect>): void {
