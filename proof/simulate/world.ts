@@ -1,13 +1,13 @@
 import { sealEvents } from '../../src/audit/checkpoint.ts';
 import { verifyAudit } from '../../src/audit/verify.ts';
-import { pauseRestored } from '../../src/batches/decide.ts';
+import { markBooks } from '../../src/backup.ts';
 import type { GatewayAccountAccess } from '../../src/gateways/gateway.ts';
 import { type GatewayRegistry, registryOf } from '../../src/gateways/registry.ts';
 import { TOLERATED_APART_MS } from '../../src/lib/database-clock.ts';
 import type { Database } from '../../src/lib/db.ts';
 import { createLogger } from '../../src/lib/log.ts';
 import { createVault } from '../../src/lib/vault.ts';
-import { markRestored, type Restored, readRestored } from '../../src/refunds/restored.ts';
+import { type Restored, readRestored } from '../../src/refunds/restored.ts';
 import { WEBHOOK_EVENT_NAMES } from '../../src/webhooks/events.ts';
 import { Auditor, Broken } from './auditor.ts';
 import { type Backup, takeBackup } from './backup.ts';
@@ -551,8 +551,7 @@ class Simulation implements World {
     const { deps } = this.#newProcess();
     await this.db.transaction(async (tx) => {
       await backup.restore(tx);
-      await markRestored(tx, deps, backup.at);
-      await pauseRestored(tx, deps.clock.now());
+      await markBooks(tx, deps, backup.at);
     });
     this.restored = await readRestored(this.db, this.#now());
     const rows = await this.db.query<{ refund_id: string }>('select refund_id from refunds');

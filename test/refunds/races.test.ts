@@ -40,6 +40,16 @@ async function states(id: string): Promise<(string | null)[]> {
   return events.filter(({ from, to }) => from !== to).map(({ to }) => to);
 }
 
+/** A worker with this stands still between the claim and the send until it is given something. */
+function heldBeforeSending(gate: Held<null>): Pick<EngineDeps, 'openAccess'> {
+  return {
+    openAccess: async (accountId) => {
+      await gate.wait();
+      return s.deps.openAccess(accountId);
+    },
+  };
+}
+
 /** The first send waits for its answer. */
 async function sending(): Promise<{ id: string; answer: Held<CreateAnswer> }> {
   const answer = new Held<CreateAnswer>();
@@ -84,12 +94,7 @@ test('cancelled between the claim and the send: it is not sent', async () => {
   const reached = new Held<null>();
   s.model.create = () => news('succeeded');
   const id = await s.refund('O1');
-  s.worker({
-    openAccess: async (accountId) => {
-      await reached.wait();
-      return s.deps.openAccess(accountId);
-    },
-  });
+  s.worker(heldBeforeSending(reached));
   await reached.begun;
   expect(await cancelRefund(s.deps, 'acme', id, { reason: null, cause: by })).toMatchObject({ ok: true });
   reached.give(null);
@@ -103,12 +108,7 @@ test('a worker stands still between the claim and the send until its hold is ove
   s.model.create = () => news('succeeded');
   const id = await s.refund('O1', { batchId: newId() });
   const { batchId } = await s.read(id);
-  const slow = s.worker({
-    openAccess: async (accountId) => {
-      await reached.wait();
-      return s.deps.openAccess(accountId);
-    },
-  });
+  const slow = s.worker(heldBeforeSending(reached));
   await reached.begun;
   // Meanwhile its batch is paused, of which only those learn who claim anew.
   s.clock.pass(HOUR);
@@ -188,13 +188,7 @@ test('two workers that hold the same refund, as their clocks differ: one of them
   const id = await s.refund('O1');
   for (const gate of [first, second]) {
     const at = s.clock.now();
-    s.worker({
-      clock: { now: () => at },
-      openAccess: async (accountId) => {
-        await gate.wait();
-        return s.deps.openAccess(accountId);
-      },
-    });
+    s.worker({ clock: { now: () => at }, ...heldBeforeSending(gate) });
     await gate.begun;
     s.clock.pass(HOUR);
   }
@@ -497,12 +491,7 @@ describe('two processes at the row of one order, whoever is first', () => {
     const reached = new Held<null>();
     s.model.create = () => news('succeeded');
     const id = await s.refund('O1');
-    const sender = worker({
-      openAccess: async (accountId) => {
-        await reached.wait();
-        return s.deps.openAccess(accountId);
-      },
-    });
+    const sender = worker(heldBeforeSending(reached));
     await sender.tick();
     await reached.begun;
     const acts = {
@@ -532,13 +521,7 @@ describe('two processes at the row of one order, whoever is first', () => {
         const gate = new Held<null>();
         // By their own clocks both still have it: a lease that has run out by one's own sends nothing.
         const at = s.clock.now();
-        const claimed = worker({
-          clock: { now: () => at },
-          openAccess: async (accountId) => {
-            await gate.wait();
-            return s.deps.openAccess(accountId);
-          },
-        });
+        const claimed = worker({ clock: { now: () => at }, ...heldBeforeSending(gate) });
         await claimed.tick();
         await gate.begun;
         s.clock.pass(HOUR);
