@@ -30,6 +30,11 @@ export type RefundType = 'STANDARD' | 'INSTANT' | 'INSTANT_WITH_FALLBACK' | 'GAT
 /** One account at the gateway, its credentials in clear. Never logged, never stored in this form. */
 export interface GatewayAccountAccess {
   readonly accountId: string;
+  /**
+   * Whose books these credentials open: the account at the gateway, its mode and host. Where the gateway does not tell,
+   * a fingerprint of host and credentials. What one identity does not know proves nothing about another.
+   */
+  readonly identity: string;
   readonly baseUrl: string;
   readonly credentials: Readonly<Record<string, string>>;
 }
@@ -74,6 +79,8 @@ export interface RefundNews {
   /** The gateway's own word, kept as it came. An unknown word is `pending`, with `unknownWord` set. */
   readonly rawStatus: string;
   readonly unknownWord?: boolean;
+  /** Set while the gateway waits for somebody else before it goes on. */
+  readonly waitsFor?: 'customer';
   readonly errorCode: string | null;
   readonly errorMessage: string | null;
   /** The bank's reference that a customer can ask for: ARN, RRN or UTR. */
@@ -95,28 +102,41 @@ export type CreateAnswer =
       readonly kind: 'refused';
       readonly errorCode: string | null;
       readonly errorMessage: string;
+      /** Set where the refusal says that the customer may have the money already. */
+      readonly because?: 'refunded_elsewhere' | 'disputed';
       readonly evidence: Evidence;
     }
+  /** The gateway itself says that this account has no such payment: a wrong id, or a key of another account. Not made. */
+  | {
+      readonly kind: 'no_payment';
+      readonly errorCode: string | null;
+      readonly errorMessage: string;
+      readonly evidence: Evidence;
+    }
+  /** It made a refund, of another amount, currency or payment than was asked for: money has moved, and not as meant. */
+  | { readonly kind: 'misfit'; readonly why: string; readonly evidence: Evidence }
   /** No balance at the gateway and no refund made; the same request may succeed later. */
   | { readonly kind: 'no_funds'; readonly errorMessage: string; readonly evidence: Evidence }
-  /** 429: not made, come later. */
+  /** The gateway itself says: not made, come later. */
   | { readonly kind: 'busy'; readonly retryAfterMs: number | null; readonly evidence: Evidence }
-  /** 401, 403: our credentials or settings are wrong; not made. The account needs a person. */
+  /** The gateway itself says that our credentials or settings are wrong; not made. The account needs a person. */
   | { readonly kind: 'misconfigured'; readonly errorMessage: string; readonly evidence: Evidence }
   /** Nothing reached the gateway. */
   | { readonly kind: 'not_sent'; readonly why: string; readonly evidence: Evidence }
-  /** It may or may not have been made. */
-  | { readonly kind: 'unknown'; readonly why: string; readonly evidence: Evidence };
+  /** It may or may not have been made. `answered`: something did answer, be it a page of somebody else. */
+  | { readonly kind: 'unknown'; readonly why: string; readonly answered: boolean; readonly evidence: Evidence };
 
 /** What came of asking the gateway about a refund. */
 export type LookAnswer =
   | { readonly kind: 'news'; readonly news: RefundNews }
-  /** The gateway answered, and has no such refund. */
+  /** The gateway has the payment in this account, and no such refund of it. */
   | { readonly kind: 'absent'; readonly evidence: Evidence }
+  /** What carries our id, or the gateway's, is of another amount, currency or payment. */
+  | { readonly kind: 'misfit'; readonly why: string; readonly evidence: Evidence }
   | { readonly kind: 'misconfigured'; readonly errorMessage: string; readonly evidence: Evidence }
   | { readonly kind: 'busy'; readonly retryAfterMs: number | null; readonly evidence: Evidence }
-  /** No usable answer: nothing is learnt. */
-  | { readonly kind: 'no_answer'; readonly why: string; readonly evidence: Evidence };
+  /** Nothing is learnt. `answered`: the gateway, or something in front of it, did answer. */
+  | { readonly kind: 'no_answer'; readonly why: string; readonly answered: boolean; readonly evidence: Evidence };
 
 /** A refund as the gateway lists it under a payment: ours or made elsewhere. */
 export interface FoundRefund {
@@ -133,16 +153,25 @@ export interface FoundRefund {
  */
 export type FindAnswer =
   | { readonly kind: 'found'; readonly refunds: readonly FoundRefund[]; readonly evidence: Evidence }
-  | Exclude<LookAnswer, { kind: 'news' } | { kind: 'absent' }>;
+  | NothingLearnt;
+
+/** Answers to any question that say nothing about refunds. */
+export type NothingLearnt = Extract<LookAnswer, { kind: 'misconfigured' | 'busy' | 'no_answer' }>;
 
 /** What came of a question that changes nothing, asked to see whether an account's credentials work. */
 export interface AccessCheck {
   /** The question, for people: `GET /v1/refunds?limit=1`. */
   readonly tried: string;
-  readonly answer:
-    | { readonly kind: 'works'; readonly evidence: Evidence }
-    | Exclude<LookAnswer, { kind: 'news' } | { kind: 'absent' }>;
+  readonly answer: { readonly kind: 'works'; readonly evidence: Evidence } | NothingLearnt;
 }
+
+/** Whose books an account's credentials open, in the gateway's own words. */
+export type IdentityAnswer =
+  /** `identity` is equal for credentials of one account in one mode, and for no others: `acct_1A2b live`. */
+  | { readonly kind: 'told'; readonly identity: string; readonly evidence: Evidence }
+  /** This gateway, or a key with these rights, cannot tell. */
+  | { readonly kind: 'not_told'; readonly why: string }
+  | NothingLearnt;
 
 /** A webhook as it arrived: raw bytes, before any parsing. */
 export interface IncomingWebhook {
@@ -189,6 +218,11 @@ export interface Capabilities {
   readonly absenceProof: { readonly answers: number; readonly spacingMs: number } | null;
   /** Waits before the polls of an accepted refund; the last one repeats. */
   readonly pollDelaysMs: readonly number[];
+  /**
+   * Waits between looks at a refund that has succeeded, for gateways that may take it back; empty where a success is
+   * the end. After the last one nobody asks any more.
+   */
+  readonly recheckDelaysMs: readonly number[];
   /** Waits before look-ups of an unanswered send; the last one repeats. */
   readonly lookDelaysMs: readonly number[];
   /** Waits before the same request is sent again after "not made"; the last one repeats. */
@@ -254,6 +288,8 @@ export interface Gateway {
   ): Promise<FindAnswer>;
   /** Asks something harmless, with these credentials, of the part that refunds need. Never throws. */
   checkAccess(access: GatewayAccountAccess, http: GatewayHttp): Promise<AccessCheck>;
+  /** Asks whose books these credentials open. Never throws. */
+  identify(access: GatewayAccountAccess, http: GatewayHttp): Promise<IdentityAnswer>;
   /** Reads a webhook; `access.credentials` may hold several secrets while one is being rotated. */
   readWebhook(webhook: IncomingWebhook, access: GatewayAccountAccess): WebhookReading;
 }
