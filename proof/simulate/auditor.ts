@@ -1,7 +1,7 @@
 import { createHash, createHmac, hkdfSync } from 'node:crypto';
 import type { Queryable } from '../../src/lib/db.ts';
 import type { BatchAuditor } from './batch-auditor.ts';
-import type { BookedRefund, ModelBooks } from './model-books.ts';
+import type { BookedRefund, ModelBooks, PaidStatus } from './model-books.ts';
 import { SECRETS } from './model-gateway.ts';
 import type {
   AttemptRow,
@@ -78,6 +78,10 @@ const TOLD: Readonly<Record<string, string>> = {
 /** What an address gets that has not chosen, and how often it is tried. */
 const TOLD_WITHOUT_ASKING = Object.values(TOLD);
 const TRIES_OF_THE_SCHEDULE = 17;
+/** What may be shown of a refund that we have no news of yet. */
+const BEFORE_NEWS = new Set(['queued', 'sending', 'unknown']);
+/** Answers that processes got and lost again with their connections or their lives: more than these are no accident. */
+const LOST_ANSWERS_IN_A_ROW = 4;
 const FINAL = new Set(['succeeded', 'failed', 'cancelled', 'reversed']);
 const LONGEST_WAIT_MS = 28 * 3_600_000;
 
@@ -104,6 +108,10 @@ export class Auditor {
   readonly #heard = new Map<BookedRefund, number>();
   /** What the gateway has taken, done or not: from then on only it can say what becomes of it. */
   readonly #taken = new Set<string>();
+  /** What a gateway itself has said no to. */
+  readonly #refused = new Set<string>();
+  /** How often our processes were told of a refund that it is of another amount or currency. */
+  readonly #misfitsShown = new Map<string, number>();
   /** Requests that somebody still waits for an answer to. */
   readonly #unanswered = new Set<string>();
   /** Ids that were said to be known already. */
@@ -215,6 +223,7 @@ export class Auditor {
     }
     for (const [reference, sent] of this.#arrived) this.#arrived.set(reference, { ...sent, times: 0 });
     this.#heard.clear();
+    this.#misfitsShown.clear();
     this.#saidKnown.clear();
     this.batches.restored();
     this.#forget();
@@ -242,6 +251,17 @@ export class Auditor {
 
   taken(reference: string): void {
     this.#taken.add(reference);
+    this.#touch(reference);
+  }
+
+  refused(reference: string): void {
+    this.#refused.add(reference);
+    this.#touch(reference);
+  }
+
+  shown(reference: string): void {
+    if (!this.#made.get(reference)?.isMisfit) return;
+    this.#misfitsShown.set(reference, (this.#misfitsShown.get(reference) ?? 0) + 1);
     this.#touch(reference);
   }
 
@@ -382,22 +402,35 @@ export class Auditor {
   #checkTruth(row: RefundRow): void {
     const made = this.#made.get(row.refund_id);
     const words = new Set(made?.history.map(({ status }) => status));
-    this.must(made === undefined || made.amountMinor === row.amount_minor, 10, () => {
+    this.must(made === undefined || made.isMisfit || made.amountMinor === row.amount_minor, 10, () => {
       return `the gateway made it over ${made?.amountMinor}: ${show(row)}`;
     });
     this.must(row.state !== 'cancelled' || !this.#taken.has(row.refund_id), 3, () => {
       return `it is cancelled, and the gateway has taken it: ${show(row)}`;
     });
+    // Whoever reads it cancels it, or refunds it by other ways.
+    const isShownUnsent = row.state === 'queued' && row.unanswered === 0;
+    this.must(!isShownUnsent || !this.#taken.has(row.refund_id), 3, () => {
+      return `it is shown as not sent, and the gateway has taken it: ${show(row)}`;
+    });
     if (this.#resolved.has(row.refund_id)) return;
+    this.must(!made?.isMisfit || BEFORE_NEWS.has(row.state) || row.state === 'manual_review', 10, () => {
+      return `the gateway made it over ${made?.amountMinor} ${made?.currency}, and no person holds it: ${show(row)}`;
+    });
+    const misfitsShown = this.#misfitsShown.get(row.refund_id) ?? 0;
+    this.must(misfitsShown < LOST_ANSWERS_IN_A_ROW || row.attention !== null, 10, () => {
+      return `we were told ${misfitsShown} times that it is of another amount, and nobody is called: ${show(row)}`;
+    });
     this.must(row.arn === null || row.arn === `arn-${made?.reference}`, 3, () => {
       return `its reference is ${row.arn}, and the gateway has made ${made?.id ?? 'nothing'}: ${show(row)}`;
     });
     this.must(row.state !== 'succeeded' || words.has('paid'), 3, () => {
       return `it is shown as paid, and the gateway says ${[...words].join(', ') || 'nothing'}: ${show(row)}`;
     });
-    const mayFail = made === undefined || words.has('failed') || words.has('returned');
+    const isRefused = this.#refused.has(row.refund_id);
+    const mayFail = made === undefined ? isRefused : words.has('failed') || words.has('returned');
     this.must(row.state !== 'failed' || mayFail || row.attention !== null, 3, () => {
-      return `it is shown as failed, and the gateway says ${[...words].join(', ')}: ${show(row)}`;
+      return `it is shown as failed, and the gateway says ${[...words].join(', ') || 'nothing'}: ${show(row)}`;
     });
     this.must(row.state !== 'reversed' || (words.has('paid') && mayFail), 3, () => {
       return `it is shown as taken back, and the gateway says ${[...words].join(', ')}: ${show(row)}`;

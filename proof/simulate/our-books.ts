@@ -10,6 +10,7 @@ export interface RefundRow {
   readonly amount_minor: number;
   readonly currency: string;
   readonly state: string;
+  readonly unanswered: number;
   readonly gateway: string;
   readonly gateway_account_id: string;
   readonly attention: string | null;
