@@ -94,6 +94,8 @@ export interface RefundNews {
 /** Scrubbed raw material: what was said, in a form that a person can read years later. */
 export type Evidence = Readonly<Record<string, unknown>>;
 
+export type RefusedBecause = 'refunded_elsewhere' | 'disputed';
+
 /** What came of asking the gateway to make a refund. The classes of gateways.md section 7. */
 export type CreateAnswer =
   | { readonly kind: 'news'; readonly news: RefundNews }
@@ -103,7 +105,7 @@ export type CreateAnswer =
       readonly errorCode: string | null;
       readonly errorMessage: string;
       /** Set where the refusal says that the customer may have the money already. */
-      readonly because?: 'refunded_elsewhere' | 'disputed';
+      readonly because?: RefusedBecause;
       readonly evidence: Evidence;
     }
   /** The gateway itself says that this account has no such payment: a wrong id, or a key of another account. Not made. */
