@@ -93,7 +93,7 @@ export interface CallReport {
 /** The report of any answer that a connector gives. */
 export function reportOf(answer: CreateAnswer | LookAnswer | FindAnswer): CallReport {
   return {
-    answered: answer.kind !== 'unknown' && answer.kind !== 'not_sent' && answer.kind !== 'no_answer',
+    answered: 'answered' in answer ? answer.answered : answer.kind !== 'not_sent',
     refusesUs: answer.kind === 'misconfigured',
     why: 'why' in answer ? answer.why : answer.kind === 'misconfigured' ? answer.errorMessage : null,
   };
