@@ -4,13 +4,12 @@ alter table gateway_accounts add column identity text check (length(identity) be
 -- When the gateway was last asked for it.
 alter table gateway_accounts add column identity_asked_at timestamptz;
 
--- Refunds that the gateway refused for one and the same reason, one after the other.
+-- Refunds in a row that the gateway refused for one and the same reason, and that reason's code.
 alter table gateway_health add column refusals_in_a_row integer not null default 0;
 alter table gateway_health add column refusal_code text;
 
--- Webhooks that came to the account's address and were rejected, since somebody last acted on it.
-alter table gateway_health add column webhooks_rejected bigint not null default 0;
+-- When a webhook to the account's address was last rejected, and why; written once a minute at the most.
 alter table gateway_health add column webhooks_rejected_at timestamptz;
 alter table gateway_health add column webhooks_rejected_why text;
--- When somebody last acted on it.
+-- When its refunds were last looked at because of that.
 alter table gateway_health add column webhook_trouble_taken_at timestamptz;
