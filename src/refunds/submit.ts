@@ -113,7 +113,7 @@ async function send(
     (now, at) => decideAnswer(now, answer, refund.sends, at),
     { attemptEnd: { attempt_no: refund.sends, outcome: outcomeWord(answer), answer: evidenceOf(answer) } },
   );
-  return reportOf(answer);
+  return reportOf(answer, refund.sends);
 }
 
 function outcomeWord(answer: CreateAnswer): string {

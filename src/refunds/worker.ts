@@ -6,6 +6,7 @@ import {
   takeAllowance,
   takeWebhookTrouble,
   type WorkingAccount,
+  wentWell,
 } from '../gateways/health.ts';
 import { plusMs } from '../lib/clock.ts';
 import type { Loop } from '../lib/loop.ts';
@@ -205,9 +206,8 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
     { gatewayAccountId }: Refund,
     call: CallReport & { readonly begunAt: Date },
   ): Promise<void> {
-    const wentWell = call.answered && !call.refusesUs;
-    if (wentWell && !troubled.has(gatewayAccountId)) return;
-    if (!wentWell) troubled.add(gatewayAccountId);
+    if (wentWell(call) && !troubled.has(gatewayAccountId)) return;
+    if (!wentWell(call)) troubled.add(gatewayAccountId);
     const restsMs = await noteCall(deps.db, deps.clock, gatewayAccountId, call);
     if (restsMs > 0) {
       deps.log.warn(
