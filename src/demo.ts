@@ -71,7 +71,7 @@ async function openAccounts(deps: AccountDeps): Promise<void> {
     const made = await createGatewayAccount(
       deps,
       { merchantId: DEMO_MERCHANT, gateway: sandbox.name, name: account, credentials },
-      { allowPrivateAddresses: true },
+      { allowPrivateAddresses: true, allowOtherHosts: false },
     );
     // Another process that starts at the same moment may have been faster.
     if (!made.ok && made.refusal.code !== 'name_taken')

@@ -28,6 +28,7 @@ import type {
   IncomingWebhook,
   LookAnswer,
   NothingLearnt,
+  PaymentAnswer,
   PreparedRequest,
   RefundFacts,
   RefundNews,
@@ -101,6 +102,7 @@ export const stripe: Gateway = {
   fetchRefund,
   findRefunds,
   checkAccess,
+  findPayment,
   identify,
   readWebhook,
 };
@@ -217,24 +219,46 @@ async function absentWherePaid(
   http: GatewayHttp,
   evidence: Evidence,
 ): Promise<LookAnswer> {
-  const answer = await readPayment(facts.gatewayPaymentId, access, http);
-  if (answer.kind === 'payment') return { kind: 'absent', evidence: { ...evidence, payment_is_known: true } };
-  return answer;
+  const payment = await findPayment(facts, access, http);
+  switch (payment.kind) {
+    case 'known':
+    case 'misfit':
+      return { kind: 'absent', evidence: { ...evidence, payment_is_known: true } };
+    case 'unknown':
+      return {
+        kind: 'no_answer',
+        why: `this account has no payment ${facts.gatewayPaymentId}`,
+        answered: true,
+        evidence: payment.evidence,
+      };
+    default:
+      return payment;
+  }
 }
 
-/** Whether the account has this payment, by asking for it. */
-async function readPayment(
-  gatewayPaymentId: string,
+async function findPayment(
+  { gatewayPaymentId, currency }: Pick<RefundFacts, 'gatewayPaymentId' | 'currency'>,
   access: GatewayAccountAccess,
   http: GatewayHttp,
-): Promise<{ readonly kind: 'payment' } | NothingLearnt> {
+): Promise<PaymentAnswer> {
   const folder = paymentParameter(gatewayPaymentId) === 'charge' ? 'charges' : 'payment_intents';
   const path = `/v1/${folder}/${encodeURIComponent(gatewayPaymentId)}`;
-  const answer = readQuestion(await send(get(path), access, http), access, errorsOf(access));
-  if (answer.kind === 'json' && member(answer.json, 'id') === gatewayPaymentId) return { kind: 'payment' };
-  return answer.kind === 'json' || answer.kind === 'absent'
-    ? { kind: 'no_answer', why: 'the answer is not the payment', answered: true, evidence: answer.evidence }
-    : answer;
+  const answer = readQuestion(await send(get(path), access, http), access, (json, response) => {
+    const error = readError(json, response, access);
+    return error?.code === 'resource_missing' && error.means !== 'misconfigured'
+      ? { ...error, means: 'absent' }
+      : error;
+  });
+  if (answer.kind === 'absent') return { kind: 'unknown', evidence: answer.evidence };
+  if (answer.kind !== 'json') return answer;
+  const { evidence } = answer;
+  const payment = Payment.safeParse(answer.json).data;
+  if (payment?.id !== gatewayPaymentId) {
+    return { kind: 'no_answer', why: 'the answer is not the payment', answered: true, evidence };
+  }
+  return payment.currency === currency
+    ? { kind: 'known', evidence }
+    : { kind: 'misfit', why: `the payment is in ${payment.currency}, not in ${currency}`, evidence };
 }
 
 async function findRefunds(
@@ -535,6 +559,14 @@ function paymentMisfitOf(refund: Refund, gatewayPaymentId: string): string | nul
     ? null
     : `refund ${refund.id} is of payment ${payment}, not ${gatewayPaymentId}`;
 }
+
+const Payment = z.object({
+  id: Id,
+  currency: z
+    .string()
+    .regex(/^[A-Za-z]{3}$/)
+    .toUpperCase(),
+});
 
 const STATUSES: ReadonlyMap<string, RefundNews['status']> = new Map([
   ['pending', 'pending'],

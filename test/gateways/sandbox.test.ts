@@ -577,7 +577,10 @@ describe('the sandbox', () => {
         new Date(),
       ]);
       const account = { merchantId, gateway: 'SANDBOX', name, credentials: { secret_key: secretKey } };
-      const made = await createGatewayAccount(deps, account, { allowPrivateAddresses: true });
+      const made = await createGatewayAccount(deps, account, {
+        allowPrivateAddresses: true,
+        allowOtherHosts: false,
+      });
       expect(made).toMatchObject({ ok: true });
     };
     const tenants = tenantsOf({

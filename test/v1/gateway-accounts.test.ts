@@ -363,7 +363,11 @@ describe('testing an account', () => {
       /refuses the credentials: no such key\./,
     ],
     [{ kind: 'busy', retryAfterMs: 3, evidence: {} }, 'busy', /too busy/],
-    [{ kind: 'no_answer', why: 'ECONNREFUSED', evidence: {} }, 'no_answer', /ECONNREFUSED\. .* not judged/],
+    [
+      { kind: 'no_answer', why: 'ECONNREFUSED', answered: false, evidence: {} },
+      'no_answer',
+      /ECONNREFUSED\. .* not judged/,
+    ],
   ])('says what was tried and what came back: %o', async (answer, outcome, says) => {
     const { gateway_account_id: id } = (await add()).body;
     script.access = (opened) => {

@@ -30,6 +30,7 @@ export class ScriptedGateway {
     label: 'Scripted PG',
     gatewayId: 78,
     defaultBaseUrl: 'https://api.scripted.test/v1',
+    otherHosts: ['eu.api.scripted.test'],
     credentialFields: [
       {
         name: 'secret_key',

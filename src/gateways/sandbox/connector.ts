@@ -120,6 +120,19 @@ export const sandbox: Gateway = {
     return { kind: 'found', refunds, evidence: { refunds: refunds.length } };
   },
 
+  async findPayment({ gatewayPaymentId }, access, http) {
+    const query = new URLSearchParams({ payment: gatewayPaymentId, limit: '1' });
+    const answer = readQuestion(await http(ask(access, `/v1/refunds?${query}`)), access, (json) => {
+      const error = readError(json);
+      return error?.means === 'no_payment' ? { ...error, means: 'absent' } : error;
+    });
+    if (answer.kind === 'absent') return { kind: 'unknown', evidence: answer.evidence };
+    if (answer.kind !== 'json') return answer;
+    return Array.isArray(member(answer.json, 'refunds'))
+      ? { kind: 'known', evidence: answer.evidence }
+      : unlike('the answer is not a list of refunds', answer.evidence);
+  },
+
   async identify(access, http) {
     const answer = readQuestion(await http(ask(access, '/v1/account')), access, readError);
     if (answer.kind === 'absent') return unlike('the gateway has no such page', answer.evidence);

@@ -12,7 +12,7 @@ import { exponentOf, formatAmount, MAX_AMOUNT_MINOR } from '../../lib/money.ts';
 import { type Behaviour, behaviourOf, TURNED_AWAY_TRIES } from './behaviours.ts';
 import { createCourier } from './courier.ts';
 import { bookEntry, newArn, newEventId, refundObject, webhookAbout } from './objects.ts';
-import { accountOf, webhookKeyOf } from './signing.ts';
+import { accountIdOf, accountOf, webhookKeyOf } from './signing.ts';
 import {
   countTry,
   holdKey,
@@ -76,6 +76,11 @@ export async function sandboxServer(app: FastifyInstance, options: SandboxOption
     if (answer.tellFirst !== undefined) await courier.deliverNow(answer.tellFirst);
     if (answer.silent) return silence.keep(request, reply);
     return reply.code(answer.status).headers(answer.headers).type('application/json').send(answer.body);
+  });
+
+  // Whose books a key opens is told to whoever has the key; whether it has an account yet does not matter.
+  app.get('/v1/account', route, async (request) => {
+    return { account: accountIdOf(bearerOf(request)) };
   });
 
   app.get('/v1/refunds/:id', route, async (request) => {
@@ -353,17 +358,26 @@ function readKey(request: FastifyRequest): string | null {
 
 // Keys --------------------------------------------------------------------------------------------------
 
+/** The key, whether it has an account here or not. */
+function bearerOf(request: FastifyRequest): string {
+  const secretKey = BEARER.exec(request.headers.authorization ?? '')?.[1];
+  if (secretKey === undefined) throw badKey();
+  return secretKey;
+}
+
+function badKey(): SandboxError {
+  return new SandboxError(
+    401,
+    'bad_key',
+    'Send "Authorization: Bearer <secret key>" with a key that starts with sbx_sk_ and has an account here.',
+  );
+}
+
 const BEARER = /^Bearer (sbx_sk_[A-Za-z0-9_-]{5,121})$/;
 
 async function secretKeyOf(request: FastifyRequest, options: SandboxOptions): Promise<string> {
-  const secretKey = BEARER.exec(request.headers.authorization ?? '')?.[1];
-  if (secretKey === undefined || (options.admits && !(await options.admits(secretKey)))) {
-    throw new SandboxError(
-      401,
-      'bad_key',
-      'Send "Authorization: Bearer <secret key>" with a key that starts with sbx_sk_ and has an account here.',
-    );
-  }
+  const secretKey = bearerOf(request);
+  if (options.admits && !(await options.admits(secretKey))) throw badKey();
   return secretKey;
 }
 
