@@ -41,6 +41,7 @@ export const FAULT_KINDS = [
   { name: 'webhook late and out of order', likelihood: 0.2 },
   { name: 'webhook before the answer', likelihood: 0.15 },
   { name: 'webhook forged', likelihood: 0.1 },
+  { name: 'webhook secret changed at the gateway alone', likelihood: 0.05 },
   // Our own machines
   { name: 'connection broke before the statement', likelihood: 0.008 },
   { name: 'connection broke after the statement', likelihood: 0.008 },
@@ -60,6 +61,9 @@ export const FAULT_KINDS = [
   { name: 'cancelled by a person', likelihood: 0.1 },
   { name: 'resolved by a person', likelihood: 0.5 },
   { name: 'resolved wrongly by a person', likelihood: 0.1 },
+  { name: 'insisted against the gateway', likelihood: 0.5 },
+  { name: 'confirmed by who proposed it', likelihood: 0.2 },
+  { name: 'cancelled refund made at the gateway by hand', likelihood: 0.2 },
   { name: 'asked out of turn by a person', likelihood: 0.1 },
   { name: 'acted on by another merchant', likelihood: 0.05 },
   { name: 'asked again under the same id', likelihood: 0.2 },
@@ -90,6 +94,34 @@ export type FaultName = (typeof FAULT_KINDS)[number]['name'];
 
 /** Kinds that are dangerous together. In a world of a theme there are no others, and they strike more often. */
 export const THEMES: readonly { readonly kinds: readonly FaultName[]; readonly intensity: number }[] = [
+  {
+    kinds: [
+      'success taken back',
+      'webhook lost',
+      'webhook secret changed at the gateway alone',
+      'resolved by a person',
+      'resolved wrongly by a person',
+      'insisted against the gateway',
+      'confirmed by who proposed it',
+      'resolved by a file',
+      'pending for ever',
+      'lost after the gateway did it',
+    ],
+    intensity: 3,
+  },
+  {
+    kinds: [
+      'cancelled by a person',
+      'cancelled refund made at the gateway by hand',
+      'asked again under a new id',
+      'success after a failure',
+      'another amount is paid',
+      'another currency is paid',
+      'no balance',
+      'account switched off',
+    ],
+    intensity: 3,
+  },
   {
     kinds: [
       'page of somebody else after the deed',

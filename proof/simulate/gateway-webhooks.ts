@@ -1,4 +1,5 @@
 import type { GatewayAccountAccess } from '../../src/gateways/gateway.ts';
+import { noteWebhookTrouble } from '../../src/gateways/health.ts';
 import { settleFromWebhook } from '../../src/refunds/hear.ts';
 import type { Auditor } from './auditor.ts';
 import type { Chance } from './chance.ts';
@@ -16,6 +17,8 @@ export interface WebhookWorld {
   readonly auditor: Auditor;
   /** By account. */
   readonly books: ReadonlyMap<string, ModelBooks>;
+  /** What the gateway signs with for an account. */
+  signingSecretOf(accountId: string): string;
   /** What is entered for an account. */
   accessOf(accountId: string): GatewayAccountAccess;
   /** One of the processes that answer requests. */
@@ -41,7 +44,7 @@ export class GatewayWebhooks {
     if (fate === 'never told' || faults.strikes('webhook lost')) return;
     const place = refund.history.length - 1;
     const wire = books.get(account.accountId)!.shown(refund);
-    const signature = signatureBy(SECRETS['webhook secret']);
+    const signature = () => signatureBy(this.#world.signingSecretOf(account.accountId));
     const deliver = () => this.#deliver(account, wire, signature, 0, () => auditor.heard(refund, place));
     if (fate === 'runs ahead of the answer') deliver();
     else {
@@ -68,12 +71,18 @@ export class GatewayWebhooks {
         at: ofAccount.timesItsNews ? new Date(timeline.nowMs).toISOString() : null,
         arn: 'arn-forged',
       };
-      this.#deliver(account, wire, 'forged', RETRIES_MS.length, () => undefined);
+      this.#deliver(account, wire, () => 'forged', RETRIES_MS.length, () => undefined);
     });
   }
 
   /** Delivers as gateways do: again and again until it is taken. */
-  #deliver(account: Account, wire: WireRefund, signature: string, time: number, taken: () => void): void {
+  #deliver(
+    account: Account,
+    wire: WireRefund,
+    signature: () => string,
+    time: number,
+    taken: () => void,
+  ): void {
     const { timeline } = this.#world;
     let done = false;
     const again = () => {
@@ -83,13 +92,14 @@ export class GatewayWebhooks {
     const { deps } = this.#world.door();
     const reading = deps.gateways.get(account.gateway)!.readWebhook(
       {
-        headers: { signature },
+        headers: { signature: signature() },
         rawBody: Buffer.from(JSON.stringify(wire)),
         receivedAt: deps.clock.now(),
       },
       this.#world.accessOf(account.accountId),
     );
     if (reading.kind === 'rejected') {
+      noteWebhookTrouble(deps.db, deps.clock, account.accountId, reading.why).catch(() => undefined);
       timeline.at(timeline.nowMs + RETRIES_MS[Math.min(time, 5)]!, again);
       return;
     }

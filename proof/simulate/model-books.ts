@@ -23,15 +23,26 @@ export interface BookedRefund {
   readonly currency: string;
   /** Whether it is of another amount or currency than was asked for. */
   readonly isMisfit: boolean;
+  /** Whether somebody has made it at the gateway itself, by hand. */
+  readonly isByHand: boolean;
   readonly madeAtMs: number;
   /** From when look-ups find it. */
   readonly visibleFromMs: number;
   readonly history: { readonly status: PaidStatus; readonly atMs: number }[];
 }
 
+/** A request to make a refund, as it arrives. */
+export interface AskedAtGateway {
+  readonly reference: string;
+  readonly key: string | null;
+  readonly body: string;
+  readonly sentMs: number;
+  readonly books: ModelBooks;
+}
+
 export interface BookListener {
   /** A request to make a refund has arrived, which left us some time before. */
-  asked(reference: string, key: string | null, body: string, sentMs: number): void;
+  asked(asked: AskedAtGateway): void;
   /** It was neither refused nor told to come later: whether it was done only the gateway can say. */
   taken(reference: string): void;
   /** The gateway itself has said no to it. */
@@ -54,6 +65,8 @@ export interface TakenPayment {
   readonly amountMinor: number;
   readonly currency: string;
 }
+
+type Deed = Pick<BookedRefund, 'amountMinor' | 'currency' | 'isMisfit' | 'isByHand'>;
 
 /** What one request comes to. */
 interface Reply {
@@ -118,6 +131,16 @@ export class ModelBooks {
 
   get timesItsNews(): boolean {
     return this.#profile.timesItsNews;
+  }
+
+  /** Whether what is shown as its outcome for good is sure to be held against these books. */
+  get isRechecked(): { readonly afterSuccess: boolean; readonly afterPeople: boolean } {
+    const { hasLookUps } = this.#profile;
+    return { afterSuccess: hasLookUps && this.#weeksMs > 0, afterPeople: hasLookUps };
+  }
+
+  get provesAbsence(): boolean {
+    return this.#profile.capabilities.absenceProof !== null;
   }
 
   statusOf(refund: BookedRefund): PaidStatus {
@@ -215,7 +238,15 @@ export class ModelBooks {
   /** Somebody refunds at the gateway itself. */
   refundBehindOurBack(payment: string, amountMinor: number): void {
     const { currency } = this.#payments.get(payment)!;
-    this.#book(null, payment, { amountMinor, currency, isMisfit: false }, 0, ['paid']);
+    this.#book(null, payment, { amountMinor, currency, isMisfit: false, isByHand: true }, 0, ['paid']);
+  }
+
+  /** Somebody makes at the gateway itself, under our id, a refund that was cancelled here. */
+  makeByHand(reference: string, payment: string, amountMinor: number): void {
+    if (this.#byReference.has(reference)) return;
+    const { currency } = this.#payments.get(payment)!;
+    const fate: PaidStatus[] = this.#chance.hit(0.5) ? ['paid'] : ['accepted', 'paid'];
+    this.#book(reference, payment, { amountMinor, currency, isMisfit: false, isByHand: true }, 0, fate);
   }
 
   /** `lagShare`: how much of the time that absence takes to be proved is left for look-ups to lag. */
@@ -227,7 +258,7 @@ export class ModelBooks {
   ): Reply {
     const asked = JSON.parse(body) as WireRequest;
     const key = headers['idempotency-key'] ?? null;
-    this.#listener.asked(asked.reference, key, body, sentMs);
+    this.#listener.asked({ reference: asked.reference, key, body, sentMs, books: this });
     if (this.#faults.strikes('401')) return problem(401, 'bad_credentials');
     if (this.#faults.strikes('429')) return problem(429, 'too_many_requests');
     const known = key === null ? undefined : this.#keys.get(key);
@@ -258,12 +289,12 @@ export class ModelBooks {
   }
 
   /** What is paid, which is not always what was asked for. */
-  #deedOf({ amount, currency }: WireRequest): Pick<BookedRefund, 'amountMinor' | 'currency' | 'isMisfit'> {
+  #deedOf({ amount, currency }: WireRequest): Deed {
     if (this.#faults.strikes('another amount is paid'))
-      return { amountMinor: Math.ceil(amount / 2) + amount, currency, isMisfit: true };
+      return { amountMinor: Math.ceil(amount / 2) + amount, currency, isMisfit: true, isByHand: false };
     if (this.#faults.strikes('another currency is paid'))
-      return { amountMinor: amount, currency: currency === 'INR' ? 'KWD' : 'INR', isMisfit: true };
-    return { amountMinor: amount, currency, isMisfit: false };
+      return { amountMinor: amount, currency: currency === 'INR' ? 'KWD' : 'INR', isMisfit: true, isByHand: false };
+    return { amountMinor: amount, currency, isMisfit: false, isByHand: false };
   }
 
   #refusalOf(asked: WireRequest): Reply | null {
@@ -303,7 +334,7 @@ export class ModelBooks {
   #book(
     reference: string | null,
     payment: string,
-    deed: Pick<BookedRefund, 'amountMinor' | 'currency' | 'isMisfit'>,
+    deed: Deed,
     lagShare: number,
     only?: readonly PaidStatus[],
   ): BookedRefund {

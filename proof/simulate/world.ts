@@ -21,7 +21,7 @@ import { GatewayWebhooks } from './gateway-webhooks.ts';
 import type { Ground } from './ground.ts';
 import { Merchants } from './merchants.ts';
 import { type BookedRefund, ModelBooks, type TakenPayment, type WebhookFate } from './model-books.ts';
-import { MODEL_GATEWAYS, modelConnector, profileOf, SECRETS } from './model-gateway.ts';
+import { MODEL_GATEWAYS, modelConnector, NEW_WEBHOOK_SECRET, profileOf, SECRETS } from './model-gateway.ts';
 import { OurBooks } from './our-books.ts';
 import { People } from './people.ts';
 import { type LoopName, Process, RUN, type World } from './process.ts';
@@ -66,6 +66,8 @@ const CURRENCIES = [
   { currency: 'KWD', exponent: 3 },
 ] as const;
 const MOST_ROWS = Math.max(...DOORS.filter(({ isForFiles }) => isForFiles).map(({ most }) => most));
+/** Weeks in which what has ended is asked about, and a week more where the gateway does not answer. */
+const ASKED_FOR_AT_MOST_MS = 60 * 24 * HOUR;
 /** Longer than any look-up lags and any send is under way. */
 const RESTORE_TAKES_MS = 30 * MINUTE;
 
@@ -137,6 +139,8 @@ class Simulation implements World {
   readonly #switchedOff = new Set<string>();
   /** By account: the credentials that are entered in place of its own. */
   readonly #entered = new Map<string, 'of another account' | 'new ones'>();
+  /** By account: until when its gateway signs with a secret that was not entered here. */
+  readonly #signsAnewUntilMs = new Map<string, number>();
   readonly #clockMode: 'forward' | 'back' | 'both';
   readonly #faultsEndMs: number;
   /** How much later than planned our machines take something up. */
@@ -149,6 +153,8 @@ class Simulation implements World {
   /** The loops of our workers that may find something to do. */
   readonly #mayBegin = new Set<LoopName>(['refunds']);
   #over = false;
+  /** Nothing is left but to ask about what has ended, and to hear of it. */
+  #isAllEnded = false;
 
   constructor(ground: Ground, spec: WorldSpec) {
     const root = new Chance(spec.seed);
@@ -248,8 +254,12 @@ class Simulation implements World {
     this.#webhooks = new GatewayWebhooks({
       ...shared,
       accessOf: (accountId) => this.accessOf(accountId),
+      signingSecretOf: (accountId) => {
+        const isNew = this.timeline.nowMs < (this.#signsAnewUntilMs.get(accountId) ?? 0);
+        return isNew ? NEW_WEBHOOK_SECRET : SECRETS['webhook secret'];
+      },
     });
-    this.#people = new People({ ...shared, merchantIds: this.#merchantIds });
+    this.#people = new People({ ...shared, otherBooks: this.#otherBooks, merchantIds: this.#merchantIds });
     this.#merchants = new Merchants({
       ...shared,
       orders: this.#orders,
@@ -335,7 +345,7 @@ class Simulation implements World {
       apartMs: this.faults.has('clocks apart') ? 2 * TOLERATED_APART_MS : 0,
       mayLag: !this.faults.has('clock jumped') || this.#clockMode === 'back',
       listener: {
-        asked: (reference, key, body, sentMs) => this.#auditor.asked(reference, key, body, sentMs),
+        asked: (asked) => this.#auditor.asked(asked),
         taken: (reference) => this.#auditor.taken(reference),
         refused: (reference) => this.#auditor.refused(reference),
         sentPastKeyLife: (reference) => this.#auditor.sentPastKeyLife(reference),
@@ -345,7 +355,7 @@ class Simulation implements World {
           this.#webhooks.mayForge(account, reference);
         },
         made: (refund) => this.#auditor.made(refund),
-        shown: (_owner, reference) => this.#auditor.shown(reference),
+        shown: (owner, reference, status) => this.#auditor.shown(owner, reference, status),
         moved: (refund, webhook) => {
           tell(refund, webhook);
           if (refund.reference !== null) this.#webhooks.mayForge(account, refund.reference);
@@ -378,7 +388,7 @@ class Simulation implements World {
       if (this.timeline.idle) {
         if (this.#mayBegin.size === 0 && !(await this.#passTime())) break;
         await this.timeline.settled();
-        if (this.timeline.nowMs > this.#lastMs())
+        if (this.timeline.nowMs > this.#lastMs() + (this.#isAllEnded ? ASKED_FOR_AT_MOST_MS : 0))
           throw new Broken('invariant 5: the world does not come to its end');
         continue;
       }
@@ -457,13 +467,15 @@ class Simulation implements World {
       look: Date | null;
       review: Date | null;
       open: number;
+      asked: number;
       tell: Date | null;
       step: Date | null;
       follow: Date | null;
     }>(
-      `select min(next_look_at) filter (where state <> 'manual_review' or not $1) as look,
+      `select least(min(next_look_at) filter (where state <> 'manual_review' or not $1), min(recheck_at)) as look,
               min(review_at) filter (where state in ('queued', 'unknown', 'waiting_for_funds', 'submitted')) as review,
               count(*) filter (where next_look_at is not null and state <> 'manual_review')::int as open,
+              count(recheck_at)::int as asked,
               case when $2 then least(
                 (select min(next_try_at) from deliveries where state = 'pending'),
                 (select min(spread_at) from notifications where spread_at is not null)
@@ -474,8 +486,9 @@ class Simulation implements World {
       [this.#over, this.#endpoints.length > 0, this.hasFiles],
     );
     const planned = this.timeline.nextMs();
-    const { look, review, open, tell, step, follow } = row!;
-    if (planned === null && open === 0 && tell === null && step === null && follow === null) return false;
+    const { look, review, open, asked, tell, step, follow } = row!;
+    this.#isAllEnded = open === 0 && tell === null && step === null && follow === null;
+    if (planned === null && this.#isAllEnded && asked === 0) return false;
     // Batches that only wait for outcomes look for them when something else happens anyway.
     const following = open === 0 ? follow : null;
     const ours = Math.min(
@@ -649,6 +662,10 @@ class Simulation implements World {
     for (const account of this.#accounts) {
       const { accountId } = account;
       if (this.faults.strikes('credentials of another account')) this.#swapCredentials(account);
+      if (this.faults.strikes('webhook secret changed at the gateway alone')) {
+        const lastsMs = this.#chance.pick([HOUR, this.#chance.whole(0, 36 * HOUR), 30 * 24 * HOUR]);
+        this.#signsAnewUntilMs.set(accountId, this.timeline.nowMs + lastsMs);
+      }
       if (this.faults.strikes('page of somebody else for hours')) {
         const lastsMs = this.#chance.pick([HOUR, 3 * HOUR, this.#chance.whole(HOUR, 30 * HOUR)]);
         this.#books.get(accountId)!.putBox(Math.min(this.timeline.nowMs + lastsMs, this.#faultsEndMs));
