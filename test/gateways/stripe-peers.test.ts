@@ -143,9 +143,10 @@ describe('against stripe-stateful-mock', () => {
     expect(await create(factsOf(payment, 1), at(url))).toMatchObject({
       kind: 'refused',
       errorCode: 'charge_already_refunded',
+      because: 'refunded_elsewhere',
     });
     expect(await create(factsOf('ch_unknown', 1), at(url))).toMatchObject({
-      kind: 'refused',
+      kind: 'no_payment',
       errorCode: 'resource_missing',
     });
     const disputed = await standIn.sdk.charges.create({
@@ -159,6 +160,7 @@ describe('against stripe-stateful-mock', () => {
     expect(await create(factsOf(disputed.id, 500), at(url))).toMatchObject({
       kind: 'refused',
       errorCode: 'charge_disputed',
+      because: 'disputed',
     });
     expect(await standIn.booksOf(payment)).toHaveLength(1);
   });
