@@ -68,7 +68,7 @@ export const stripe: Gateway = {
       required: false,
       provesWebhooksOnly: true,
       pattern: '^whsec_[A-Za-z0-9+/=_-]{8,250}$',
-      help: 'Starts with whsec_. Without it webhooks are refused: outcomes are learnt by asking Stripe, but not that a success was taken back later.',
+      help: 'Starts with whsec_. Without it webhooks are refused: outcomes are learnt by asking Stripe; that a success was taken back, days later.',
     },
     {
       name: 'webhook_secret_previous',
