@@ -218,7 +218,7 @@ function unreadable(response: Response): string {
 
 function saying(status: number, error: GatewayError | null): string {
   return error === null
-    ? `the gateway answered ${status}`
+    ? `the answer is ${status}, and not in the gateway’s own words`
     : `the gateway answered ${status}: ${error.message}`;
 }
 

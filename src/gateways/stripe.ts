@@ -621,7 +621,6 @@ const ErrorBody = z.object({
     code: Word,
     message_code: Word,
     message: Word,
-    param: Word,
   }),
 });
 
@@ -655,7 +654,8 @@ function meaningOf(error: z.output<typeof ErrorBody>['error']): GatewayError['me
   ) {
     return 'misconfigured';
   }
-  if (error.code === 'resource_missing' && NAMES_PAYMENT.has(error.param ?? '')) return 'no_payment';
+  // The only thing that a request for a refund names.
+  if (error.code === 'resource_missing') return 'no_payment';
   // Somebody has given it back by another way: in Stripe's dashboard, or another program.
   if (error.code === 'charge_already_refunded') return 'refunded_elsewhere';
   if (error.code === 'charge_disputed') return 'disputed';
@@ -667,8 +667,6 @@ function meaningOf(error: z.output<typeof ErrorBody>['error']): GatewayError['me
     /^insufficient funds in your stripe (balance|account)/i.test(error.message ?? '');
   return noBalance ? 'no_funds' : undefined;
 }
-
-const NAMES_PAYMENT = new Set(['charge', 'payment_intent']);
 
 async function send(
   prepared: PreparedRequest,
