@@ -245,9 +245,7 @@ async function findPayment(
   const path = `/v1/${folder}/${encodeURIComponent(gatewayPaymentId)}`;
   const answer = readQuestion(await send(get(path), access, http), access, (json, response) => {
     const error = readError(json, response, access);
-    return error?.code === 'resource_missing' && error.means !== 'misconfigured'
-      ? { ...error, means: 'absent' }
-      : error;
+    return error?.means === 'no_payment' ? { ...error, means: 'absent' } : error;
   });
   if (answer.kind === 'absent') return { kind: 'unknown', evidence: answer.evidence };
   if (answer.kind !== 'json') return answer;
@@ -647,15 +645,8 @@ function meaningOf(error: z.output<typeof ErrorBody>['error']): GatewayError['me
   // Another body came under this key before, and that one may have been made; or Stripe itself failed.
   if (error.type === 'idempotency_error' || error.type === 'api_error') return 'unknown';
   if (error.code === 'idempotency_key_in_use') return 'unknown';
-  // A test key with live payments, or the reverse: no refund of the account can work until that is put right.
-  if (
-    error.code === 'livemode_mismatch' ||
-    / a similar object exists in (live|test) mode/.test(error.message ?? '')
-  ) {
-    return 'misconfigured';
-  }
-  // The only thing that a request for a refund names.
-  if (error.code === 'resource_missing') return 'no_payment';
+  // The payment is the only thing that a request for a refund names. A key of the other mode (live or test) lacks it too.
+  if (error.code === 'resource_missing' || error.code === 'livemode_mismatch') return 'no_payment';
   // Somebody has given it back by another way: in Stripe's dashboard, or another program.
   if (error.code === 'charge_already_refunded') return 'refunded_elsewhere';
   if (error.code === 'charge_disputed') return 'disputed';

@@ -208,15 +208,6 @@ export const stripeDialect: Dialect = {
   misconfigured: [
     { status: 401, body: refusal({ message: 'Invalid API Key provided: sk_test_****0000' }) },
     { status: 403, body: refusal({ message: 'The provided key does not have the required permissions.' }) },
-    {
-      status: 404,
-      body: refusal({
-        code: 'resource_missing',
-        message:
-          "No such charge: 'ch_1'; a similar object exists in live mode, but a test mode key was used to make this request.",
-        param: 'charge',
-      }),
-    },
   ],
   errorBody: refusal({ message: 'Something is not right.' }),
   webhook: {

@@ -153,14 +153,16 @@ describe('what Stripe says', () => {
       expect(await at(url, 400), url).toMatchObject({ kind: 'refused' });
   });
 
-  test('of a test key with live payments: our settings, not the refund', async () => {
+  test('of a key of the other mode: no such payment, and nothing of its refunds', async () => {
     const message =
       "No such charge: 'ch_1'; a similar object exists in live mode, but a test mode key was used to make this request.";
-    const wrong = answering(404, refusal({ code: 'resource_missing', message, param: 'charge' }));
-    expect(await create(FACTS, wrong)).toMatchObject({ kind: 'misconfigured' });
-    const known = { ...FACTS, gatewayRefundId: 're_1' };
-    expect(await stripe.fetchRefund(known, ACCESS, wrong)).toMatchObject({ kind: 'misconfigured' });
-    expect(await stripe.findPayment!(FACTS, ACCESS, wrong)).toMatchObject({ kind: 'misconfigured' });
+    const wrong = answering(404, refusal({ code: 'resource_missing', message, param: 'id' }));
+    expect(await create(FACTS, wrong)).toMatchObject({ kind: 'no_payment', errorMessage: message });
+    for (const gatewayRefundId of [null, 're_1'])
+      expect(await stripe.fetchRefund({ ...FACTS, gatewayRefundId }, ACCESS, wrong)).toMatchObject({
+        kind: 'no_answer',
+      });
+    expect(await stripe.findPayment!(FACTS, ACCESS, wrong)).toMatchObject({ kind: 'unknown' });
   });
 
   test('of whose account a key is: nothing, where the key does not tell its mode', async () => {
