@@ -700,8 +700,8 @@ const FINGERPRINT = 'key:';
 /** Stands for whose books these are where the gateway does not tell. Without the master key it says nothing. */
 function fingerprint(vault: Vault, gateway: Gateway, place: string, credentials: Credentials): string {
   const signingIn = gateway.credentialFields
-    .filter((field) => !field.provesWebhooksOnly)
-    .map(({ name }) => [name, credentials[name] ?? null]);
+    .filter(({ name, provesWebhooksOnly }) => !provesWebhooksOnly && credentials[name] !== undefined)
+    .map(({ name }) => [name, credentials[name]]);
   const mac = vault.mac('gateway account identity', Buffer.from(JSON.stringify([place, signingIn])));
   return `${FINGERPRINT}${mac.toString('hex').slice(0, 32)}`;
 }

@@ -68,7 +68,7 @@ export const stripe: Gateway = {
       required: false,
       provesWebhooksOnly: true,
       pattern: '^whsec_[A-Za-z0-9+/=_-]{8,250}$',
-      help: 'Starts with whsec_. Without it webhooks are refused: outcomes are learnt by asking Stripe, but not that a success was taken back later.',
+      help: 'Starts with whsec_. Without it webhooks are refused: outcomes are learnt by asking Stripe; that a success was taken back, days later.',
     },
     {
       name: 'webhook_secret_previous',
@@ -245,9 +245,7 @@ async function findPayment(
   const path = `/v1/${folder}/${encodeURIComponent(gatewayPaymentId)}`;
   const answer = readQuestion(await send(get(path), access, http), access, (json, response) => {
     const error = readError(json, response, access);
-    return error?.code === 'resource_missing' && error.means !== 'misconfigured'
-      ? { ...error, means: 'absent' }
-      : error;
+    return error?.means === 'no_payment' ? { ...error, means: 'absent' } : error;
   });
   if (answer.kind === 'absent') return { kind: 'unknown', evidence: answer.evidence };
   if (answer.kind !== 'json') return answer;
@@ -621,7 +619,6 @@ const ErrorBody = z.object({
     code: Word,
     message_code: Word,
     message: Word,
-    param: Word,
   }),
 });
 
@@ -648,14 +645,8 @@ function meaningOf(error: z.output<typeof ErrorBody>['error']): GatewayError['me
   // Another body came under this key before, and that one may have been made; or Stripe itself failed.
   if (error.type === 'idempotency_error' || error.type === 'api_error') return 'unknown';
   if (error.code === 'idempotency_key_in_use') return 'unknown';
-  // A test key with live payments, or the reverse: no refund of the account can work until that is put right.
-  if (
-    error.code === 'livemode_mismatch' ||
-    / a similar object exists in (live|test) mode/.test(error.message ?? '')
-  ) {
-    return 'misconfigured';
-  }
-  if (error.code === 'resource_missing' && NAMES_PAYMENT.has(error.param ?? '')) return 'no_payment';
+  // The payment is the only thing that a request for a refund names. A key of the other mode (live or test) lacks it too.
+  if (error.code === 'resource_missing' || error.code === 'livemode_mismatch') return 'no_payment';
   // Somebody has given it back by another way: in Stripe's dashboard, or another program.
   if (error.code === 'charge_already_refunded') return 'refunded_elsewhere';
   if (error.code === 'charge_disputed') return 'disputed';
@@ -667,8 +658,6 @@ function meaningOf(error: z.output<typeof ErrorBody>['error']): GatewayError['me
     /^insufficient funds in your stripe (balance|account)/i.test(error.message ?? '');
   return noBalance ? 'no_funds' : undefined;
 }
-
-const NAMES_PAYMENT = new Set(['charge', 'payment_intent']);
 
 async function send(
   prepared: PreparedRequest,

@@ -4,6 +4,7 @@ import type {
   GatewayAccountAccess,
   IdentityAnswer,
   LookAnswer,
+  PaymentAnswer,
   WebhookReading,
 } from '../../src/gateways/gateway.ts';
 import { modelGateway } from '../juspay/model-gateway.ts';
@@ -18,6 +19,10 @@ export class ScriptedGateway {
   identity: (access: GatewayAccountAccess) => IdentityAnswer = () => ({
     kind: 'not_told',
     why: 'nothing was scripted',
+  });
+  payment: (...asked: Parameters<NonNullable<Gateway['findPayment']>>) => PaymentAnswer = () => ({
+    kind: 'known',
+    evidence: {},
   });
   readWebhook: Gateway['readWebhook'] = (): WebhookReading => ({
     kind: 'rejected',
@@ -53,6 +58,7 @@ export class ScriptedGateway {
     capabilities: { ...modelGateway.capabilities, maxConcurrent: 7, maxPerSecond: 40 },
     fetchRefund: async () => this.look,
     checkAccess: async (access) => this.access(access),
+    findPayment: async (...asked) => this.payment(...asked),
     identify: async (access) => this.identity(access),
     readWebhook: (webhook, access) => this.readWebhook(webhook, access),
   };
