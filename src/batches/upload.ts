@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { maskCardNumbers } from '../lib/card-number.ts';
 import { sqlState } from '../lib/db.ts';
 import type { Actor, BatchFileRecord, BatchRecord, Problem, Reading } from './batch.ts';
 import type { BatchDeps } from './deps.ts';
@@ -320,7 +321,7 @@ function sampled(columns: BatchFileRecord['columns'], rows: readonly FileRow[]):
 }
 
 function named(header: readonly string[], columns: MatchedColumns): BatchFileRecord['columns'] {
-  return header.map((name, place) => ({ header: name, field: columns[place] ?? null }));
+  return header.map((name, place) => ({ header: maskCardNumbers(name), field: columns[place] ?? null }));
 }
 
 /** What people can mend by saying which column is which has one code. */

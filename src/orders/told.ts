@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { holdsCardNumber } from '../lib/card-number.ts';
+import { holdsCardNumber, holdsCardNumberWithin } from '../lib/card-number.ts';
 import { urlProblem } from '../lib/http.ts';
 import { readJson, unstorableAt, WrittenNumber } from '../lib/json.ts';
 import { currencyProblem, exponentOf, formatAmount, MAX_AMOUNT_MINOR, parseAmount } from '../lib/money.ts';
@@ -278,7 +278,7 @@ function readMetadata(value: unknown): Readonly<Record<string, unknown>> {
   if (written.length > MAX_METADATA_LENGTH || unstorableAt(metadata) !== null) {
     throw invalid('metadata', value, `${accepted}, without NUL`);
   }
-  if (holdsCardNumber(written)) throw cardNumber('metadata');
+  if (holdsCardNumberWithin(metadata)) throw cardNumber('metadata');
   const webhookUrl = (metadata as Given)['webhook_url'];
   if (webhookUrl !== undefined && !isWebUrl(webhookUrl)) {
     throw invalid('metadata.webhook_url', webhookUrl, 'an http or https address of at most 2048 characters');

@@ -10,7 +10,7 @@ import {
 } from '../../batches/words.ts';
 import { STATE_NAMES } from '../../refunds/states.ts';
 import { nextCursor, pageFields } from './pages.ts';
-import { PUBLIC_STATUSES } from './refunds.ts';
+import { freeText, PUBLIC_STATUSES } from './refunds.ts';
 
 export {
   BATCH_KINDS,
@@ -58,14 +58,8 @@ const readingFields = {
 };
 
 export const newBatchQuerySchema = z.strictObject({
-  name: z
-    .string()
-    .trim()
-    .min(1)
-    .max(200)
-    .optional()
-    .describe("How people call it; the file's name when absent."),
-  file_name: z.string().trim().min(1).max(255).optional(),
+  name: freeText(1, 200).optional().describe("How people call it; the file's name when absent."),
+  file_name: freeText(1, 255).optional(),
   kind: batchKind.default('refunds'),
   bytes: z.coerce
     .number()
@@ -128,7 +122,7 @@ export const batchApprovalSchema = z
   .meta({ examples: [{ file_sha256: 'b94d27b9934d3e08a52e52d7da7dabfa…', totals: { INR: '12450.00' } }] });
 
 export const batchReasonSchema = z
-  .strictObject({ reason: z.string().trim().min(1).max(500).optional() })
+  .strictObject({ reason: freeText(1, 500).optional() })
   .nullish()
   .meta({ examples: [{ reason: 'Wrong file' }] });
 

@@ -26,6 +26,7 @@ import {
   uploadingBatch,
 } from '../../batches/upload.ts';
 import { BATCH_LIMITS, BATCH_STATUSES } from '../../batches/words.ts';
+import { maskCardNumbers } from '../../lib/card-number.ts';
 import { isUuid } from '../../lib/ids.ts';
 import {
   batchApprovalSchema,
@@ -237,8 +238,7 @@ function fileOfForm(body: Readable, contentType: string): Promise<Upload> {
     resolve({
       length: null,
       name:
-        name
-          ?.replace(/\p{Cc}/gu, '')
+        maskCardNumbers(name?.replace(/\p{Cc}/gu, '') ?? '')
           .slice(0, 255)
           .toWellFormed() || null,
       bytes: whole(stream),

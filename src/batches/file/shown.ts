@@ -1,4 +1,5 @@
 import { holdsCardNumber } from '../../lib/card-number.ts';
+import { withUnseenShown } from '../../lib/unseen.ts';
 
 const MOST = 60;
 
@@ -6,5 +7,5 @@ const MOST = 60;
 export function shown(text: string): string {
   if (holdsCardNumber(text)) return '(not repeated here: it looks like a card number)';
   const line = text.replace(/[\s\p{Cc}]+/gu, ' ').toWellFormed();
-  return line.length <= MOST ? line : `${line.slice(0, MOST).toWellFormed()}…`;
+  return withUnseenShown(line.length <= MOST ? line : `${line.slice(0, MOST).toWellFormed()}…`);
 }
