@@ -7,7 +7,7 @@ import { type ColumnMatch, type MatchedColumns, matchColumns } from './file/colu
 import { FileProblem } from './file/file-problem.ts';
 import type { BatchFile, FileRow } from './file/file-row.ts';
 import { openBatchFile } from './file/read-file.ts';
-import { shown } from './file/shown.ts';
+import { shown } from '../lib/shown.ts';
 import {
   appendChunk,
   changeBatch,
@@ -260,10 +260,10 @@ export async function columnsOf(
   deps: BatchDeps,
   batch: BatchRecord,
   header: readonly string[],
-): Promise<{ readonly columns: MatchedColumns; readonly minor: boolean }> {
+): Promise<Pick<Extract<ColumnMatch, { ok: true }>, 'columns' | 'numbers' | 'minor'>> {
   const match = await matchOf(deps, batch, header);
   if (!match.ok) throw match.problem;
-  return { columns: match.columns, minor: match.minor || batch.reading.amounts === 'minor' };
+  return { ...match, minor: match.minor || batch.reading.amounts === 'minor' };
 }
 
 async function matchOf(deps: BatchDeps, batch: BatchRecord, header: readonly string[]): Promise<ColumnMatch> {

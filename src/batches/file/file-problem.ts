@@ -1,8 +1,4 @@
 export const MAX_COLUMNS = 200;
-/** What a spreadsheet's cell can hold (Excel's own limit). */
-export const MAX_CELL_LENGTH = 32_767;
-/** One row with all its cells. */
-export const MAX_RECORD_BYTES = 256 * 1024;
 
 /** Everything that can be wrong with a file as a whole: a stable word for programs, and what it means for people. */
 export const FILE_CODES = {

@@ -1,3 +1,4 @@
+import type { Separator } from '../../lib/csv-records.ts';
 import { BATCH_LIMITS } from '../words.ts';
 import { FileProblem, MAX_COLUMNS } from './file-problem.ts';
 import type { RowCode } from './row-codes.ts';
@@ -18,6 +19,10 @@ export interface FileRow {
   readonly line: number;
   /** As many as the header has, unless `trouble` says otherwise. Well-formed text without NUL. */
   readonly cells: readonly string[];
+  /** How many of the cells are really there; the others are missing at the end, and empty in `cells`. */
+  readonly present: number;
+  /** Whether the row has fewer cells than the header. Never so in a workbook, where each cell has its place. */
+  readonly isShort: boolean;
   /** Why the row as a whole cannot be trusted, such as a quote that is not closed. */
   readonly trouble: FileTrouble | null;
   /** Cells that are not what was meant, such as one that is not UTF-8. They count where their column is used. */
@@ -35,9 +40,6 @@ export interface BatchFile {
   /** Lets go of the stream where the rows are not wanted. */
   close(): Promise<void>;
 }
-
-export const SEPARATORS = [',', ';', '\t'] as const;
-export type Separator = (typeof SEPARATORS)[number];
 
 export const ROWS_AT_ONCE = 4_000;
 export const NO_TROUBLES: readonly FileTrouble[] = Object.freeze([]);

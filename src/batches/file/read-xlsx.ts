@@ -1,5 +1,6 @@
 import { BATCH_LIMITS } from '../words.ts';
-import { MAX_CELL_LENGTH, MAX_COLUMNS } from './file-problem.ts';
+import { MAX_CELL_LENGTH } from '../../lib/csv-records.ts';
+import { MAX_COLUMNS } from './file-problem.ts';
 import {
   type BatchFile,
   type FileRow,
@@ -12,7 +13,8 @@ import {
   tooManyColumns,
   tooManyRows,
 } from './file-row.ts';
-import { shown } from './shown.ts';
+import { shown } from '../../lib/shown.ts';
+import { fitted } from '../../lib/table-shape.ts';
 import { type Archive, damaged, openArchive, XLSX_LIMITS, xmlParser } from './xlsx-archive.ts';
 import { type Book, readBook, unescaped } from './xlsx-book.ts';
 import { PLAIN, readNumber } from './xlsx-number.ts';
@@ -76,11 +78,10 @@ async function* rowsOf(
 }
 
 function rowOf(rowNo: number, row: SheetRow, width: number): FileRow {
-  const { cells, line, troubles } = row;
-  while (cells.length > width && cells.at(-1)!.trim() === '') cells.pop();
-  while (cells.length < width) cells.push('');
+  const { line, troubles } = row;
+  const { cells, tooMany } = fitted(row.cells, { width, surplus: 0 });
   const trouble: FileTrouble | null =
-    cells.length > width
+    tooMany
       ? {
           code: 'too_many_cells',
           column: null,
@@ -93,7 +94,15 @@ function rowOf(rowNo: number, row: SheetRow, width: number): FileRow {
             message: `Row ${line} of the sheet is hidden, by a filter or by hand. Nothing is done that nobody saw: show the row, or delete it.`,
           }
         : null;
-  return { rowNo, line, cells, trouble, cellTroubles: troubles.length === 0 ? NO_TROUBLES : troubles };
+  return {
+    rowNo,
+    line,
+    cells,
+    present: cells.length,
+    isShort: false,
+    trouble,
+    cellTroubles: troubles.length === 0 ? NO_TROUBLES : troubles,
+  };
 }
 
 // The sheet --------------------------------------------------------------------------------------------------

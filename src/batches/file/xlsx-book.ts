@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { MAX_CELL_LENGTH } from './file-problem.ts';
+import { MAX_CELL_LENGTH } from '../../lib/csv-records.ts';
 import { type Archive, damaged, tooLarge, XLSX_LIMITS, xmlParser } from './xlsx-archive.ts';
 import { builtInFormat, formatOf, type NumberFormat } from './xlsx-number.ts';
 
