@@ -11,10 +11,9 @@ import type { BatchDeps } from './deps.ts';
 import type { MatchedColumns } from './file/columns.ts';
 import { FileProblem } from './file/file-problem.ts';
 import type { FileRow } from './file/file-row.ts';
-import { openBatchFile } from './file/read-file.ts';
 import { readRefundRow, readStatusRow } from './file/read-row.ts';
 import { changeBatch, lockBatch, readChunks, recordEvent } from './store.ts';
-import { columnsOf, problemOf } from './upload.ts';
+import { columnsOf, openFileOf, problemOf } from './upload.ts';
 import { BATCH_LIMITS } from './words.ts';
 
 /** How many rows go by between two reports of how far the reading has come. */
@@ -40,7 +39,7 @@ export async function loadRows(deps: BatchDeps, batch: BatchRecord, client: Pool
     masked++;
   };
   async function* lines(): AsyncGenerator<string> {
-    const file = await openBatchFile(readChunks(db, batch, batch.fileNo));
+    const file = await openFileOf(deps, batch, batch.fileNo, readChunks(db, batch, batch.fileNo));
     const understood = await columnsOf(deps, batch, file.header);
     for await (const list of file.rows()) {
       rows += list.length;

@@ -51,6 +51,12 @@ const readingFields = {
     .record(z.string().max(64), z.string().max(256))
     .optional()
     .describe('For columns under other names: ours, and the file\'s. Such as {"order_id": "Bestellnummer"}.'),
+  sheet: z
+    .string()
+    .min(1)
+    .max(100)
+    .optional()
+    .describe('Which sheet of a workbook is meant, where several have the columns.'),
   save_columns: z
     .boolean()
     .optional()
@@ -70,6 +76,7 @@ export const newBatchQuerySchema = z.strictObject({
     .describe('How long the file is. With it and no body, the file is sent in parts to `…/file`.'),
   amounts: readingFields.amounts,
   same_file: readingFields.same_file,
+  sheet: readingFields.sheet,
 });
 
 export const batchReadingSchema = z
@@ -171,6 +178,10 @@ export const batchSchema = z
           'Of the file that was taken last: of the corrected rows, where there are any. An approval names it.',
         ),
       amounts: z.enum(['major', 'minor']),
+      sheet: z.string().nullable().describe('The sheet of a workbook that was read; null for CSV.'),
+      other_sheets: z
+        .array(z.object({ name: z.string(), hidden: z.boolean() }))
+        .describe('The sheets that were not; while one has to be chosen, those among which.'),
       columns: z
         .array(
           z.object({

@@ -109,6 +109,7 @@ async function uploadRoutes(instance: FastifyInstance, deps: ApiDeps): Promise<v
           amounts: asked.amounts ?? 'major',
           sameFile: asked.same_file ?? 'refuse',
           columns: {},
+          ...(asked.sheet !== undefined && { sheet: asked.sheet }),
         },
         by,
       });
@@ -306,11 +307,12 @@ function decisionRoutes(instance: FastifyInstance, deps: ApiDeps): void {
       },
     },
     async (request) => {
-      const { columns, amounts, same_file, save_columns } = request.body;
+      const { columns, amounts, same_file, sheet, save_columns } = request.body;
       const asked = {
         ...(columns && { columns }),
         ...(amounts && { amounts }),
         ...(same_file && { sameFile: same_file }),
+        ...(sheet !== undefined && { sheet }),
         saveColumns: save_columns ?? false,
       };
       return shown(deps, taken(await readAnew(batches, keyOf(request), asked, actorOf(request))));

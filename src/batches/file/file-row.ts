@@ -29,12 +29,31 @@ export interface FileRow {
   readonly cellTroubles: readonly FileTrouble[];
 }
 
+/** A sheet of a workbook that is not read. */
+export interface OtherSheet {
+  readonly name: string;
+  readonly hidden: boolean;
+}
+
+/** Which sheet of a workbook is meant. */
+export interface SheetChoice {
+  /** By its name; null where nobody has said. */
+  readonly sheet: string | null;
+  /** Whether a sheet with such a header could be what is meant. */
+  readonly fits: (header: readonly string[]) => boolean;
+}
+
 /** A file that has been opened: its header is known, its rows come once. */
 export interface BatchFile {
   readonly format: 'csv' | 'xlsx';
   /** Between the cells of a CSV file; null for a workbook. */
   readonly separator: Separator | null;
   readonly header: readonly string[];
+  /** Of a workbook, the name of the sheet that is read; null for CSV. */
+  readonly sheet: string | null;
+  readonly otherSheets: readonly OtherSheet[];
+  /** Where columns are hidden in the sheet. */
+  readonly hiddenColumns: ReadonlySet<number>;
   /** Lists of at most some thousands. Throws a FileProblem where the file cannot be read any further. */
   rows(): AsyncGenerator<readonly FileRow[]>;
   /** Lets go of the stream where the rows are not wanted. */

@@ -40,7 +40,16 @@ export async function openCsv(bytes: AsyncGenerator<Buffer, void, void>): Promis
   const header = named.slice(0, shape.width);
   if (header.length > MAX_COLUMNS) throw tooManyColumns();
   const close = async () => void (await records.return());
-  return { format: 'csv', separator, header, rows: () => rowsOf(first.value, records, shape), close };
+  return {
+    format: 'csv',
+    separator,
+    header,
+    sheet: null,
+    otherSheets: [],
+    hiddenColumns: new Set(),
+    rows: () => rowsOf(first.value, records, shape),
+    close,
+  };
 }
 
 async function* rowsOf(

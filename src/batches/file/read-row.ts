@@ -1,5 +1,6 @@
 import { REFUND_TYPES } from '../../api/contract/refunds.ts';
 import { holdsCardNumber } from '../../lib/card-number.ts';
+import { keptText } from '../../lib/csv.ts';
 import { currencyProblem, exponentOf } from '../../lib/money.ts';
 import { shown } from '../../lib/shown.ts';
 import { isPlainNumber, looksSplit } from '../../lib/table-shape.ts';
@@ -216,7 +217,7 @@ function readCurrency(reader: Reader): string | null {
 
 function readAmountOf(reader: Reader, currency: string | null, minor: boolean): string | null {
   const column = reader.has('amount_minor') ? 'amount_minor' : 'amount';
-  const reading = readAmount(reader.text(column).replace(KEPT_TEXT, ''), currency, minor);
+  const reading = readAmount(keptText(reader.text(column)), currency, minor);
   if (reading.ok) return reader.troubled(column) ? null : reading.amount;
   reader.note(reading.code, column, reading.message + unseenSentence(reader.text(column)));
   return null;
@@ -321,8 +322,6 @@ function placesIn(columns: MatchedColumns): Places {
 /** Columns of people's words, where a date is as good as any text and signs at the beginning mean nothing. */
 const FREE_TEXT: ReadonlySet<ColumnName> = new Set(['note', 'evidence']);
 
-// A spreadsheet, and every file of ours, writes a text that looks like a formula with an apostrophe before it.
-const KEPT_TEXT = /^'(?=[=+\-@\t\r])/;
 const FORMULA = /^[=+@-]/;
 const SHORTENED = /^[+-]?\d(?:[.,]\d+)?e[+-]\d{2,3}$/i;
 
@@ -383,7 +382,8 @@ class Reader {
   word(name: ColumnName, rule: RegExp, code: RowCode, accepted: string): string | null {
     let text = this.text(name);
     if (text === '' || this.troubled(name)) return null;
-    if (KEPT_TEXT.test(text)) text = text.slice(1).trim();
+    const kept = keptText(text);
+    if (kept !== text) text = kept.trim();
     else if (FORMULA.test(text)) {
       this.note(
         'formula',
@@ -426,7 +426,8 @@ class Reader {
   freeText(name: ColumnName, least: number, most: number): string | null {
     let text = this.text(name);
     if (text === '' || this.#badFreeText(name)) return null;
-    if (KEPT_TEXT.test(text)) text = text.slice(1).trim();
+    const kept = keptText(text);
+    if (kept !== text) text = kept.trim();
     else if (text.startsWith('=')) {
       this.note(
         'formula',

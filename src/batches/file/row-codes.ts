@@ -48,6 +48,8 @@ export const ROW_CODES = {
   not_utf8: 'The cell is not in UTF-8, so its letters are not known for certain.',
   hidden_row:
     'The row is hidden in the sheet, by a filter or by hand. Nothing is done that nobody saw: show the row, or delete it.',
+  hidden_cell:
+    'The number format of the cell shows nothing, or another number than the one that is stored. Format the column as text.',
   nul_character: 'The cell holds a NUL character, which no text has.',
 } as const;
 
