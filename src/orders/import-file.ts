@@ -163,7 +163,7 @@ function readRow(names: readonly string[], row: CsvRow): ReadLine {
 const AMOUNTS: ReadonlySet<string> = new Set(['amount', 'surcharge', 'offer_discount']);
 /** Fields where a number is as good as any text. */
 const isText = (name: string | undefined) =>
-  name !== undefined && (/^(?:udf\d+|payment_method|payment_method_type|gateway_account)$/.test(name) || name.startsWith('customer_'));
+  name !== undefined && (/^(?:udf\d+|order_id|gateway_payment_id|payment_method|payment_method_type|gateway_account)$/.test(name) || name.startsWith('customer_'));
 
 /**
  * Why the shape of a row leaves it open what it says: a comma may have split an amount, or moved the cells after it, and an empty
@@ -189,7 +189,7 @@ function doubtOf(
       (isText(names[at + 1]) ? looksSplit(cells[at]!, cells[at + 1]!) : false),
   );
   const moved = isShort
-    ? names.findIndex((name, at) => at > names.indexOf('amount') && at < present && isText(name) && isPlainNumber(cells[at]!))
+    ? names.findIndex((name, at) => at > names.indexOf('amount') && at < present && isText(name) && !REQUIRED.includes(name) && isPlainNumber(cells[at]!))
     : -1;
   const at = split === -1 ? moved : split;
   if (at === -1) return null;

@@ -271,9 +271,12 @@ function noteShortRow(
 
 const isAmount = (name: ColumnName | null) => name === 'amount' || name === 'amount_minor';
 
+/** Columns in which a number is as good as any text. */
+const TAKES_NUMBERS: ReadonlySet<ColumnName> = new Set(['note', 'order_id', 'unique_request_id', 'txn_id']);
+
 /**
  * A comma splits an amount that is not in quotes, or moves the cells after it, and where a cell was left out as well, the count
- * is right again. So a whole amount with a number beside it, where text belongs, is asked about.
+ * is right again. So a whole amount with a number beside it, where text or an id belongs, is asked about.
  */
 function noteSplitAmount(
   reader: Reader,
@@ -284,8 +287,9 @@ function noteSplitAmount(
 ): void {
   const place = columns.findIndex(isAmount);
   const right = place + 1;
-  const isText = columns[right] === 'note' || (columns[right] === null && !numbers.has(right));
-  if (!isText) return;
+  const name = columns[right];
+  // Other columns of ours refuse a number by themselves.
+  if (name === undefined || (name === null ? numbers.has(right) : !TAKES_NUMBERS.has(name))) return;
   const text = (at: number) => cells[at]?.trim() ?? '';
   const amount = text(place);
   const beside = text(right);
@@ -297,7 +301,7 @@ function noteSplitAmount(
   reader.note(
     'split_amount',
     columns[place]!,
-    `The amount is “${shown(amount)}”, and beside it, where text belongs, stands “${shown(beside)}”: a comma may have split an amount ` +
+    `The amount is “${shown(amount)}”, and beside it, where text or an id belongs, stands “${shown(beside)}”: a comma may have split an amount ` +
       'such as 1,234.50 or 12,50, or moved the cells, and then another amount is meant. Write amounts as 1234.50, and ' +
       `texts that hold commas in double quotes. If ${shown(amount)} is right, write ${exact}a word before “${shown(beside)}”.`,
   );

@@ -33,6 +33,8 @@ describe('money never comes out of a row whose shape is in doubt', () => {
     ['an amount before the amount', 'order_id,unique_request_id,currency,paid,amount,note\nA-1,r1,INR,1,234.50,100', ['split_amount']],
     ['a quantity before the amount', 'order_id,unique_request_id,currency,qty,amount,note\nA-1,r1,INR,2,234.50,', ['INR 234.50']],
     ['a comma in a text before the amount', 'order_id,unique_request_id,currency,comment,amount,more\nA-1,r1,INR,Items 2,3,12.50', ['split_amount']],
+    ['an id beside the amount', 'order_id,currency,amount,unique_request_id,note\nA-1,INR,12,50,r1', ['split_amount']],
+    ['an id of digits beside an amount with decimals', 'order_id,currency,amount,unique_request_id,note\nA-1,INR,12.00,50,', ['INR 12.00']],
     ['an amount with its decimals', `${HEADER}\nA-1,r1,INR,1.00,234.50`, ['INR 1.00']],
     ['a note with words', `${HEADER}\nA-1,r1,INR,12,ticket 50`, ['INR 12']],
     ['a long number as a note', `${HEADER}\nA-1,r1,INR,12,481234`, ['INR 12']],
