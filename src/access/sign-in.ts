@@ -8,7 +8,8 @@ import type { Logger } from '../lib/log.ts';
 import type { Vault } from '../lib/vault.ts';
 import { countAttempt } from './attempts.ts';
 import { PASSWORD_LEAST, PASSWORD_MOST } from './password.ts';
-import { endSession, readMember } from './users.ts';
+import { endSession, endSessions, findSession, readMember, writeWayIn } from './users.ts';
+import type { WayIn } from './ways-in.ts';
 
 export interface SignInDeps {
   readonly db: Database;
@@ -53,11 +54,12 @@ export interface Session {
 
 /** What better-auth does for us: passwords, second factors and sessions. Nothing in it makes users. */
 export interface SignIn {
-  /** `userId` is null while the second factor is missing. */
+  /** `userId` is null while the second factor is missing. `openedBy` is what the session is remembered by else. */
   withPassword(
     browser: Browser,
     email: string,
     password: string,
+    openedBy?: 'password' | 'link',
   ): Promise<SignInResult<{ userId: string | null }>>;
   /** Ends a sign-in that `withPassword` began in this browser, by a code of the app or by a backup code. */
   withCode(browser: Browser, code: string): Promise<SignInResult<{ userId: string }>>;
@@ -70,11 +72,18 @@ export interface SignIn {
     browser: Browser,
     password: string,
   ): Promise<SignInResult<{ otpauthUri: string; backupCodes: readonly string[] }>>;
+  /** The session goes on as one in which the factor was shown; the person's other sessions end. */
   confirmSecondFactor(browser: Browser, code: string): Promise<SignInResult<null>>;
+  /** Ends the person's other sessions. */
   endSecondFactor(browser: Browser, password: string): Promise<SignInResult<null>>;
   newBackupCodes(browser: Browser, password: string): Promise<SignInResult<readonly string[]>>;
-  /** Ends the person's other sessions. */
-  changePassword(browser: Browser, current: string, next: string): Promise<SignInResult<null>>;
+  /** Ends the person's other sessions; this one goes on as it was opened. */
+  changePassword(
+    browser: Browser,
+    current: string,
+    next: string,
+    openedBy: WayIn,
+  ): Promise<SignInResult<null>>;
 }
 
 const CODE_LIFE_MS = 120_000;
@@ -99,29 +108,49 @@ export function createSignIn(deps: SignInDeps): SignIn {
     }
   }
 
-  /** A code of the app works for a minute and a half; who saw it typed must not come in by it too (RFC 6238, 5.2). */
-  async function once(
-    code: string,
-    result: SignInResult<{ userId: string; token: string | undefined }>,
-  ): Promise<SignInResult<{ userId: string }>> {
+  /**
+   * A code of the app works for a minute and a half; whoever saw it typed must not come in by it too, whatever it was
+   * typed for (RFC 6238, 5.2).
+   */
+  async function once(code: string, result: SignInResult<string>): Promise<SignInResult<string>> {
     if (!result.ok) return result;
-    const { userId, token } = result.value;
-    const limit = { bucket: `code:${userId}:${code}`, most: 1, windowMs: CODE_LIFE_MS };
+    const limit = { bucket: `code:${result.value}:${code}`, most: 1, windowMs: CODE_LIFE_MS };
     if ((await countAttempt(deps.db, deps.clock, limit)) === null) return result;
-    await deps.db.query('delete from sessions where token = $1', [token]);
+    await deps.db.query('delete from sessions where token = $1', [tokenIn(result.cookies)]);
     return { ok: false, refusal: 'wrong_code' };
   }
 
+  /** The same result, once it is written down how the session that begins with it was opened. */
+  async function opened<Value>(
+    openedBy: WayIn,
+    result: SignInResult<Value>,
+  ): Promise<SignInResult<Value>> {
+    const token = result.ok ? tokenIn(result.cookies) : null;
+    if (token !== null) await writeWayIn(deps.db, token, openedBy);
+    return result;
+  }
+
+  /** The same result, once no session of the person is left but the one that goes on with it. */
+  async function alone<Value>(result: SignInResult<Value>): Promise<SignInResult<Value>> {
+    if (!result.ok) return result;
+    const token = tokenIn(result.cookies);
+    const session = token === null ? null : await findSession(deps.db, token);
+    if (session) await endSessions(deps.db, session.userId, session.sessionId);
+    return result;
+  }
+
   return {
-    withPassword: (browser, email, password) =>
-      attempt(
+    async withPassword(browser, email, password, openedBy = 'password') {
+      const result = await attempt(
         auth.api.signInEmail({
           headers: headersOf({ ...browser, cookie: undefined }),
           body: { email, password },
           returnHeaders: true,
         }),
         (answer) => ({ userId: 'twoFactorRedirect' in answer ? null : answer.user.id }),
-      ),
+      );
+      return opened(openedBy, result);
+    },
     async withCode(browser, code) {
       // With a living session better-auth would check the code for that one's person.
       const asked = {
@@ -129,12 +158,10 @@ export function createSignIn(deps: SignInDeps): SignIn {
         body: { code },
         returnHeaders: true as const,
       };
-      return APP_CODE.test(code)
-        ? once(
-            code,
-            await attempt(auth.api.verifyTOTP(asked), ({ user, token }) => ({ userId: user.id, token })),
-          )
-        : attempt(auth.api.verifyBackupCode(asked), ({ user }) => ({ userId: user.id }));
+      const result = APP_CODE.test(code)
+        ? await opened('code', await once(code, await attempt(auth.api.verifyTOTP(asked), idOf)))
+        : await opened('backup_code', await attempt(auth.api.verifyBackupCode(asked), idOf));
+      return result.ok ? { ...result, value: { userId: result.value } } : result;
     },
     async signOut(browser) {
       const { headers } = await auth.api.signOut({ headers: headersOf(browser), returnHeaders: true });
@@ -172,16 +199,16 @@ export function createSignIn(deps: SignInDeps): SignIn {
           return { otpauthUri: answer.totpURI, backupCodes: answer.backupCodes };
         },
       ),
-    confirmSecondFactor: (browser, code) =>
-      attempt(
-        auth.api.verifyTOTP({ headers: headersOf(browser), body: { code }, returnHeaders: true }),
-        () => null,
-      ),
-    endSecondFactor: (browser, password) =>
-      attempt(
-        auth.api.disableTwoFactor({ headers: headersOf(browser), body: { password }, returnHeaders: true }),
-        () => null,
-      ),
+    async confirmSecondFactor(browser, code) {
+      const asked = { headers: headersOf(browser), body: { code }, returnHeaders: true as const };
+      const result = await once(code, await attempt(auth.api.verifyTOTP(asked), idOf));
+      const ended = await alone(await opened('code', result));
+      return ended.ok ? { ...ended, value: null } : ended;
+    },
+    async endSecondFactor(browser, password) {
+      const asked = { headers: headersOf(browser), body: { password }, returnHeaders: true as const };
+      return alone(await attempt(auth.api.disableTwoFactor(asked), () => null));
+    },
     newBackupCodes: (browser, password) =>
       attempt(
         auth.api.generateBackupCodes({
@@ -191,15 +218,17 @@ export function createSignIn(deps: SignInDeps): SignIn {
         }),
         ({ backupCodes }) => backupCodes,
       ),
-    changePassword: (browser, currentPassword, newPassword) =>
-      attempt(
+    async changePassword(browser, currentPassword, newPassword, openedBy) {
+      const result = await attempt(
         auth.api.changePassword({
           headers: headersOf(browser),
           body: { currentPassword, newPassword, revokeOtherSessions: true },
           returnHeaders: true,
         }),
         () => null,
-      ),
+      );
+      return alone(await opened(openedBy, result));
+    },
   };
 }
 
@@ -298,6 +327,19 @@ const REFUSALS: Readonly<Record<string, SignInRefusal>> = {
   TWO_FACTOR_NOT_ENABLED: 'not_on',
   BACKUP_CODES_NOT_ENABLED: 'not_on',
 };
+
+function idOf({ user }: { readonly user: { readonly id: string } }): string {
+  return user.id;
+}
+
+/** The token of the session that these cookies begin; null where they begin none. */
+function tokenIn(cookies: readonly string[]): string | null {
+  for (const cookie of cookies) {
+    const token = /^[^=]*refundry\.session_token=([A-Za-z0-9]+)\./.exec(cookie)?.[1];
+    if (token !== undefined) return token;
+  }
+  return null;
+}
 
 function codeOf(error: unknown): string {
   return error instanceof APIError ? String(error.body?.code) : '';

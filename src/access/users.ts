@@ -2,6 +2,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Queryable } from '../lib/db.ts';
 import { newId } from '../lib/ids.ts';
 import type { Role } from './roles.ts';
+import type { WayIn } from './ways-in.ts';
 
 /** A person and their place in a merchant's team. */
 export interface Member {
@@ -36,6 +37,44 @@ export async function readMember(db: Queryable, userId: string): Promise<MemberW
     [userId],
   );
   return rows[0] ?? null;
+}
+
+/** A person in one of their sessions. */
+export interface SignedInMember extends MemberWithMerchant {
+  readonly openedBy: WayIn;
+}
+
+/** The person whose session it is; null where they have none with this id. */
+export async function readSignedIn(
+  db: Queryable,
+  userId: string,
+  sessionId: string,
+): Promise<SignedInMember | null> {
+  const rows = await db.query<SignedInMember>(
+    `select ${MEMBER}, s.settings as "merchantSettings", o.opened_by as "openedBy"
+     from sessions o join users u on u.id = o.user_id join members m on m.user_id = u.id
+       join merchants s using (merchant_id)
+     where o.id = $2 and u.id = $1`,
+    [userId, sessionId],
+  );
+  return rows[0] ?? null;
+}
+
+/** Whose session has the token; null where none has. */
+export async function findSession(
+  db: Queryable,
+  token: string,
+): Promise<{ readonly userId: string; readonly sessionId: string } | null> {
+  const rows = await db.query<{ userId: string; sessionId: string }>(
+    'select user_id as "userId", id as "sessionId" from sessions where token = $1',
+    [token],
+  );
+  return rows[0] ?? null;
+}
+
+/** Writes down how a session was opened. Until then it counts as opened by the password alone. */
+export async function writeWayIn(db: Queryable, token: string, openedBy: WayIn): Promise<void> {
+  await db.query('update sessions set opened_by = $2 where token = $1', [token, openedBy]);
 }
 
 /** A person of the merchant's team; null where it has none with this id. */
@@ -73,6 +112,7 @@ export interface SessionView {
   readonly sessionId: string;
   readonly startedAt: Date;
   readonly lastUsedAt: Date;
+  readonly openedBy: WayIn;
   readonly address: string | null;
   readonly userAgent: string | null;
 }
@@ -86,7 +126,7 @@ export async function listSessions(
 ): Promise<SessionView[]> {
   return db.query<SessionView>(
     `select id as "sessionId", created_at as "startedAt", updated_at as "lastUsedAt",
-       nullif(ip_address, '') as address, nullif(user_agent, '') as "userAgent"
+       opened_by as "openedBy", nullif(ip_address, '') as address, nullif(user_agent, '') as "userAgent"
      from sessions where user_id = $1 and expires_at > $2 and created_at > $3
      order by updated_at desc, id desc`,
     [userId, now, aliveSince],

@@ -10,7 +10,8 @@ import {
   wordsOf,
 } from '../access/roles.ts';
 import type { Browser, SignIn } from '../access/sign-in.ts';
-import { readMember } from '../access/users.ts';
+import { endSession, readSignedIn } from '../access/users.ts';
+import { isByTwoFactors } from '../access/ways-in.ts';
 import type { Cause } from '../audit/events.ts';
 import type { Door } from '../refunds/refund.ts';
 import type { ApiDeps, Caller, KeyCaller, UserCaller } from './deps.ts';
@@ -91,8 +92,13 @@ async function callerBySession(
 ): Promise<UserCaller> {
   const { session, cookies } = await signIn.sessionOf(browserOf(request));
   if (cookies.length > 0) reply.header('set-cookie', [...cookies]);
-  const member = session && (await readMember(deps.db, session.userId));
+  const member = session && (await readSignedIn(deps.db, session.userId, session.sessionId));
   if (!session || !member || member.disabledAt || !namesOnly(request, member.merchantId)) throw signedOut();
+  // It began before the factor was there, or in the moment when it came: its owner comes back with a code.
+  if (member.secondFactor && !isByTwoFactors(member.openedBy)) {
+    await endSession(deps.db, session.userId, session.sessionId);
+    throw signedOut();
+  }
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     requireOwnPage(request, deps.settings.publicUrl);
   }
@@ -105,6 +111,7 @@ async function callerBySession(
     role: member.role,
     secondFactor: member.secondFactor,
     sessionId: session.sessionId,
+    openedBy: member.openedBy,
     merchantSettings: member.merchantSettings,
   };
 }
@@ -143,8 +150,10 @@ function requirePermission(caller: Caller, permission: Permission): void {
   }
 }
 
-function lacksSecondFactor({ secondFactor, merchantSettings }: UserCaller): boolean {
-  return !secondFactor && settingsOf(merchantSettings).require_second_factor;
+/** Whether the merchant asks for a second factor and none was shown in this session. */
+function lacksSecondFactor({ secondFactor, openedBy, merchantSettings }: UserCaller): boolean {
+  const shown = secondFactor && isByTwoFactors(openedBy);
+  return !shown && settingsOf(merchantSettings).require_second_factor;
 }
 
 function isOwn(permission: Permission): boolean {

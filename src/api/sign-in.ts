@@ -141,7 +141,7 @@ export async function signInRoutes(instance: FastifyInstance, deps: ApiDeps, sig
       const used = await useLink(deps.db, deps.clock, { token, password, name, requestId: request.id });
       if (!used.ok) throw used.refusal === 'ended' ? linkEnded() : emailTaken();
       await forgiveAll(deps, [limit]);
-      const result = await signIn.withPassword(browserOf(request), used.email, password);
+      const result = await signIn.withPassword(browserOf(request), used.email, password, 'link');
       const { userId } = setCookies(reply, result);
       if (userId === null) return { status: 'code_needed' as const };
       await welcome(deps, request, reply, userId);

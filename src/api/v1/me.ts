@@ -73,7 +73,12 @@ export async function meRoutes(instance: FastifyInstance, deps: ApiDeps, signIn:
     async (request, reply) => {
       const { current_password, new_password } = request.body;
       const result = await withinTries(request, () =>
-        signIn.changePassword(browserOf(request), current_password, new_password),
+        signIn.changePassword(
+          browserOf(request),
+          current_password,
+          new_password,
+          personOf(request).openedBy,
+        ),
       );
       setCookies(reply, result);
       await logOwn(request, 'password_changed');
@@ -166,6 +171,7 @@ export async function meRoutes(instance: FastifyInstance, deps: ApiDeps, signIn:
       schema: {
         tags,
         summary: 'Switch your second factor on with a code from the app',
+        description: 'Ends your sessions in all other browsers: they began without it.',
         body: secondFactorCodeBody,
         response: { 200: meSchema, ...factorAnswers },
       },
@@ -183,7 +189,7 @@ export async function meRoutes(instance: FastifyInstance, deps: ApiDeps, signIn:
       }
       setCookies(reply, result);
       await logOwn(request, 'second_factor_on');
-      return me(deps, { ...person, secondFactor: true });
+      return me(deps, { ...person, secondFactor: true, openedBy: 'code' });
     },
   );
 
@@ -194,6 +200,7 @@ export async function meRoutes(instance: FastifyInstance, deps: ApiDeps, signIn:
       schema: {
         tags,
         summary: 'Switch your second factor off',
+        description: 'Ends your sessions in all other browsers.',
         body: wordBody,
         response: { 200: meSchema, ...factorAnswers },
       },
@@ -212,7 +219,7 @@ export async function meRoutes(instance: FastifyInstance, deps: ApiDeps, signIn:
       );
       setCookies(reply, result);
       await logOwn(request, 'second_factor_off');
-      return me(deps, { ...person, secondFactor: false });
+      return me(deps, { ...person, secondFactor: false, openedBy: 'password' });
     },
   );
 
@@ -303,6 +310,7 @@ export async function sessionsOf(deps: ApiDeps, userId: string, current: string 
     current: session.sessionId === current,
     started_at: session.startedAt.toISOString(),
     last_used_at: session.lastUsedAt.toISOString(),
+    opened_by: session.openedBy,
     address: session.address,
     user_agent: session.userAgent,
   }));
