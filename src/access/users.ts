@@ -133,6 +133,32 @@ export async function listSessions(
   );
 }
 
+/** A person who may be meant by an e-mail. */
+export interface NamesakePassword {
+  readonly userId: string;
+  /** As better-auth makes it; null while only a one-time link helps. */
+  readonly passwordHash: string | null;
+}
+
+/** Everyone who has the e-mail, in whichever team: first who may sign in, of those who joined last. */
+export async function findNamesakes(db: Queryable, email: string): Promise<NamesakePassword[]> {
+  return db.query<NamesakePassword>(
+    `select u.id as "userId", p.password as "passwordHash"
+     from users u join members m on m.user_id = u.id join user_passwords p on p.user_id = u.id
+     where u.email = $1 order by m.disabled_at is not null, m.joined_at desc, u.id desc`,
+    [email],
+  );
+}
+
+/** Whose sign-in, between password and code, goes by this name; null where none does. */
+export async function findWaitingSignIn(db: Queryable, identifier: string): Promise<string | null> {
+  const rows = await db.query<{ userId: string }>(
+    `select u.id as "userId" from verifications v join users u on u.id::text = v.value where v.identifier = $1`,
+    [identifier],
+  );
+  return rows[0]?.userId ?? null;
+}
+
 /** Ends one session of the person; false where they have none with this id. */
 export async function endSession(db: Queryable, userId: string, sessionId: string): Promise<boolean> {
   const rows = await db.query('delete from sessions where user_id = $1 and id = $2 returning id', [
@@ -176,7 +202,10 @@ export async function endAllWaysIn(db: Queryable, now: Date): Promise<void> {
   await db.query('update one_time_links set ended_at = $1 where ended_at is null', [now]);
 }
 
-/** Makes a person of the merchant's team who may sign in at once. Throws a unique violation for an e-mail that is taken. */
+/**
+ * Makes a person of the merchant's team who may sign in at once. Throws a unique violation for an e-mail that the team
+ * has already; what other teams have is of no account.
+ */
 export async function createUser(
   db: Queryable,
   clock: Clock,
@@ -198,7 +227,7 @@ export async function createUser(
        insert into user_passwords (id, user_id, account_id, provider_id, password, created_at, updated_at)
        select $5, id, id, 'credential', $6, $4, $4 from person
      )
-     insert into members (user_id, merchant_id, role, joined_at) select id, $7, $8, $4 from person`,
+     insert into members (user_id, merchant_id, role, joined_at, email) select id, $7, $8, $4, $2 from person`,
     [userId, user.email, user.name, now, newId(), user.passwordHash, user.merchantId, user.role],
   );
   return userId;
