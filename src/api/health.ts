@@ -20,7 +20,7 @@ const health = z.object({
  * Whether this process can do its work now: 200, or 503 with what is wrong in a word. Needs no key. A full disk shows
  * only when something is written, so a request that met one is remembered for some seconds.
  */
-export function serveHealth(app: FastifyInstance, deps: Pick<ApiDeps, 'db' | 'clock'>): void {
+export function serveHealth(app: FastifyInstance, deps: ApiDeps): void {
   let fullAtMs = Number.NEGATIVE_INFINITY;
   app.addHook('onError', async (_request, _reply, error) => {
     if (troubleOf(error) === 'full') fullAtMs = performance.now();
@@ -59,7 +59,7 @@ export function serveHealth(app: FastifyInstance, deps: Pick<ApiDeps, 'db' | 'cl
 
 type Seen = { readonly database: 'reachable' | DatabaseTrouble; readonly apartMs: number };
 
-async function askDatabase({ db, clock }: Pick<ApiDeps, 'db' | 'clock'>): Promise<Seen> {
+async function askDatabase({ db, clock }: ApiDeps): Promise<Seen> {
   const { promise: late, resolve } = Promise.withResolvers<Seen>();
   const timer = setTimeout(() => resolve({ database: 'slow', apartMs: 0 }), ANSWER_WITHIN_MS);
   const asked = Promise.all([clockApartMs(db, clock), requireWritable(db)]).then(
