@@ -22,6 +22,8 @@ export interface Settings {
   readonly manualReviewAfterMs: number;
   readonly logLevel: string;
   readonly allowPrivateWebhooks: boolean;
+  /** Whether accounts of gateways that move real money may lie at other hosts than the gateway's own. */
+  readonly allowOtherGatewayHosts: boolean;
   /** Where the outside reaches us, without a slash at the end: links, gateway webhook addresses. */
   readonly publicUrl: string;
   /** False where publicUrl follows from host and port, which seldom fits behind a proxy. */
@@ -130,6 +132,13 @@ const VARIABLES = {
     about: 'Whether webhooks and gateway calls may go to private and loopback addresses.',
     read: onOrOff,
   },
+  ALLOW_OTHER_GATEWAY_HOSTS: {
+    otherwise: 'on in the embedded demo, else off',
+    accepts: 'on or off',
+    about:
+      "Whether an account of a gateway that moves money may be given another host than the gateway's own, such as a proxy or a stand-in.",
+    read: onOrOff,
+  },
   PUBLIC_URL: {
     otherwise: 'http://HOST:PORT',
     accepts: 'an http or https URL without a query',
@@ -222,6 +231,7 @@ export function readSettings(
     manualReviewAfterMs: take('MANUAL_REVIEW_AFTER') ?? 10 * DAY_MS,
     logLevel: take('LOG_LEVEL') ?? (options.inTerminal ? 'warn' : 'info'),
     allowPrivateWebhooks: take('ALLOW_PRIVATE_WEBHOOKS') ?? (embedded && demo),
+    allowOtherGatewayHosts: take('ALLOW_OTHER_GATEWAY_HOSTS') ?? (embedded && demo),
     sandbox: take('SANDBOX') ?? (demo ? 'open' : 'off'),
     requestLogMs: take('REQUEST_LOG_FOR') ?? 14 * DAY_MS,
     sessionIdleMs: take('SESSION_IDLE') ?? DAY_MS / 2,

@@ -15,6 +15,7 @@ export async function readStanding(
   const now = clock.now();
   const rows = await db.query<{ id: string }>(
     `select api_key_id as id from api_keys where api_key_id = any($1) and revoked_at is null
+       and asleep_since is null and (expires_at is null or expires_at > $3)
      union all
      select s.id from sessions s join members m using (user_id)
      where s.id = any($2) and s.expires_at > $3 and s.created_at > $4 and m.disabled_at is null`,

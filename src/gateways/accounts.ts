@@ -86,6 +86,12 @@ export interface AccountDeps {
   readonly gateways: GatewayRegistry;
 }
 
+/** Where accounts may lie; off where nothing is said. */
+export interface BaseUrlRules {
+  readonly allowPrivateAddresses: boolean;
+  readonly allowOtherHosts?: boolean;
+}
+
 /** A merchant's accounts are listed whole and asked about at every import; more are a mistake or an attack. */
 export const MAX_ACCOUNTS = 100;
 /** What an account is called unless something else is said, and which of several is meant then. */
@@ -94,12 +100,14 @@ const MAX_CREDENTIAL_LENGTH = 16_384;
 
 /**
  * Makes an account and its health row. `allowPrivateAddresses` lets the base URL be plain http or lie on a
- * private network; without it only https on a public host is taken, or the gateway's own default.
+ * private network; without it only https on a public host is taken, or the gateway's own default. `allowOtherHosts` lets
+ * accounts of a gateway that moves real money lie at another host than the gateway's own: such a host says "paid" of whatever
+ * it likes.
  */
 export async function createGatewayAccount(
   deps: AccountDeps,
   input: NewGatewayAccount,
-  options: { readonly allowPrivateAddresses: boolean },
+  options: BaseUrlRules,
 ): Promise<AccountResult> {
   const gateway = deps.gateways.get(input.gateway);
   if (!gateway) return { ok: false, refusal: unknownGateway(input.gateway, deps.gateways) };
@@ -112,7 +120,7 @@ export async function createGatewayAccount(
   const credentials = trimmed(input.credentials);
   const refusal =
     refuseName(name) ??
-    (baseUrl === null ? null : refuseBaseUrl(baseUrl, gateway, options.allowPrivateAddresses)) ??
+    (baseUrl === null ? null : refuseBaseUrl(baseUrl, gateway, options)) ??
     refuseLimits(limits) ??
     refuseCredentials(credentials, gateway);
   if (refusal) return { ok: false, refusal };
@@ -287,8 +295,20 @@ function refuseName(name: string): AccountRefusal | null {
   };
 }
 
-function refuseBaseUrl(baseUrl: string, gateway: Gateway, allowPrivate: boolean): AccountRefusal | null {
+function refuseBaseUrl(
+  baseUrl: string,
+  gateway: Gateway,
+  { allowPrivateAddresses: allowPrivate, allowOtherHosts = false }: BaseUrlRules,
+): AccountRefusal | null {
   if (baseUrl === gateway.defaultBaseUrl.replace(/\/+$/, '')) return null;
+  if (gateway.movesRealMoney && !allowOtherHosts && !isOwnHost(baseUrl, gateway)) {
+    return {
+      code: 'invalid_base_url',
+      field: 'base_url',
+      message: `The base URL does not lie at ${gateway.label}: another host could say of any refund that it was paid.`,
+      accepted: `no base_url, or one at ${new URL(gateway.defaultBaseUrl).origin}; the operator of this server allows other hosts by ALLOW_OTHER_GATEWAY_HOSTS`,
+    };
+  }
   const problem = urlProblem(baseUrl, allowPrivate) ?? baseUrlProblem(new URL(baseUrl), allowPrivate);
   if (problem === null) return null;
   return {
@@ -297,6 +317,10 @@ function refuseBaseUrl(baseUrl: string, gateway: Gateway, allowPrivate: boolean)
     message: `The base URL cannot be used: ${problem}.`,
     accepted: allowPrivate ? 'an http or https address' : 'an https address on the public internet',
   };
+}
+
+function isOwnHost(baseUrl: string, gateway: Gateway): boolean {
+  return URL.parse(baseUrl)?.origin === new URL(gateway.defaultBaseUrl).origin;
 }
 
 function baseUrlProblem(url: URL, allowPrivate: boolean): string | null {

@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { createApiKey } from '../../src/access/api-keys.ts';
 import { makeLink, readLink } from '../../src/access/links.ts';
 import { createMerchant } from '../../src/access/merchants.ts';
+import { KEY_PERMISSIONS } from '../../src/access/roles.ts';
 import { readTeamMember } from '../../src/access/users.ts';
 import { restoreBackup, writeBackup } from '../../src/backup.ts';
 import { readSettings } from '../../src/config.ts';
@@ -76,7 +77,12 @@ async function start(database: FreshDatabase) {
 
 async function startWithAccount() {
   await createMerchant(original.db, systemClock, { merchantId: 'acme', name: 'Acme' });
-  await createApiKey(original.db, systemClock, { merchantId: 'acme', name: 'test', key: KEY });
+  await createApiKey(original.db, systemClock, {
+    merchantId: 'acme',
+    name: 'test',
+    key: KEY,
+    permissions: KEY_PERMISSIONS,
+  });
   const client = await start(original);
   const made = await client.post('/v1/gateway-accounts', {
     gateway: 'SANDBOX',
@@ -268,6 +274,7 @@ test('a restore keeps the people, but signs them out and ends their links', asyn
     name: 'A',
     role: 'admin',
     madeBy: 'test',
+    madeById: null,
   };
   const { token } = await makeLink(db, systemClock, { ...link, role: 'admin' });
   expect(await readLink(db, systemClock, token)).toMatchObject({ userId });

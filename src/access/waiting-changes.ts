@@ -1,0 +1,258 @@
+import { type Clock, plusMs } from '../lib/clock.ts';
+import type { Database, Queryable } from '../lib/db.ts';
+import { newId } from '../lib/ids.ts';
+import type { Logger } from '../lib/log.ts';
+import { createLoop, type Loop } from '../lib/loop.ts';
+import { type AccessAction, type Actor, logAccess } from './access-log.ts';
+import {
+  changeMerchantSettings,
+  guardsTurnedOff,
+  lockMerchantSettings,
+  type Merchant,
+  type MerchantSettings,
+} from './merchants.ts';
+import { type Deed, isSecondPerson } from './second-person.ts';
+import { listTeam } from './users.ts';
+
+/** Where nobody else is there to confirm, a guard is off this long after somebody asked for it. */
+export const ALONE_HOURS = 24;
+/** And with nobody's yes by then it stays on. */
+export const LAPSES_AFTER_DAYS = 7;
+
+const HOUR_MS = 3_600_000;
+const ALONE_MS = ALONE_HOURS * HOUR_MS;
+const LAPSES_AFTER_MS = LAPSES_AFTER_DAYS * 24 * HOUR_MS;
+const LOOK_EVERY_MS = 15_000;
+
+/** A change that would turn a guard off, and waits. */
+export interface WaitingChange {
+  readonly changeId: string;
+  readonly changes: Partial<MerchantSettings>;
+  /** The person, or the one who made the key that asked; null where the program or nobody of the team did. */
+  readonly askedById: string | null;
+  readonly askedBy: string;
+  readonly askedAt: Date;
+  /** It takes effect by itself then; null: another admin has to confirm it. */
+  readonly takesEffectAt: Date | null;
+  readonly lapsesAt: Date;
+}
+
+export interface ChangeDeps {
+  readonly db: Database;
+  readonly clock: Clock;
+}
+
+/** Who asks for a change of settings, or decides about one. */
+export interface AskedBy {
+  readonly merchantId: string;
+  /** The person, or the person who made the key; null where there is none. */
+  readonly personId: string | null;
+  readonly by: Actor;
+  readonly requestId: string | null;
+}
+
+/**
+ * Changes settings. What would turn a guard off waits instead, in the place of what waited for the same guard: for another
+ * admin, or, where no other one could confirm it, for its time.
+ */
+export async function askForSettings(
+  { db, clock }: ChangeDeps,
+  asked: AskedBy,
+  changes: Partial<MerchantSettings>,
+): Promise<Merchant | null> {
+  return db.transaction(async (tx) => {
+    const before = await lockMerchantSettings(tx, asked.merchantId);
+    if (!before) return null;
+    const off = guardsTurnedOff(before.settings, changes);
+    const now = clock.now();
+    const at = Object.fromEntries(Object.entries(changes).filter(([name]) => !off.includes(name)));
+    const waits = Object.fromEntries(Object.entries(changes).filter(([name]) => off.includes(name)));
+    const log = logOf(tx, clock, asked);
+    if (off.length > 0) {
+      await endWaiting(tx, asked.merchantId, { names: off, as: 'replaced', by: asked.by.name, now });
+      const alone = !(await hasOtherAdmin(tx, asked, now));
+      await insertWaiting(tx, asked, waits, {
+        now,
+        takesEffectAt: alone ? plusMs(now, ALONE_MS) : null,
+      });
+      await log('settings_asked_for', waits);
+    }
+    if (Object.keys(at).length === 0) return before;
+    const after = await changeMerchantSettings(tx, asked.merchantId, at);
+    await log('settings_changed', at);
+    return after;
+  });
+}
+
+export type ChangeDecision = 'done' | 'not_found' | 'same_person';
+
+/** Another admin's yes: the change takes effect now. */
+export async function confirmChange(
+  { db, clock }: ChangeDeps,
+  asked: AskedBy & { readonly personId: string },
+  changeId: string,
+): Promise<ChangeDecision> {
+  return db.transaction(async (tx) => {
+    await lockMerchantSettings(tx, asked.merchantId);
+    const now = clock.now();
+    const change = (await listWaiting(tx, asked.merchantId, now)).find((one) => one.changeId === changeId);
+    if (!change) return 'not_found';
+    const by: Deed = { kind: 'user', id: asked.personId, at: now };
+    if (!(await isSecondPerson(tx, asked.merchantId, by, deedsOf(change)))) return 'same_person';
+    await endChange(tx, changeId, { as: 'confirmed', by: asked.by.name, now });
+    await changeMerchantSettings(tx, asked.merchantId, change.changes);
+    await logOf(tx, clock, asked)('settings_confirmed', { ...change.changes, asked_by: change.askedBy });
+    return 'done';
+  });
+}
+
+/** Anyone's no, the asker's too: nothing happens. */
+export async function stopChange(
+  { db, clock }: ChangeDeps,
+  asked: AskedBy,
+  changeId: string,
+): Promise<ChangeDecision> {
+  return db.transaction(async (tx) => {
+    await lockMerchantSettings(tx, asked.merchantId);
+    const now = clock.now();
+    const change = (await listWaiting(tx, asked.merchantId, now)).find((one) => one.changeId === changeId);
+    if (!change) return 'not_found';
+    await endChange(tx, changeId, { as: 'stopped', by: asked.by.name, now });
+    await logOf(tx, clock, asked)('settings_stopped', { ...change.changes, asked_by: change.askedBy });
+    return 'done';
+  });
+}
+
+/** Lets those take effect whose time has come, and ends what lapsed. Returns how many took effect. */
+export async function takeDueEffects({ db, clock }: ChangeDeps): Promise<number> {
+  await lapse(db, clock.now());
+  let count = 0;
+  for (const { merchantId, changeId } of await listDue(db, clock.now())) {
+    await db.transaction(async (tx) => {
+      await lockMerchantSettings(tx, merchantId);
+      const now = clock.now();
+      const change = (await listWaiting(tx, merchantId, now)).find((one) => one.changeId === changeId);
+      if (!change?.takesEffectAt || change.takesEffectAt > now) return;
+      await endChange(tx, changeId, { as: 'took_effect', by: null, now });
+      await changeMerchantSettings(tx, merchantId, change.changes);
+      const by = { userId: change.askedById, name: change.askedBy };
+      await logOf(tx, clock, { merchantId, by, requestId: null })('settings_changed', change.changes);
+      count++;
+    });
+  }
+  return count;
+}
+
+/** The loop that does so. Any number of them may run on one database. */
+export function createSettingsKeeper(deps: ChangeDeps & { readonly log: Logger }): Loop {
+  return createLoop({
+    name: 'settings',
+    log: deps.log,
+    idleMs: LOOK_EVERY_MS,
+    tick: async () => {
+      await takeDueEffects(deps);
+      return false;
+    },
+  });
+}
+
+function deedsOf({ askedById, askedAt }: WaitingChange): Deed[] {
+  return askedById === null ? [] : [{ kind: 'user', id: askedById, at: askedAt }];
+}
+
+function logOf(tx: Queryable, clock: Clock, { merchantId, by, requestId }: Omit<AskedBy, 'personId'>) {
+  return (action: AccessAction, details: Readonly<Record<string, unknown>>) =>
+    logAccess(tx, clock, { merchantId, by, action, userId: null, email: '', details, requestId });
+}
+
+/** Whether an admin of the team could confirm what is asked for: one who may sign in and is another person. */
+async function hasOtherAdmin(tx: Queryable, { merchantId, personId }: AskedBy, now: Date): Promise<boolean> {
+  const hands: Deed[] = personId === null ? [] : [{ kind: 'user', id: personId, at: now }];
+  for (const { userId, role, disabledAt, hasPassword } of await listTeam(tx, merchantId)) {
+    if (role !== 'admin' || disabledAt !== null || !hasPassword) continue;
+    if (await isSecondPerson(tx, merchantId, { kind: 'user', id: userId, at: now }, hands)) return true;
+  }
+  return false;
+}
+
+// Statements --------------------------------------------------------------------------------------------
+
+/** What waits, the oldest first. */
+export async function listWaiting(db: Queryable, merchantId: string, now: Date): Promise<WaitingChange[]> {
+  return db.query<WaitingChange>(
+    `select change_id as "changeId", changes, asked_by_id as "askedById", asked_by as "askedBy",
+       asked_at as "askedAt", takes_effect_at as "takesEffectAt", lapses_at as "lapsesAt"
+     from waiting_changes where merchant_id = $1 and ended_at is null and lapses_at > $2
+     order by asked_at, change_id`,
+    [merchantId, now],
+  );
+}
+
+async function listDue(db: Queryable, now: Date): Promise<{ merchantId: string; changeId: string }[]> {
+  return db.query(
+    `select merchant_id as "merchantId", change_id as "changeId" from waiting_changes
+     where ended_at is null and takes_effect_at <= $1 order by takes_effect_at, change_id`,
+    [now],
+  );
+}
+
+async function insertWaiting(
+  tx: Queryable,
+  { merchantId, personId, by }: AskedBy,
+  changes: Partial<MerchantSettings>,
+  at: { readonly now: Date; readonly takesEffectAt: Date | null },
+): Promise<void> {
+  await tx.query(
+    `insert into waiting_changes (change_id, merchant_id, changes, asked_by_id, asked_by, asked_at, takes_effect_at,
+       lapses_at)
+     values ($1, $2, $3, $4, $5, $6, $7, $8)`,
+    [
+      newId(),
+      merchantId,
+      JSON.stringify(changes),
+      personId,
+      by.name,
+      at.now,
+      at.takesEffectAt,
+      plusMs(at.now, LAPSES_AFTER_MS),
+    ],
+  );
+}
+
+type Ended = 'confirmed' | 'took_effect' | 'stopped' | 'lapsed' | 'replaced';
+
+async function endChange(
+  tx: Queryable,
+  changeId: string,
+  end: { readonly as: Ended; readonly by: string | null; readonly now: Date },
+): Promise<void> {
+  await tx.query(
+    'update waiting_changes set ended_at = $2, ended_as = $3, ended_by = $4 where change_id = $1',
+    [changeId, end.now, end.as, end.by],
+  );
+}
+
+/** Ends what waits for any of these settings. */
+async function endWaiting(
+  tx: Queryable,
+  merchantId: string,
+  end: {
+    readonly names: readonly string[];
+    readonly as: Ended;
+    readonly by: string;
+    readonly now: Date;
+  },
+): Promise<void> {
+  await tx.query(
+    `update waiting_changes set ended_at = $3, ended_as = $4, ended_by = $5
+     where merchant_id = $1 and ended_at is null and changes ?| $2::text[]`,
+    [merchantId, end.names, end.now, end.as, end.by],
+  );
+}
+
+async function lapse(db: Queryable, now: Date): Promise<void> {
+  await db.query(
+    `update waiting_changes set ended_at = $1, ended_as = 'lapsed' where ended_at is null and lapses_at <= $1`,
+    [now],
+  );
+}
