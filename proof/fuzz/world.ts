@@ -40,6 +40,7 @@ export async function openWorld(databaseUrl: string, seed: number): Promise<Worl
     PORT: '0',
     SANDBOX: 'keyed',
     ALLOW_PRIVATE_WEBHOOKS: 'on',
+    ALLOW_OTHER_GATEWAY_HOSTS: 'on',
     LOG_LEVEL: 'info',
     MANUAL_REVIEW_AFTER: '3s',
     NODE_OPTIONS: `--max-old-space-size=${HEAP_MB}`,

@@ -431,3 +431,70 @@ test('private addresses are taken where the setting allows them', async () => {
   expect(answer.body.base_url).toBe('http://127.0.0.1:9999/pg');
   await lenient.close();
 });
+
+describe('the host of an account that moves real money', () => {
+  const real = { ...scripted, movesRealMoney: true };
+  const ask = (desk: TestApi, base_url: string) =>
+    call(desk, '/v1/gateway-accounts', {
+      json: { gateway: 'SCRIPTED', name: base_url, credentials, base_url },
+    });
+
+  test('is the gateway’s own, whatever else is allowed', async () => {
+    const strict = await startApi({
+      gateways: [real],
+      settings: { ALLOW_PRIVATE_WEBHOOKS: 'on', ALLOW_OTHER_GATEWAY_HOSTS: 'off' },
+    });
+    const { origin, host } = new URL(scripted.defaultBaseUrl);
+    for (const base of [
+      'https://evil.test',
+      `https://${host}.evil.test`,
+      `https://evil.test/${host}`,
+      `https://${host}:8443`,
+      `http://${host}`,
+      'http://127.0.0.1:9',
+      'no URL',
+    ]) {
+      const { status, body } = await ask(strict, base);
+      expect([base, status, body.error?.code]).toEqual([base, 400, 'invalid_base_url']);
+      expect(body.error.accepted).toContain('ALLOW_OTHER_GATEWAY_HOSTS');
+    }
+    expect((await ask(strict, scripted.defaultBaseUrl)).status).toBe(201);
+    expect((await ask(strict, `${origin}/v2`)).status).toBe(201);
+    await strict.close();
+  });
+
+  test('is another one where the operator allows it', async () => {
+    const lenient = await startApi({ gateways: [real], settings: { ALLOW_OTHER_GATEWAY_HOSTS: 'on' } });
+    expect((await ask(lenient, 'https://proxy.shop.test')).status).toBe(201);
+    await lenient.close();
+  });
+});
+
+test('where payments lie that name no account does not move without a trace', async () => {
+  const desk = await startApi({ gateways: [scripted] });
+  const make = async (name?: string) =>
+    (await call(desk, '/v1/gateway-accounts', { json: { gateway: 'SCRIPTED', name, credentials } })).body
+      .gateway_account_id as string;
+  const change = (id: string, json: object) =>
+    call(desk, `/v1/gateway-accounts/${id}`, { method: 'PATCH', json });
+  const moves = async () =>
+    (
+      await desk.db.query<{ from: string | null; to: string | null }>(
+        `select details -> 'from' ->> 'gateway_account_id' as from, details -> 'to' ->> 'gateway_account_id' as to
+         from access_log where action = 'unnamed_payments_moved' order by at, entry_id`,
+      )
+    ).map(({ from, to }) => [from, to]);
+  const first = await make();
+  const second = await make('second');
+  expect(await moves()).toEqual([[null, first]]);
+  await change(first, { name: 'old' });
+  await change(second, { name: 'default' });
+  await change(second, { enabled: false });
+  await change(second, { max_concurrent: 3 });
+  expect((await moves()).slice(1)).toEqual([
+    [first, null],
+    [null, second],
+    [second, first],
+  ]);
+  await desk.close();
+});
