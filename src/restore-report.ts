@@ -38,7 +38,10 @@ keys (Developers > API keys, or "refundry api-key wake"). Revoke those that nobo
   return (
     keys +
     listed('Gateway credentials are those of then. What was replaced since, enter again:', accounts) +
-    listed('Webhook passwords and secrets are those of then. What was replaced since, replace again:', endpoints)
+    listed(
+      'Webhook passwords and secrets are those of then. What was replaced since, replace again:',
+      endpoints,
+    )
   );
 }
 

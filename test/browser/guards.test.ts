@@ -12,7 +12,10 @@ const APPROVAL = 'A second person approves each batch';
 
 test('the approval of batches goes off when a second admin agrees, and stays on when somebody says so', async () => {
   // The demo's own admin is asked as the second one.
-  await desk.db.query('update users set email = $1 where email = $2', ['second@shop.test', 'viewer@shop.test']);
+  await desk.db.query('update users set email = $1 where email = $2', [
+    'second@shop.test',
+    'viewer@shop.test',
+  ]);
   await desk.db.query(
     `update members set role = 'admin' where user_id = (select id from users where email = 'second@shop.test')`,
   );

@@ -309,7 +309,8 @@ test('a key that was revoked since the backup does not work after the restore, u
   });
   expect(await findCaller(empty.db, systemClock, KEY)).toBeNull();
 
-  const api = (...words: string[]) => runProgram(['api-key', ...words, '--merchant', 'acme'], environment(empty));
+  const api = (...words: string[]) =>
+    runProgram(['api-key', ...words, '--merchant', 'acme'], environment(empty));
   expect((await api('list')).stdout).toMatch(/test .* sleeps since the restore of /);
   expect((await api('wake')).status).toBe(2);
   expect((await api('wake', gone!.apiKeyId)).status).toBe(1);

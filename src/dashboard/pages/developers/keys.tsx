@@ -13,7 +13,7 @@ import {
 import { useMediaQuery } from '@mantine/hooks';
 import { IconPlus } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { useState } from 'react';
+import { type ReactNode, useState } from 'react';
 import {
   type ApiKey,
   type ApiKeyWithSecret,
@@ -84,9 +84,7 @@ export function Keys() {
       {keys.data && keys.data.length > 0 && (
         <DataTable
           name="API keys"
-          columns={columnsWith(
-            mayManage ? { revoke: setRevoking, wake: (key) => setWaking([key]) } : null,
-          )}
+          columns={columnsWith(mayManage ? { revoke: setRevoking, wake: (key) => setWaking([key]) } : null)}
           wraps
           rows={keys.data}
           rowId={(key) => key.api_key_id}
@@ -211,7 +209,7 @@ function TimeOr({ at, otherwise }: { readonly at: string | null; readonly otherw
   return at === null ? <Quiet>{otherwise}</Quiet> : <Time at={at} />;
 }
 
-function Quiet({ children }: { readonly children: string }) {
+function Quiet({ children }: { readonly children: ReactNode }) {
   return (
     <Text component="span" inherit c="dimmed">
       {children}
@@ -251,7 +249,9 @@ function CreateKey({ onClose }: { readonly onClose: () => void }) {
               await createKey({
                 name: name.trim(),
                 ...(kind === 'chosen' && { permissions: [...chosen] }),
-                ...(days !== '' && { expires_at: new Date(Date.now() + Number(days) * DAY_MS).toISOString() }),
+                ...(days !== '' && {
+                  expires_at: new Date(Date.now() + Number(days) * DAY_MS).toISOString(),
+                }),
               }),
             );
             void client.invalidateQueries({ queryKey: ['keys'] });
@@ -370,13 +370,7 @@ function RevokeKey({ apiKey, onClose }: { readonly apiKey: ApiKey; readonly onCl
   );
 }
 
-function WakeKeys({
-  asleep,
-  onClose,
-}: {
-  readonly asleep: readonly ApiKey[];
-  readonly onClose: () => void;
-}) {
+function WakeKeys({ asleep, onClose }: { readonly asleep: readonly ApiKey[]; readonly onClose: () => void }) {
   const client = useQueryClient();
   const act = asleep.length === 1 ? `Wake key ${asleep[0]!.name}` : `Wake ${asleep.length} keys`;
   return (

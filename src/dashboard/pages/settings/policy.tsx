@@ -38,7 +38,7 @@ export function Policy() {
               off="Who confirms a batch by typing its total starts it. Switching this off takes a second admin, or a day where there is none."
               value={settings.batch_approval}
               mayManage={mayManage}
-              waiting={merchant.data.waiting_changes}
+              waiting={merchant.data?.waiting_changes ?? []}
             />
             <NumberSetting
               name="batch_approval_hours"

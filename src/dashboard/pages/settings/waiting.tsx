@@ -35,7 +35,12 @@ export function Waiting({ change, label }: { readonly change: WaitingChange; rea
       </Text>
       <Group gap="xs" mt="xs">
         {mayConfirm && !isMine && (
-          <Button size="compact-sm" loading={busy} aria-label={`Confirm: ${label} off`} onClick={() => decide('confirm')}>
+          <Button
+            size="compact-sm"
+            loading={busy}
+            aria-label={`Confirm: ${label} off`}
+            onClick={() => decide('confirm')}
+          >
             Switch it off
           </Button>
         )}
