@@ -47,8 +47,9 @@ create table waiting_changes (
   merchant_id text not null references merchants,
   -- As PATCH /v1/settings takes them.
   changes jsonb not null,
-  -- The person, or the one who made the key that asked; null where nobody is known.
-  asked_by_id uuid,
+  -- The person or the API key that asked, by id and by name.
+  asked_by_kind text not null check (asked_by_kind in ('user', 'key')),
+  asked_by_id uuid not null,
   asked_by text not null,
   asked_at timestamptz not null,
   -- It takes effect by itself then; null while another admin is there to confirm it.

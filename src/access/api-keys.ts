@@ -10,8 +10,6 @@ export interface KeyHolder {
   readonly apiKeyId: string;
   readonly apiKeyName: string;
   readonly permissions: readonly KeyPermission[];
-  /** The person as whom it counts where a second one is asked for; null where the program made it. */
-  readonly madeById: string | null;
   /** Null: it does not expire. */
   readonly expiresAt: Date | null;
   /** As stored; `settingsOf` in merchants.ts reads them. */
@@ -46,7 +44,7 @@ export interface NewApiKey {
   readonly permissions?: readonly KeyPermission[] | undefined;
   readonly expiresAt?: Date | null | undefined;
   readonly createdBy?: string | undefined;
-  /** The person who makes it. */
+  /** The person who makes it, and as whom it counts where a second one is asked for. */
   readonly madeById?: string | null | undefined;
 }
 
@@ -120,7 +118,7 @@ export async function nameApiKey(
 export async function findCaller(db: Queryable, clock: Clock, key: string): Promise<KeyHolder | null> {
   const rows = await db.query<KeyHolder>(
     `select k.api_key_id as "apiKeyId", k.name as "apiKeyName", k.merchant_id as "merchantId", k.permissions,
-       k.made_by_id as "madeById", k.expires_at as "expiresAt", m.settings as "merchantSettings"
+       k.expires_at as "expiresAt", m.settings as "merchantSettings"
      from api_keys k join merchants m using (merchant_id)
      where k.key_hash = $1 and k.revoked_at is null and k.asleep_since is null
        and (k.expires_at is null or k.expires_at > $2)`,

@@ -28,8 +28,8 @@ const LOOK_EVERY_MS = 15_000;
 export interface WaitingChange {
   readonly changeId: string;
   readonly changes: Partial<MerchantSettings>;
-  /** The person, or the one who made the key that asked; null where the program or nobody of the team did. */
-  readonly askedById: string | null;
+  readonly askedByKind: Deed['kind'];
+  readonly askedById: string;
   readonly askedBy: string;
   readonly askedAt: Date;
   /** It takes effect by itself then; null: another admin has to confirm it. */
@@ -45,9 +45,10 @@ export interface ChangeDeps {
 /** Who asks for a change of settings, or decides about one. */
 export interface AskedBy {
   readonly merchantId: string;
-  /** The person, or the person who made the key; null where there is none. */
-  readonly personId: string | null;
-  readonly by: Actor;
+  readonly kind: Deed['kind'];
+  /** Of the person or the API key. */
+  readonly id: string;
+  readonly name: string;
   readonly requestId: string | null;
 }
 
@@ -69,7 +70,7 @@ export async function askForSettings(
     const waits = Object.fromEntries(Object.entries(changes).filter(([name]) => off.includes(name)));
     const log = logOf(tx, clock, asked);
     if (off.length > 0) {
-      await endWaiting(tx, asked.merchantId, { names: off, as: 'replaced', by: asked.by.name, now });
+      await endWaiting(tx, asked.merchantId, { names: off, as: 'replaced', by: asked.name, now });
       const alone = !(await hasOtherAdmin(tx, asked, now));
       await insertWaiting(tx, asked, waits, {
         now,
@@ -89,7 +90,7 @@ export type ChangeDecision = 'done' | 'not_found' | 'same_person';
 /** Another admin's yes: the change takes effect now. */
 export async function confirmChange(
   { db, clock }: ChangeDeps,
-  asked: AskedBy & { readonly personId: string },
+  asked: AskedBy,
   changeId: string,
 ): Promise<ChangeDecision> {
   return db.transaction(async (tx) => {
@@ -97,9 +98,9 @@ export async function confirmChange(
     const now = clock.now();
     const change = (await listWaiting(tx, asked.merchantId, now)).find((one) => one.changeId === changeId);
     if (!change) return 'not_found';
-    const by: Deed = { kind: 'user', id: asked.personId, at: now };
-    if (!(await isSecondPerson(tx, asked.merchantId, by, deedsOf(change)))) return 'same_person';
-    await endChange(tx, changeId, { as: 'confirmed', by: asked.by.name, now });
+    const by: Deed = { kind: asked.kind, id: asked.id, at: now };
+    if (!(await isSecondPerson(tx, asked.merchantId, by, [deedOf(change)]))) return 'same_person';
+    await endChange(tx, changeId, { as: 'confirmed', by: asked.name, now });
     await changeMerchantSettings(tx, asked.merchantId, change.changes);
     await logOf(tx, clock, asked)('settings_confirmed', { ...change.changes, asked_by: change.askedBy });
     return 'done';
@@ -117,7 +118,7 @@ export async function stopChange(
     const now = clock.now();
     const change = (await listWaiting(tx, asked.merchantId, now)).find((one) => one.changeId === changeId);
     if (!change) return 'not_found';
-    await endChange(tx, changeId, { as: 'stopped', by: asked.by.name, now });
+    await endChange(tx, changeId, { as: 'stopped', by: asked.name, now });
     await logOf(tx, clock, asked)('settings_stopped', { ...change.changes, asked_by: change.askedBy });
     return 'done';
   });
@@ -135,8 +136,9 @@ export async function takeDueEffects({ db, clock }: ChangeDeps): Promise<number>
       if (!change?.takesEffectAt || change.takesEffectAt > now) return;
       await endChange(tx, changeId, { as: 'took_effect', by: null, now });
       await changeMerchantSettings(tx, merchantId, change.changes);
-      const by = { userId: change.askedById, name: change.askedBy };
-      await logOf(tx, clock, { merchantId, by, requestId: null })('settings_changed', change.changes);
+      const { askedByKind: kind, askedById: id, askedBy: name } = change;
+      const log = logOf(tx, clock, { merchantId, kind, id, name, requestId: null });
+      await log('settings_changed', change.changes);
       count++;
     });
   }
@@ -156,18 +158,19 @@ export function createSettingsKeeper(deps: ChangeDeps & { readonly log: Logger }
   });
 }
 
-function deedsOf({ askedById, askedAt }: WaitingChange): Deed[] {
-  return askedById === null ? [] : [{ kind: 'user', id: askedById, at: askedAt }];
+function deedOf({ askedByKind, askedById, askedAt }: WaitingChange): Deed {
+  return { kind: askedByKind, id: askedById, at: askedAt };
 }
 
-function logOf(tx: Queryable, clock: Clock, { merchantId, by, requestId }: Omit<AskedBy, 'personId'>) {
+function logOf(tx: Queryable, clock: Clock, { merchantId, kind, id, name, requestId }: AskedBy) {
+  const by: Actor = { userId: kind === 'user' ? id : null, name };
   return (action: AccessAction, details: Readonly<Record<string, unknown>>) =>
     logAccess(tx, clock, { merchantId, by, action, userId: null, email: '', details, requestId });
 }
 
 /** Whether an admin of the team could confirm what is asked for: one who may sign in and is another person. */
-async function hasOtherAdmin(tx: Queryable, { merchantId, personId }: AskedBy, now: Date): Promise<boolean> {
-  const hands: Deed[] = personId === null ? [] : [{ kind: 'user', id: personId, at: now }];
+async function hasOtherAdmin(tx: Queryable, { merchantId, kind, id }: AskedBy, now: Date): Promise<boolean> {
+  const hands: Deed[] = [{ kind, id, at: now }];
   for (const { userId, role, disabledAt, hasPassword } of await listTeam(tx, merchantId)) {
     if (role !== 'admin' || disabledAt !== null || !hasPassword) continue;
     if (await isSecondPerson(tx, merchantId, { kind: 'user', id: userId, at: now }, hands)) return true;
@@ -180,8 +183,8 @@ async function hasOtherAdmin(tx: Queryable, { merchantId, personId }: AskedBy, n
 /** What waits, the oldest first. */
 export async function listWaiting(db: Queryable, merchantId: string, now: Date): Promise<WaitingChange[]> {
   return db.query<WaitingChange>(
-    `select change_id as "changeId", changes, asked_by_id as "askedById", asked_by as "askedBy",
-       asked_at as "askedAt", takes_effect_at as "takesEffectAt", lapses_at as "lapsesAt"
+    `select change_id as "changeId", changes, asked_by_kind as "askedByKind", asked_by_id as "askedById",
+       asked_by as "askedBy", asked_at as "askedAt", takes_effect_at as "takesEffectAt", lapses_at as "lapsesAt"
      from waiting_changes where merchant_id = $1 and ended_at is null and lapses_at > $2
      order by asked_at, change_id`,
     [merchantId, now],
@@ -198,20 +201,21 @@ async function listDue(db: Queryable, now: Date): Promise<{ merchantId: string; 
 
 async function insertWaiting(
   tx: Queryable,
-  { merchantId, personId, by }: AskedBy,
+  { merchantId, kind, id, name }: AskedBy,
   changes: Partial<MerchantSettings>,
   at: { readonly now: Date; readonly takesEffectAt: Date | null },
 ): Promise<void> {
   await tx.query(
-    `insert into waiting_changes (change_id, merchant_id, changes, asked_by_id, asked_by, asked_at, takes_effect_at,
-       lapses_at)
-     values ($1, $2, $3, $4, $5, $6, $7, $8)`,
+    `insert into waiting_changes (change_id, merchant_id, changes, asked_by_kind, asked_by_id, asked_by, asked_at,
+       takes_effect_at, lapses_at)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
     [
       newId(),
       merchantId,
       JSON.stringify(changes),
-      personId,
-      by.name,
+      kind,
+      id,
+      name,
       at.now,
       at.takesEffectAt,
       plusMs(at.now, LAPSES_AFTER_MS),

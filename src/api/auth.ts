@@ -181,11 +181,6 @@ export function causeOf({ caller, id }: FastifyRequest): Cause {
     : { by: 'user', user_id: caller.userId, email: caller.userEmail, request_id: id };
 }
 
-/** The person whom what the caller does is theirs: a key's is its maker. Null where no person of the team is known. */
-export function personBehind(caller: Caller): string | null {
-  return caller.kind === 'user' ? caller.userId : caller.madeById;
-}
-
 /** By whom and through which door a refund of this caller comes, in the contract's words (section 2.3). */
 export function doorOf(caller: Caller): { readonly initiatedBy: string; readonly door: Door } {
   return caller.kind === 'key'

@@ -218,7 +218,10 @@ describe('what a key may do', () => {
     });
     const inContract = await callWith(key, '/orders/SHOP-1');
     expect(inContract.status).toBe(403);
-    expect(await inContract.json()).toMatchObject({ status: 'error' });
+    expect(await inContract.json()).toMatchObject({
+      status: 'Bad Request',
+      error_message: expect.stringMatching(/may not read orders\.$/),
+    });
     const me = (await (await callWith(key, '/v1/me')).json()) as { permissions: string[] };
     expect(me.permissions).toEqual(['own.read', 'webhooks.manage']);
   });

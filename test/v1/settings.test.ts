@@ -106,6 +106,10 @@ describe('a guard', () => {
       .waiting_changes;
     expect((await decide(first, id, 'confirm')).body.error.code).toBe('same_person');
     expect((await decide(second, id, 'confirm')).status).toBe(200);
+    const [entry] = await api.db.query(
+      `select by_name, by_user_id from access_log where action = 'settings_asked_for'`,
+    );
+    expect(entry).toEqual({ by_name: 'Policy', by_user_id: null });
   });
 
   test('is not turned off with somebody whom the asker has let in', async () => {

@@ -11,7 +11,7 @@ import {
   wakeApiKey,
 } from '../../access/api-keys.ts';
 import { wordsOf } from '../../access/roles.ts';
-import { permissionsOfCaller, personBehind } from '../auth.ts';
+import { permissionsOfCaller } from '../auth.ts';
 import {
   apiKeyListSchema,
   apiKeyParamsSchema,
@@ -75,7 +75,7 @@ export async function apiKeyRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
         permissions: permissions && [...new Set(permissions)],
         expiresAt,
         createdBy: callerName(caller),
-        madeById: personBehind(caller),
+        madeById: caller.kind === 'user' ? caller.userId : null,
       });
       if (made === 'name_taken') {
         throw new ApiError(409, 'api_key_name_taken', 'A key, perhaps a revoked one, has had this name.', {

@@ -13,7 +13,6 @@ import {
   listWaiting,
   stopChange,
 } from '../../access/waiting-changes.ts';
-import { personBehind } from '../auth.ts';
 import {
   merchantSchema,
   merchantSettingsChangesSchema,
@@ -22,7 +21,6 @@ import {
 import type { ApiDeps } from '../deps.ts';
 import { ApiError, errorSchema } from '../errors.ts';
 import { callerName } from '../record-access.ts';
-import { personOf } from './me.ts';
 
 /** What the calling merchant may decide for itself. Other processes follow within five seconds. */
 export async function settingsRoutes(app: FastifyInstance, deps: ApiDeps): Promise<void> {
@@ -75,8 +73,7 @@ export async function settingsRoutes(app: FastifyInstance, deps: ApiDeps): Promi
       },
     },
     async (request) => {
-      const { userId } = personOf(request);
-      const asked = { ...askedBy(request), personId: userId };
+      const asked = askedBy(request);
       refuse(await confirmChange(deps, asked, request.params.change_id));
       return shown(deps, asked.merchantId);
     },
@@ -101,8 +98,9 @@ export async function settingsRoutes(app: FastifyInstance, deps: ApiDeps): Promi
 }
 
 function askedBy({ caller, id }: FastifyRequest): AskedBy {
-  const by = { userId: caller.kind === 'user' ? caller.userId : null, name: callerName(caller) };
-  return { merchantId: caller.merchantId, personId: personBehind(caller), by, requestId: id };
+  const by = caller.kind === 'user' ? caller.userId : caller.apiKeyId;
+  const { merchantId, kind } = caller;
+  return { merchantId, kind, id: by, name: callerName(caller), requestId: id };
 }
 
 function refuse(decision: ChangeDecision): void {
