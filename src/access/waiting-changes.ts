@@ -66,21 +66,20 @@ export async function askForSettings(
     if (!before) return null;
     const off = guardsTurnedOff(before.settings, changes);
     const now = clock.now();
-    const at = Object.fromEntries(Object.entries(changes).filter(([name]) => !off.includes(name)));
-    const waits = Object.fromEntries(Object.entries(changes).filter(([name]) => off.includes(name)));
+    const waits = Object.entries(changes).filter(([name]) => off.includes(name));
+    const atOnce = Object.entries(changes).filter(([name]) => !off.includes(name));
     const log = logOf(tx, clock, asked);
-    if (off.length > 0) {
-      await endWaiting(tx, asked.merchantId, { names: off, as: 'replaced', by: asked.name, now });
-      const alone = !(await hasOtherAdmin(tx, asked, now));
-      await insertWaiting(tx, asked, waits, {
-        now,
-        takesEffectAt: alone ? plusMs(now, ALONE_MS) : null,
-      });
-      await log('settings_asked_for', waits);
+    const alone = off.length > 0 && !(await hasOtherAdmin(tx, asked, now));
+    // Each by itself, so that whoever confirms one does not confirm another unseen.
+    for (const [name, value] of waits) {
+      await endWaiting(tx, asked.merchantId, { name, as: 'replaced', by: asked.name, now });
+      const takesEffectAt = alone ? plusMs(now, ALONE_MS) : null;
+      await insertWaiting(tx, asked, { [name]: value }, { now, takesEffectAt });
+      await log('settings_asked_for', { [name]: value });
     }
-    if (Object.keys(at).length === 0) return before;
-    const after = await changeMerchantSettings(tx, asked.merchantId, at);
-    await log('settings_changed', at);
+    if (atOnce.length === 0) return before;
+    const after = await changeMerchantSettings(tx, asked.merchantId, Object.fromEntries(atOnce));
+    await log('settings_changed', Object.fromEntries(atOnce));
     return after;
   });
 }
@@ -236,12 +235,12 @@ async function endChange(
   );
 }
 
-/** Ends what waits for any of these settings. */
+/** Ends what waits for the setting. */
 async function endWaiting(
   tx: Queryable,
   merchantId: string,
   end: {
-    readonly names: readonly string[];
+    readonly name: string;
     readonly as: Ended;
     readonly by: string;
     readonly now: Date;
@@ -249,8 +248,8 @@ async function endWaiting(
 ): Promise<void> {
   await tx.query(
     `update waiting_changes set ended_at = $3, ended_as = $4, ended_by = $5
-     where merchant_id = $1 and ended_at is null and changes ?| $2::text[]`,
-    [merchantId, end.names, end.now, end.as, end.by],
+     where merchant_id = $1 and ended_at is null and changes ? $2::text`,
+    [merchantId, end.name, end.now, end.as, end.by],
   );
 }
 

@@ -27,6 +27,7 @@ test('the approval of batches goes off when a second admin agrees, and stays on 
   await admin.getByText('Another admin has to confirm it', { exact: false }).waitFor();
   expect(await admin.getByLabel(APPROVAL).isChecked()).toBe(true);
   expect(await admin.getByRole('button', { name: `Confirm: ${APPROVAL} off` }).count()).toBe(0);
+  await admin.screenshot({ path: '/tmp/shot-policy.png' });
   await checkAxe(admin);
 
   const operations = await desk.signIn('operations', { path: '/settings/policy' });
@@ -62,12 +63,14 @@ test('a key is made for what it has to do, sleeps after a restore and is woken',
     await dialog.getByLabel('Only what is chosen here').check();
     await dialog.getByLabel('manage webhooks').check();
     await dialog.getByLabel('It works').selectOption('90 days');
+    await page.screenshot({ path: '/tmp/shot-create.png' });
     await checkAxe(page);
   });
   const row = (name: string | RegExp) => page.getByRole('row', { name });
   await row(/Shop.*Works.*Do what a shop’s server needs/).waitFor();
   await row(/Infrastructure.*Works.*until.*Manage webhooks/).waitFor();
   await row(/Demo.*Everything that a key can be given/).waitFor();
+  await page.screenshot({ path: '/tmp/shot-keys.png' });
   expect((await shop.get('/v1/refunds')).status).toBe(200);
   expect((await shop.patch('/v1/settings', {})).status).toBe(403);
   expect((await hooks.get('/v1/refunds')).status).toBe(403);
@@ -77,6 +80,7 @@ test('a key is made for what it has to do, sleeps after a restore and is woken',
   await page.reload();
   await page.getByText('2 keys sleep since the books were restored from a backup.').waitFor();
   await row(/Shop.*Sleeps/).waitFor();
+  await page.screenshot({ path: '/tmp/shot-asleep.png' });
   await checkAxe(page);
   await page.getByRole('button', { name: 'Wake key Shop' }).click();
   await dialog.getByRole('button', { name: 'Wake key Shop' }).click();

@@ -158,6 +158,8 @@ describe('a guard', () => {
     await change(first, { batch_approval: false });
     const again = await change(first, { batch_approval: false });
     expect(again.body.waiting_changes).toHaveLength(1);
+    await change(first, { batch_approval_hours: 3 });
+    expect((await now()).waiting_changes).toEqual(again.body.waiting_changes);
     await endAllWaysIn(api.db, clock.now());
     clock.pass(25 * HOUR_MS);
     await takeDueEffects({ db: api.db, clock });
