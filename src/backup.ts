@@ -19,6 +19,7 @@ import { programVersion } from './lib/version.ts';
 import { openVault } from './master-key.ts';
 import type { EngineDeps } from './refunds/engine.ts';
 import { markRestored } from './refunds/restored.ts';
+import { type RestoredSecrets, readRestoredSecrets } from './restored-secrets.ts';
 
 /**
  * A backup is gzipped text: a JSON line that says what it is, then for each table its rows as COPY writes them, a line
@@ -117,20 +118,25 @@ export interface RestoreReport extends BackupReport {
   readonly marked: number;
   /** Batches that had rows left to send, and are paused. */
   readonly paused: number;
+  readonly secrets: RestoredSecrets;
   readonly vault: Vault;
 }
 
 /**
- * What has to be done about books that are older than what was done since: nothing is sent blindly, nobody is signed in, no batch
- * goes on by itself.
+ * What has to be done about books that are older than what was done since: nothing is sent blindly, nobody is signed in, no API key
+ * is let in before somebody wants it, no batch goes on by itself.
  */
 export async function markBooks(
   tx: Queryable,
   deps: Parameters<typeof markRestored>[1],
   asOf: Date,
-): Promise<Pick<RestoreReport, 'marked' | 'paused'>> {
+): Promise<Pick<RestoreReport, 'marked' | 'paused' | 'secrets'>> {
   await endAllWaysIn(tx, deps.clock.now());
-  return { marked: await markRestored(tx, deps, asOf), paused: await pauseRestored(tx, deps.clock.now()) };
+  return {
+    marked: await markRestored(tx, deps, asOf),
+    paused: await pauseRestored(tx, deps.clock.now()),
+    secrets: await readRestoredSecrets(tx),
+  };
 }
 
 /**

@@ -179,11 +179,16 @@ function addKeyCommands(program: Command): void {
     .description('Make a key and print it. It is shown this once: only its hash is kept.')
     .addOption(merchantOption())
     .option('--name <name>', 'where it is used', 'command line')
+    .option(
+      '--may <permissions>',
+      "what it may do, such as refunds.read,webhooks.manage; a shop's server's needs when absent",
+    )
+    .option('--expires <time>', 'from when on it is refused, such as 2027-03-01T00:00:00Z; never when absent')
     .addHelpText(
       'after',
       example(
         'refundry api-key create --merchant acme --name shop',
-        'Exit status: 0 made; 1 no such merchant.',
+        'Exit status: 0 made; 1 no such merchant or permission, or a time in the past.',
       ),
     )
     .action(lazy('makeKey'));
@@ -196,6 +201,20 @@ function addKeyCommands(program: Command): void {
       example('refundry api-key list --merchant acme', 'Exit status: 0; 1 no such merchant.'),
     )
     .action(lazy('listKeys'));
+  keys
+    .command('wake')
+    .description('Say that keys which a restore brought back are still wanted. Until then they are refused.')
+    .argument('[key-id]', 'as "api-key list" shows it')
+    .addOption(merchantOption())
+    .option('--all', 'every key of the merchant that sleeps')
+    .addHelpText(
+      'after',
+      example(
+        'refundry api-key wake 0199… --merchant acme',
+        'Exit status: 0 awake; 1 no such key sleeps. Revoke those that nobody knows.',
+      ),
+    )
+    .action(lazy('wakeKeys'));
   keys
     .command('revoke')
     .description('End a key. Servers notice within five seconds.')

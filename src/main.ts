@@ -1,5 +1,6 @@
 import { ensureDemoKey } from './access/demo-key.ts';
 import { ensureDemoPeople } from './access/demo-people.ts';
+import { createSettingsKeeper } from './access/waiting-changes.ts';
 import { createAuthenticate } from './api/auth.ts';
 import type { ApiDeps } from './api/deps.ts';
 import { createRenderOrder } from './api/juspay/render-order.ts';
@@ -139,8 +140,9 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
         createDeliverer({ db, clock, random: Math.random, log, vault, sender, renderOrder, renderBatch }),
         createSealer({ db, clock, vault, log }),
         createFigureKeeper({ db, log }),
-        // Of all that happens, little is about a batch.
+        // Of all that happens, little is about a batch or a setting.
         { ...batchWorker, wake: () => undefined },
+        { ...createSettingsKeeper({ db, clock, log }), wake: () => undefined },
       );
     }
     const demoKey = settings.demo ? await ensureDemoKey(db, clock, settings) : null;

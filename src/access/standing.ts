@@ -18,6 +18,7 @@ export async function readStanding(
   const now = clock.now();
   const rows = await db.query<{ id: string }>(
     `select api_key_id as id from api_keys where api_key_id = any($1) and revoked_at is null
+       and asleep_since is null and (expires_at is null or expires_at > $3)
      union all
      select s.id from sessions s join users u on u.id = s.user_id join members m using (user_id)
        join merchants t using (merchant_id)

@@ -42,7 +42,13 @@ export async function invite(
     );
     if (known) return refused('already_member');
     const { merchantId, by } = asked;
-    const link = await makeLink(tx, clock, { ...person, merchantId, userId: null, madeBy: by.name });
+    const link = await makeLink(tx, clock, {
+      ...person,
+      merchantId,
+      userId: null,
+      madeBy: by.name,
+      madeById: by.userId,
+    });
     await logAccess(tx, clock, {
       ...asked,
       action: 'invited',
@@ -148,7 +154,7 @@ export async function resetSignIn(
       );
     }
     const { merchantId, by } = asked;
-    const link = await makeLink(tx, clock, { ...member, merchantId, madeBy: by.name });
+    const link = await makeLink(tx, clock, { ...member, merchantId, madeBy: by.name, madeById: by.userId });
     await logAccess(tx, clock, {
       ...asked,
       action: 'reset',

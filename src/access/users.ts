@@ -1,6 +1,7 @@
 import type { Clock } from '../lib/clock.ts';
 import type { Queryable } from '../lib/db.ts';
 import { newId } from '../lib/ids.ts';
+import { putKeysToSleep } from './api-keys.ts';
 import type { Role } from './roles.ts';
 import type { WayIn } from './ways-in.ts';
 
@@ -193,13 +194,18 @@ export async function endOldSessions(db: Queryable, now: Date, aliveSince: Date)
 }
 
 /**
- * Signs everyone out and ends all one-time links. After a restore, a session that somebody ended since the backup would
- * live again, and a used link could be used once more.
+ * Signs everyone out, ends all one-time links and what waits to turn a guard off, and puts the API keys to sleep. After a
+ * restore, what somebody ended since the backup would live again: a session, a link, a stopped change, a revoked key.
  */
 export async function endAllWaysIn(db: Queryable, now: Date): Promise<void> {
   await db.query('delete from sessions');
   await db.query('delete from verifications');
   await db.query('update one_time_links set ended_at = $1 where ended_at is null', [now]);
+  await db.query(
+    `update waiting_changes set ended_at = $1, ended_as = 'stopped', ended_by = 'a restore' where ended_at is null`,
+    [now],
+  );
+  await putKeysToSleep(db, now);
 }
 
 /**

@@ -2,10 +2,11 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { API_KEY, findCaller } from '../access/api-keys.ts';
 import { settingsOf } from '../access/merchants.ts';
 import {
+  isForKeys,
   mayRole,
-  PERMISSIONS_OF_KEYS,
   type Permission,
   permissionsOf,
+  permissionsOfKey,
   rolesWith,
   wordsOf,
 } from '../access/roles.ts';
@@ -17,7 +18,7 @@ import type { Cause } from '../audit/events.ts';
 import type { TokenBuckets } from '../lib/token-buckets.ts';
 import type { Door } from '../refunds/refund.ts';
 import type { ApiDeps, Caller, KeyCaller, UserCaller } from './deps.ts';
-import { speaksContract } from './error-answers.ts';
+import { refusal, speaksContract } from './error-answers.ts';
 import { ApiError } from './errors.ts';
 import { accessDenied } from './juspay/errors.ts';
 import { networkOf, type RequestLimits } from './limits.ts';
@@ -79,7 +80,7 @@ export function guardRoutes(
     // First, so that the request log knows whom it refuses.
     request.caller = caller;
     limits.requireRoomFor(request, caller);
-    requirePermission(caller, permission);
+    requirePermission(caller, permission, inContract);
   });
 }
 
@@ -100,7 +101,7 @@ async function callerByKey(
   throw new ApiError(
     401,
     'unauthorized',
-    "The API key is missing, unknown or revoked, or is not this merchant's.",
+    "The API key is missing, unknown, expired or revoked, or is not this merchant's, or sleeps since a restore.",
     { field: 'Authorization', accepted: 'Basic base64("<api key>:")' },
   );
 }
@@ -145,16 +146,32 @@ function signedOut(): ApiError {
 
 /** All that the caller may do now. */
 export function permissionsOfCaller(caller: Caller): readonly Permission[] {
-  if (caller.kind === 'key') return PERMISSIONS_OF_KEYS;
+  if (caller.kind === 'key') return permissionsOfKey(caller.permissions);
   return permissionsOf(caller.role).filter((word) => isOwn(word) || !lacksSecondFactor(caller));
 }
 
-function requirePermission(caller: Caller, permission: Permission): void {
+/** Refuses a caller who may not do what part of a request asks for, where its route asks for less. */
+export function requireAlso(request: FastifyRequest, permission: Permission): void {
+  requirePermission(request.caller, permission, speaksContract(request.url));
+}
+
+function requirePermission(caller: Caller, permission: Permission, inContract: boolean): void {
   if (caller.kind === 'key') {
-    if (PERMISSIONS_OF_KEYS.includes(permission)) return;
-    throw new ApiError(403, 'forbidden', `An API key may not ${wordsOf(permission)}.`, {
-      accepted: `a person who is signed in as ${listed(rolesWith(permission))}`,
-    });
+    if (permissionsOfKey(caller.permissions).includes(permission)) return;
+    const person = `a person who is signed in as ${listed(rolesWith(permission))}`;
+    throw isForKeys(permission)
+      ? refusal(
+          inContract,
+          403,
+          'forbidden',
+          `The API key ${caller.apiKeyName} may not ${wordsOf(permission)}.`,
+          {
+            accepted: `a key that was made with ${permission}, or ${person}`,
+          },
+        )
+      : refusal(inContract, 403, 'forbidden', `An API key may not ${wordsOf(permission)}.`, {
+          accepted: person,
+        });
   }
   if (!mayRole(caller.role, permission)) {
     throw new ApiError(403, 'forbidden', `Your role (${caller.role}) may not ${wordsOf(permission)}.`, {
@@ -222,14 +239,15 @@ export function createAuthenticate(
     const nowMs = deps.clock.now().getTime();
     const known = remembered.get(key);
     if (known && known.untilMs > nowMs && known.untilMs <= nowMs + REMEMBERED_MS) return known.caller;
-    const holder = await findCaller(deps.db, key);
+    const holder = await findCaller(deps.db, deps.clock, key);
     if (!holder) {
       remembered.delete(key);
       return null;
     }
     const caller: KeyCaller = { kind: 'key', ...holder };
     if (remembered.size >= REMEMBERED_KEYS) remembered.clear();
-    remembered.set(key, { caller, untilMs: nowMs + REMEMBERED_MS });
+    const expiresAtMs = holder.expiresAt?.getTime() ?? Number.POSITIVE_INFINITY;
+    remembered.set(key, { caller, untilMs: Math.min(nowMs + REMEMBERED_MS, expiresAtMs) });
     return caller;
   }
 

@@ -1,3 +1,4 @@
+import type { KeyHolder } from '../access/api-keys.ts';
 import type { Role } from '../access/roles.ts';
 import type { WayIn } from '../access/ways-in.ts';
 import type { BatchDeps } from '../batches/deps.ts';
@@ -26,12 +27,8 @@ export interface ApiDeps {
 }
 
 /** A system of the merchant, by its API key. */
-export interface KeyCaller {
+export interface KeyCaller extends KeyHolder {
   readonly kind: 'key';
-  readonly merchantId: string;
-  readonly apiKeyId: string;
-  readonly apiKeyName: string;
-  readonly merchantSettings: Readonly<Record<string, unknown>>;
 }
 
 /** A person of the merchant's team, by the session of their browser. */

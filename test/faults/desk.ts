@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { expect } from 'vitest';
 import { createApiKey } from '../../src/access/api-keys.ts';
 import { createMerchant } from '../../src/access/merchants.ts';
+import { KEY_PERMISSIONS } from '../../src/access/roles.ts';
 import { readSettings } from '../../src/config.ts';
 import { startSandbox } from '../../src/gateways/sandbox/server.ts';
 import { systemClock } from '../../src/lib/clock.ts';
@@ -91,7 +92,12 @@ export async function openDesk(): Promise<Desk> {
       await run({ ...desk.environment(databaseUrl), DATABASE_POOL_SIZE: pool });
       asked = 0;
       await createMerchant(program.db, systemClock, { merchantId: 'acme', name: 'Acme' });
-      await createApiKey(program.db, systemClock, { merchantId: 'acme', name: 'test', key: KEY });
+      await createApiKey(program.db, systemClock, {
+        merchantId: 'acme',
+        name: 'test',
+        key: KEY,
+        permissions: KEY_PERMISSIONS,
+      });
       const credentials = { secret_key: `sbx_sk_${randomBytes(12).toString('hex')}` };
       await client.post('/v1/gateway-accounts', { gateway: 'SANDBOX', name: 'default', credentials });
       for (const orderId of ORDERS)

@@ -1,9 +1,10 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { z } from 'zod';
 import {
   type AccountRefusal,
   type AccountResult,
+  chooseGatewayAccount,
   createGatewayAccount,
   type GatewayAccount,
   type LearntIdentity,
@@ -57,6 +58,23 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
     return view(result.account);
   };
 
+  /** A new account, another name or a switch may decide where payments lie that name no account: never without a trace. */
+  const recordMove = async (request: FastifyRequest, gateway: string, before: readonly GatewayAccount[]) => {
+    const after = await listGatewayAccounts(deps.db, request.caller.merchantId);
+    const [from, to] = [before, after].map((accounts) => {
+      const chosen = chooseGatewayAccount(accounts, gateway, null);
+      return typeof chosen === 'string' ? null : chosen;
+    });
+    if (from?.gatewayAccountId === to?.gatewayAccountId) return;
+    const shownOf = (account: GatewayAccount | null | undefined) =>
+      account ? { gateway_account_id: account.gatewayAccountId, name: account.name } : null;
+    await recordAccess(deps, request, 'unnamed_payments_moved', {
+      gateway,
+      from: shownOf(from),
+      to: shownOf(to),
+    });
+  };
+
   app.get(
     '/v1/gateways',
     {
@@ -83,6 +101,7 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
     },
     async (request, reply) => {
       const { gateway, name, base_url, credentials, max_concurrent, max_per_second } = request.body;
+      const before = await listGatewayAccounts(deps.db, request.caller.merchantId);
       const result = await createGatewayAccount(
         deps,
         {
@@ -109,7 +128,9 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
         gateway_account_id,
         gateway,
         name: shown.name,
+        base_url: shown.base_url,
       });
+      await recordMove(request, gateway, before);
       return reply.code(201).send(shown);
     },
   );
@@ -164,6 +185,7 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
       const { name, enabled, credentials, max_concurrent, max_per_second } = request.body;
       const { merchantId } = request.caller;
       const { gateway_account_id } = request.params;
+      const before = await listGatewayAccounts(deps.db, merchantId);
       const result = await updateGatewayAccount(deps, merchantId, gateway_account_id, {
         name,
         enabled,
@@ -175,11 +197,14 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
       const changed = [...Object.keys(request.body), ...Object.keys(credentials ?? {})];
       request.log.info({ merchant_id: merchantId, gateway_account_id, changed }, 'gateway account changed');
       const about = { gateway_account_id, gateway: shown.gateway, name: shown.name };
+      const isIt = (account: GatewayAccount) => account.gatewayAccountId === gateway_account_id;
       await recordAccess(deps, request, 'gateway_account_changed', {
         ...about,
         changed,
         ...(enabled !== undefined && { enabled }),
+        ...(name !== undefined && { name_before: before.find(isIt)?.name }),
       });
+      await recordMove(request, shown.gateway, before);
       deps.engine.wake();
       return shown;
     },

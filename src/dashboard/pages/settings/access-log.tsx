@@ -89,13 +89,18 @@ const WORDS: Readonly<Record<string, (email: string, details: Details) => string
     `Signed ${email} out of ${count === 1 ? 'one browser' : `${count} browsers`}`,
   key_made: (_, { name }) => `Made the API key ${name}`,
   key_revoked: (_, { name }) => `Revoked the API key ${name}`,
-  settings_changed: (_, details) =>
-    `Changed settings: ${Object.entries(details)
-      .map(([setting, value]) => `${setting} to ${value}`)
-      .join(', ')}`,
+  key_woken: (_, { name }) => `Woke the API key ${name} after a restore`,
+  settings_changed: (_, details) => `Changed settings: ${changesIn(details)}`,
+  settings_asked_for: (_, details) => `Asked to turn a guard off, which waits: ${changesIn(details)}`,
+  settings_confirmed: (_, { asked_by, ...details }) =>
+    `Confirmed what ${asked_by} asked for: ${changesIn(details)}`,
+  settings_stopped: (_, { asked_by, ...details }) =>
+    `Stopped what ${asked_by} asked for: ${changesIn(details)}`,
   gateway_account_made: (_, { gateway, name }) => `Added the account ${name} at ${gateway}`,
   gateway_account_changed: (_, { gateway, name, changed }) =>
     `Changed the account ${name} at ${gateway}: ${[changed].flat().join(', ')}`,
+  unnamed_payments_moved: (_, { gateway, to }) =>
+    `Payments at ${gateway} that name no account lie from then on ${nameIn(to) ?? 'nowhere: they are refused'}`,
   endpoint_made: (_, { url }) => `Added the webhook endpoint ${url}`,
   endpoint_changed: (_, { url, changed }) =>
     `Changed the webhook endpoint ${url}: ${[changed].flat().join(', ')}`,
@@ -106,6 +111,17 @@ const WORDS: Readonly<Record<string, (email: string, details: Details) => string
 
 function times(count: unknown): string {
   return typeof count === 'number' && count > 1 ? `, ${count} times more` : '';
+}
+
+function changesIn(details: Details): string {
+  return Object.entries(details)
+    .map(([setting, value]) => `${setting} to ${value}`)
+    .join(', ');
+}
+
+function nameIn(account: unknown): string | null {
+  const isAccount = typeof account === 'object' && account !== null && 'name' in account;
+  return isAccount ? `at the account ${account.name}` : null;
 }
 
 function as(role: unknown): string {
