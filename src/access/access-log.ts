@@ -24,6 +24,7 @@ export const ACCESS_ACTIONS = [
   'settings_changed',
   'gateway_account_made',
   'gateway_account_changed',
+  'gateway_account_released',
   'endpoint_made',
   'endpoint_changed',
   'endpoint_removed',
