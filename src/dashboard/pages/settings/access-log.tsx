@@ -89,6 +89,8 @@ const WORDS: Readonly<Record<string, (email: string, details: Details) => string
   gateway_account_made: (_, { gateway, name }) => `Added the account ${name} at ${gateway}`,
   gateway_account_changed: (_, { gateway, name, changed }) =>
     `Changed the account ${name} at ${gateway}: ${[changed].flat().join(', ')}`,
+  gateway_account_released: (_, { gateway, name, reason, shared }) =>
+    `Released the held account ${name} at ${gateway}${shared ? ', shared with another installation' : ''}: ${reason}`,
   endpoint_made: (_, { url }) => `Added the webhook endpoint ${url}`,
   endpoint_changed: (_, { url, changed }) =>
     `Changed the webhook endpoint ${url}: ${[changed].flat().join(', ')}`,
