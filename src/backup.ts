@@ -163,7 +163,10 @@ async function requireAlone(tx: Queryable): Promise<void> {
   if (others.length === 0) return;
   const shown = others
     .slice(0, 5)
-    .map(({ pid, name, since, host }) => `${name}, connection ${pid}${since ? ` since ${since.toISOString()}` : ''}${host ? ` from ${host}` : ''}`);
+    .map(
+      ({ pid, name, since, host }) =>
+        `${name}, connection ${pid}${since ? ` since ${since.toISOString()}` : ''}${host ? ` from ${host}` : ''}`,
+    );
   throw new OperatorError(
     `Refundry is using this database: ${shown.join('; ')}${others.length > 5 ? `; and ${others.length - 5} more` : ''}. ` +
       'Stop every process first: what they have in hand would be sent without a look. Nothing was changed.',

@@ -156,7 +156,11 @@ export async function judgeBooksNow(
   db: Queryable,
   clock: Clock,
   settings: WatchSettings,
-): Promise<{ readonly seen: SeenBooks; readonly places: readonly MarkPlace[]; readonly doubt: Doubt | null }> {
+): Promise<{
+  readonly seen: SeenBooks;
+  readonly places: readonly MarkPlace[];
+  readonly doubt: Doubt | null;
+}> {
   const { booksId } = await readBooks(db, clock);
   const places = markFolders(settings).map((folder) => readMark(folder, booksId));
   const seen = await seeBooks(db, clock, idsOf(places), createServerQuestion(db));

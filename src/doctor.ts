@@ -165,13 +165,21 @@ async function examineBooks({ db }: OpenedDatabase, settings: Settings, clock: C
 async function examineStandby({ db }: OpenedDatabase, { synchronousStandby }: Settings): Promise<Finding> {
   const what = 'Standby';
   if (!synchronousStandby)
-    return { what, verdict: 'good', says: 'SYNCHRONOUS_STANDBY is off: after a failover a person says how to go on.' };
+    return {
+      what,
+      verdict: 'good',
+      says: 'SYNCHRONOUS_STANDBY is off: after a failover a person says how to go on.',
+    };
   const [row] = await db.query<{ names: string; commit: string }>(
     `select current_setting('synchronous_standby_names') as names, current_setting('synchronous_commit') as commit`,
   );
   const waits = row!.names.trim() !== '' && ['on', 'remote_apply'].includes(row!.commit);
   return waits
-    ? { what, verdict: 'good', says: `Every commit waits for ${row!.names}; after a failover sending goes on by itself.` }
+    ? {
+        what,
+        verdict: 'good',
+        says: `Every commit waits for ${row!.names}; after a failover sending goes on by itself.`,
+      }
     : {
         what,
         verdict: 'bad',

@@ -187,7 +187,8 @@ export async function restore(
 /** A person's word that books on another server or timeline lack no commit. Running processes go on within a second. */
 export async function confirmBooks(options: { reason: string }): Promise<void> {
   const reason = options.reason.trim();
-  if (reason === '') throw new OperatorError('--reason is empty. Say in some words why these books lack nothing.');
+  if (reason === '')
+    throw new OperatorError('--reason is empty. Say in some words why these books lack nothing.');
   await withDatabase(async (db, settings) => {
     const { doubt } = await judgeBooksNow(db, systemClock, settings);
     if (!doubt) throw new OperatorError('Nothing speaks against these books: there is nothing to confirm.');

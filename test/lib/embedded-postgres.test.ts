@@ -342,10 +342,21 @@ if (isRoot) {
     const port = readFileSync(join(dataDir, 'postgres/port'), 'utf8').trim();
     const left = spawn(
       binaries,
-      ['-D', '/proc/self/cwd', '-p', port, '-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories='],
+      [
+        '-D',
+        '/proc/self/cwd',
+        '-p',
+        port,
+        '-c',
+        'listen_addresses=127.0.0.1',
+        '-c',
+        'unix_socket_directories=',
+      ],
       { uid: NOBODY, gid: NOBODY, cwd: cluster, stdio: 'ignore', detached: true },
     );
-    await vi.waitFor(() => expect(existsSync(join(cluster, 'postmaster.pid'))).toBe(true), { timeout: 30_000 });
+    await vi.waitFor(() => expect(existsSync(join(cluster, 'postmaster.pid'))).toBe(true), {
+      timeout: 30_000,
+    });
     expect(await ask(await start(), 'select 1 as n')).toEqual([{ n: 1 }]);
     expect(serverPid()).toBe(left.pid);
     expect(serverUid()).toBe(NOBODY);

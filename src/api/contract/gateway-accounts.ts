@@ -102,7 +102,12 @@ const holdSchema = z.object({
 
 export const gatewayAccountReleaseSchema = z
   .strictObject({
-    reason: z.string().trim().min(1).max(1000).describe('What was found; kept for those who read it in years.'),
+    reason: z
+      .string()
+      .trim()
+      .min(1)
+      .max(1000)
+      .describe('What was found; kept for those who read it in years.'),
     shared: z
       .boolean()
       .optional()

@@ -214,12 +214,20 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
         { by: callerName(request.caller), reason, shared },
       );
       if (!released) {
-        throw new ApiError(409, 'gateway_account_not_held', 'This gateway account is not held: nothing was changed.', {
-          field: 'gateway_account_id',
-          accepted: 'an account whose "held" is not null',
-        });
+        throw new ApiError(
+          409,
+          'gateway_account_not_held',
+          'This gateway account is not held: nothing was changed.',
+          {
+            field: 'gateway_account_id',
+            accepted: 'an account whose "held" is not null',
+          },
+        );
       }
-      request.log.warn({ merchant_id: merchantId, gateway_account_id, shared, reason }, 'gateway account released');
+      request.log.warn(
+        { merchant_id: merchantId, gateway_account_id, shared, reason },
+        'gateway account released',
+      );
       const { gateway, name } = account;
       await recordAccess(deps, request, 'gateway_account_released', {
         gateway_account_id,

@@ -14,8 +14,9 @@ export function BooksStrip() {
   if (inDoubt.data !== true) return null;
   return (
     <div className={classes.alarm} role="alert">
-      <b>Nothing is sent.</b> These books may have gone back in time, and lack refunds that were made. What is asked for is kept, and
-      waits. The operator's log and <span className="mono">refundry doctor</span> say why, and how to go on.
+      <b>Nothing is sent.</b> These books may have gone back in time, and lack refunds that were made. What is
+      asked for is kept, and waits. The operator's log and <span className="mono">refundry doctor</span> say
+      why, and how to go on.
     </div>
   );
 }

@@ -150,10 +150,10 @@ function Held({
   return (
     <Notice tone="red" title="Nothing is sent through this account.">
       <Text size="sm">
-        Since <Time at={held.since} exact />. {held.why} Either these books went back in time (a backup, a snapshot or a
-        standby): then sending again what they lost would pay twice, and the operator marks them with{' '}
-        <span className="mono">refundry restore --as-of</span>. Or another installation refunds through the same account at{' '}
-        {label}.
+        Since <Time at={held.since} exact />. {held.why} Either these books went back in time (a backup, a
+        snapshot or a standby): then sending again what they lost would pay twice, and the operator marks them
+        with <span className="mono">refundry restore --as-of</span>. Or another installation refunds through
+        the same account at {label}.
       </Text>
       <ul>
         {held.refunds.map((refund) => (
@@ -209,8 +209,8 @@ function ReleaseAccount({
       {(problem) => (
         <>
           <Text size="md">
-            What waits goes out to {label} at once. Look first whether the refunds that are named are in your own lists:
-            what these books lost and somebody asks for again is paid a second time.
+            What waits goes out to {label} at once. Look first whether the refunds that are named are in your
+            own lists: what these books lost and somebody asks for again is paid a second time.
           </Text>
           <Textarea
             label="What was found"
