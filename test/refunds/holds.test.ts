@@ -99,7 +99,7 @@ describe('while it is held', () => {
     await merchantWithAccount(s.deps.db, { merchantId: 'other' });
     await putOrder(s.deps.db, { merchantId: 'other', orderId: 'O1', amountMinor: 10_00 });
     await told(newId());
-    const mine = await s.refund('O1');
+    const mine = await s.refund('O2');
     const [theirs] = await recordRefunds(s.deps, [
       refundRequest({ merchantId: 'other', orderId: 'O1', uniqueRequestId: 'r1', amount: '4.00' }),
     ]);

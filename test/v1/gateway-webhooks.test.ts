@@ -312,7 +312,7 @@ describe('a refund under an id of ours that the books do not know', () => {
     );
 
     expect((await call(api, at('/release'), { json: { reason: '  ' } })).status).toBe(400);
-    expect((await call(api, at('/release'), { json: { reason: 'x' }, as: 'other-key' })).status).toBe(404);
+    expect((await call(api, at('/release'), { json: { reason: 'x' }, as: 'other' })).status).toBe(404);
     const released = await call(api, at('/release'), {
       json: { reason: 'It is in the list of the restore.' },
     });
