@@ -76,6 +76,10 @@ test('a standby that may lack something takes over: nothing is sent until somebo
     return (status === 503 && body.books === 'in_doubt') || undefined;
   });
   expect((await desk.refund('o2', 'since')).status).toBe(200);
+  // Who decides now, decides by books that may have forgotten a send.
+  const [waits] = (await desk.client.get('/v1/refunds?order_id=o2')).body.refunds;
+  const cancelled = await desk.client.post(`/v1/refunds/${waits.refund_id}/cancel`, {});
+  expect([cancelled.status, cancelled.body.error.code]).toEqual([503, 'books_in_doubt']);
 
   const refundry = (...args: string[]) => runProgram(args, desk.environment(pair.standby.connectionString));
   const said = await refundry('doctor');

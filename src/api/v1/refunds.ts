@@ -40,6 +40,7 @@ import {
   notResolved,
   orderNotFound,
   refundNotFound,
+  requireTrustedBooks,
 } from './refusals.ts';
 
 /** As on the contract's surface (section 2.4): the same amount of the same order twice is rarely meant. */
@@ -184,10 +185,11 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
         summary: 'Cancel a refund that has not been sent',
         params: refundParamsSchema,
         body: cancellationSchema,
-        response: { 200: refundSchema, 404: errorSchema, 409: errorSchema },
+        response: { 200: refundSchema, 404: errorSchema, 409: errorSchema, 503: errorSchema },
       },
     },
     async (request) => {
+      await requireTrustedBooks(engine);
       const { merchantId } = request.caller;
       const reason = request.body?.reason ?? null;
       const asked = { reason, cause: causeOf(request) };
@@ -209,10 +211,11 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
           'customer has the money, failed that nobody has been paid and the amount may be refunded again.',
         params: refundParamsSchema,
         body: resolutionSchema,
-        response: { 200: refundSchema, 404: errorSchema, 409: errorSchema },
+        response: { 200: refundSchema, 404: errorSchema, 409: errorSchema, 503: errorSchema },
       },
     },
     async (request) => {
+      await requireTrustedBooks(engine);
       const { outcome, evidence, arn, gateway_refund_id } = request.body;
       const resolved = await resolveRefund(engine, request.caller.merchantId, request.params.refund_id, {
         outcome,
