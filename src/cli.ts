@@ -122,6 +122,20 @@ Exit status: 0 done; 1 not done, and a sentence says what to put right; 2 the co
     )
     .action(lazy('restore'));
   program
+    .command('confirm-books')
+    .description(
+      'Say that books on another PostgreSQL server or timeline lack no commit, so that sending goes on after a planned move.',
+    )
+    .requiredOption('--reason <text>', 'why that is so; kept with the books')
+    .addHelpText(
+      'after',
+      example(
+        'refundry confirm-books --reason "switched over to db2, which was synchronous"',
+        'Exit status: 0 trusted again; 1 nothing to confirm, or the books did go back: then "restore --as-of" is the way.',
+      ),
+    )
+    .action(lazy('confirmBooks'));
+  program
     .command('settings')
     .description(
       'List the settings: what each is for, what it accepts, what it is now. Secrets are not shown.',

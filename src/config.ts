@@ -14,6 +14,10 @@ export interface Settings {
   readonly databasePoolSize: number;
   /** Absolute. */
   readonly dataDir: string;
+  /** A second folder for a mark of the books, absolute; null where there is none. */
+  readonly witnessDir: string | null;
+  /** Whether every commit waits for a standby, so that one that is promoted has lost nothing. */
+  readonly synchronousStandby: boolean;
   readonly role: 'all' | 'api' | 'worker';
   /** 32 bytes; null only when embedded (then kept in dataDir) or when the command does not need it. */
   readonly masterKey: Buffer | null;
@@ -90,6 +94,19 @@ const VARIABLES = {
     accepts: 'a folder, made if absent',
     about: 'Where the embedded PostgreSQL and the generated keys lie.',
     read: (text) => (text.includes('\0') ? undefined : resolve(text)),
+  },
+  WITNESS_DIR: {
+    otherwise: 'DATA_DIR alone',
+    accepts: 'a folder, made if absent',
+    about:
+      "A second folder, on another volume than the database's, for the mark that shows when the books went back in time.",
+    read: (text) => (text.includes('\0') ? undefined : resolve(text)),
+  },
+  SYNCHRONOUS_STANDBY: {
+    otherwise: 'off',
+    accepts: 'on or off',
+    about: 'Whether every commit waits for a standby: then sending goes on by itself after one is promoted.',
+    read: onOrOff,
   },
   ROLE: {
     otherwise: 'all',
@@ -242,6 +259,8 @@ export function readSettings(
     databaseUrl,
     databasePoolSize: take('DATABASE_POOL_SIZE') ?? 10,
     dataDir: take('DATA_DIR') ?? resolve('data'),
+    witnessDir: take('WITNESS_DIR') ?? null,
+    synchronousStandby: take('SYNCHRONOUS_STANDBY') ?? false,
     role: take('ROLE') ?? 'all',
     masterKey,
     demo,

@@ -8,7 +8,7 @@ import type { ExampleOrder } from './orders/example.ts';
  * is no terminal that it goes to, but a file or a journal that others read too, it has no secret and says what tells it.
  */
 export function startPage(
-  refundry: Pick<Refundry, 'url' | 'settings' | 'place' | 'demoKey' | 'demoPassword'>,
+  refundry: Pick<Refundry, 'url' | 'settings' | 'place' | 'inDoubt' | 'demoKey' | 'demoPassword'>,
   example: ExampleOrder | null,
   isTerminal: boolean,
 ): string {
@@ -17,12 +17,16 @@ export function startPage(
   const { url, settings, place, demoKey, demoPassword } = refundry;
   const fact = (name: string, value: string) => `  ${quiet(name.padEnd(11))}${value}`;
 
+  const doubt = refundry.inDoubt();
+  const warning = doubt === null ? [] : [`  ${strong('Nothing is sent.')} ${doubt}`, ''];
   if (url === null) {
-    return `\n${[`  ${strong('Refundry worker')} is running.`, '', fact('Data', place), fact('Stop', STOP)].join('\n')}\n`;
+    const running = `  ${strong('Refundry worker')} is running.`;
+    return `\n${[running, '', ...warning, fact('Data', place), fact('Stop', STOP)].join('\n')}\n`;
   }
   const lines = [
     `  ${strong('Refundry')} is running.`,
     '',
+    ...warning,
     fact('Dashboard', link(url)),
     fact('API', `${link(`${url}/docs`)}  the reference`),
     ...(settings.sandbox === 'off'

@@ -34,6 +34,7 @@ export const ACCESS_ACTIONS = [
   'gateway_account_made',
   'gateway_account_changed',
   'unnamed_payments_moved',
+  'gateway_account_released',
   'endpoint_made',
   'endpoint_changed',
   'endpoint_removed',

@@ -14,6 +14,7 @@ const health = z.object({
   status: z.enum(['ok', 'failing']),
   database: z.enum(['reachable', ...(Object.keys(TROUBLES) as DatabaseTrouble[])]),
   clock: z.literal('wrong').optional(),
+  books: z.literal('in_doubt').optional(),
 });
 
 /**
@@ -45,26 +46,34 @@ export function serveHealth(app: FastifyInstance, deps: ApiDeps): void {
       },
     },
     async (_request, reply) => {
-      const { database, apartMs } = await look();
+      const { database, apartMs, inDoubt } = await look();
       const clockIsWrong = apartMs > TOLERATED_APART_MS;
       const seen =
         database === 'reachable' && performance.now() - fullAtMs < REMEMBERED_MS ? 'full' : database;
-      if (seen === 'reachable' && !clockIsWrong) return { status: 'ok' as const, database: seen };
-      return reply
-        .code(503)
-        .send({ status: 'failing', database: seen, ...(clockIsWrong && { clock: 'wrong' as const }) });
+      if (seen === 'reachable' && !clockIsWrong && !inDoubt) return { status: 'ok' as const, database: seen };
+      return reply.code(503).send({
+        status: 'failing',
+        database: seen,
+        ...(clockIsWrong && { clock: 'wrong' as const }),
+        ...(inDoubt && { books: 'in_doubt' as const }),
+      });
     },
   );
 }
 
-type Seen = { readonly database: 'reachable' | DatabaseTrouble; readonly apartMs: number };
+interface Seen {
+  readonly database: 'reachable' | DatabaseTrouble;
+  readonly apartMs: number;
+  readonly inDoubt: boolean;
+}
 
-async function askDatabase({ db, clock }: ApiDeps): Promise<Seen> {
+async function askDatabase({ db, clock, engine }: ApiDeps): Promise<Seen> {
+  const nothingMore = { apartMs: 0, inDoubt: false };
   const { promise: late, resolve } = Promise.withResolvers<Seen>();
-  const timer = setTimeout(() => resolve({ database: 'slow', apartMs: 0 }), ANSWER_WITHIN_MS);
-  const asked = Promise.all([clockApartMs(db, clock), requireWritable(db)]).then(
-    ([apartMs]): Seen => ({ database: 'reachable', apartMs }),
-    (error: unknown): Seen => ({ database: troubleOf(error) ?? 'unreachable', apartMs: 0 }),
+  const timer = setTimeout(() => resolve({ database: 'slow', ...nothingMore }), ANSWER_WITHIN_MS);
+  const asked = Promise.all([clockApartMs(db, clock), requireWritable(db), engine.booksInDoubt?.()]).then(
+    ([apartMs, , inDoubt]): Seen => ({ database: 'reachable', apartMs, inDoubt: inDoubt === true }),
+    (error: unknown): Seen => ({ database: troubleOf(error) ?? 'unreachable', ...nothingMore }),
   );
   return Promise.race([asked, late]).finally(() => clearTimeout(timer));
 }

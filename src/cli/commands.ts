@@ -18,7 +18,9 @@ import {
 import { listTeam, type Member } from '../access/users.ts';
 import { parseWitness, printAudit } from '../audit/print.ts';
 import type { Witness } from '../audit/verify.ts';
-import { markBooks, restoreBackup, writeBackup } from '../backup.ts';
+import { markInPlace, restoreBackup, writeBackup } from '../backup.ts';
+import { beginEdition, doubtSentence } from '../books.ts';
+import { judgeBooksNow } from '../books-watch.ts';
 import { describeSettings, readSettings, type Settings } from '../config.ts';
 import { type OpenedDatabase, openConfiguredDatabase } from '../database.ts';
 import { examine } from '../doctor.ts';
@@ -170,7 +172,7 @@ export async function restore(
     await requireUpToDate(opened);
     if (options.asOf !== undefined) {
       const asOf = readPastTime(options.asOf);
-      const marked = await opened.db.transaction((tx) => markBooks(tx, deps, asOf));
+      const marked = await markInPlace(opened.db, deps, asOf);
       process.stdout.write(markedPage(marked, asOf));
       return;
     }
@@ -181,6 +183,20 @@ export async function restore(
     await reach.close();
     await opened.close();
   }
+}
+
+/** A person's word that books on another server or timeline lack no commit. Running processes go on within a second. */
+export async function confirmBooks(options: { reason: string }): Promise<void> {
+  const reason = options.reason.trim();
+  if (reason === '')
+    throw new OperatorError('--reason is empty. Say in some words why these books lack nothing.');
+  await withDatabase(async (db, settings) => {
+    const { doubt } = await judgeBooksNow(db, systemClock, settings);
+    if (!doubt) throw new OperatorError('Nothing speaks against these books: there is nothing to confirm.');
+    if (doubt.kind === 'went_back') throw new OperatorError(doubtSentence(doubt));
+    await beginEdition(db, systemClock, `confirmed: ${reason}`);
+    process.stdout.write('These books are trusted again. Sending goes on within a second.\n');
+  });
 }
 
 function readTime(text: string): Date {

@@ -17,11 +17,13 @@ import {
 } from '../../gateways/accounts.ts';
 import type { AccessCheck, Gateway } from '../../gateways/gateway.ts';
 import { readCallsTaken } from '../../gateways/health.ts';
+import { type Hold, readHolds, releaseHold } from '../../refunds/holds.ts';
 import { countPending } from '../../refunds/pending.ts';
 import {
   gatewayAccountChangesSchema,
   gatewayAccountListSchema,
   gatewayAccountParamsSchema,
+  gatewayAccountReleaseSchema,
   gatewayAccountSchema,
   gatewayAccountTestSchema,
   gatewayListSchema,
@@ -30,18 +32,19 @@ import {
 } from '../contract/gateway-accounts.ts';
 import type { ApiDeps } from '../deps.ts';
 import { ApiError, errorSchema } from '../errors.ts';
-import { recordAccess } from '../record-access.ts';
+import { callerName, recordAccess } from '../record-access.ts';
 
 const tags = ['Gateways'];
 
 /** Gateways and the merchant's accounts at them. */
 export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiDeps): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>();
-  const viewAll = async (accounts: readonly GatewayAccount[]) => {
+  const viewAll = async (merchantId: string, accounts: readonly GatewayAccount[]) => {
     const ids = accounts.map((account) => account.gatewayAccountId);
-    const [taken, pending] = await Promise.all([
+    const [taken, pending, holds] = await Promise.all([
       readCallsTaken(deps.db, deps.clock, ids),
       countPending(deps.db, ids),
+      readHolds(deps.db, merchantId, ids),
     ]);
     return accounts.map((account) => {
       const { gatewayAccountId: id } = account;
@@ -49,10 +52,11 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
         webhookUrl: deps.engine.webhookUrlOf(id),
         callsTaken: taken.get(id) ?? 0,
         pending: pending.get(id) ?? 0,
+        hold: holds.get(id) ?? null,
       });
     });
   };
-  const view = async (account: GatewayAccount) => (await viewAll([account]))[0]!;
+  const view = async (account: GatewayAccount) => (await viewAll(account.merchantId, [account]))[0]!;
   const viewOf = (result: AccountResult) => {
     if (!result.ok) throw refusalError(result.refusal);
     return view(result.account);
@@ -146,7 +150,10 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
       },
     },
     async (request) => ({
-      gateway_accounts: await viewAll(await listGatewayAccounts(deps.db, request.caller.merchantId)),
+      gateway_accounts: await viewAll(
+        request.caller.merchantId,
+        await listGatewayAccounts(deps.db, request.caller.merchantId),
+      ),
     }),
   );
 
@@ -207,6 +214,61 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
       await recordMove(request, shown.gateway, before);
       deps.engine.wake();
       return shown;
+    },
+  );
+
+  app.post(
+    '/v1/gateway-accounts/:gateway_account_id/release',
+    {
+      config: { permission: 'gateways.manage' },
+      schema: {
+        tags,
+        summary: 'Send through a held account again, having looked',
+        description:
+          'The account is held because its gateway knows refunds of ours that these books do not. Where books went back in ' +
+          'time, `refundry restore --as-of` releases it too, and has each payment asked about first.',
+        params: gatewayAccountParamsSchema,
+        body: gatewayAccountReleaseSchema,
+        response: { 200: gatewayAccountSchema, 404: errorSchema, 409: errorSchema },
+      },
+    },
+    async (request) => {
+      const { merchantId } = request.caller;
+      const { gateway_account_id } = request.params;
+      const { reason, shared = false } = request.body;
+      const account = await readGatewayAccount(deps.db, merchantId, gateway_account_id);
+      if (!account) throw notFound();
+      const released = await releaseHold(
+        deps.db,
+        deps.clock,
+        { merchantId, gatewayAccountId: gateway_account_id },
+        { by: callerName(request.caller), reason, shared },
+      );
+      if (!released) {
+        throw new ApiError(
+          409,
+          'gateway_account_not_held',
+          'This gateway account is not held: nothing was changed.',
+          {
+            field: 'gateway_account_id',
+            accepted: 'an account whose "held" is not null',
+          },
+        );
+      }
+      request.log.warn(
+        { merchant_id: merchantId, gateway_account_id, shared, reason },
+        'gateway account released',
+      );
+      const { gateway, name } = account;
+      await recordAccess(deps, request, 'gateway_account_released', {
+        gateway_account_id,
+        gateway,
+        name,
+        shared,
+        reason,
+      });
+      deps.engine.wake();
+      return view(account);
     },
   );
 
@@ -359,7 +421,12 @@ function notFound(): ApiError {
 
 function accountView(
   shown: GatewayAccount,
-  now: { readonly webhookUrl: string; readonly callsTaken: number; readonly pending: number },
+  now: {
+    readonly webhookUrl: string;
+    readonly callsTaken: number;
+    readonly pending: number;
+    readonly hold: Hold | null;
+  },
 ): z.infer<typeof gatewayAccountSchema> {
   return {
     gateway_account_id: shown.gatewayAccountId,
@@ -382,6 +449,16 @@ function accountView(
       webhook_rejected_because: shown.webhooksRejectedWhy,
       calls_in_last_second: now.callsTaken,
       pending_refunds: now.pending,
+    },
+    held: now.hold && {
+      since: now.hold.heldAt.toISOString(),
+      why: now.hold.why,
+      refunds: now.hold.strangers.map((stranger) => ({
+        refund_id: stranger.refundId,
+        gateway_refund_id: stranger.gatewayRefundId,
+        gateway_payment_id: stranger.gatewayPaymentId,
+        heard_at: stranger.heardAt.toISOString(),
+      })),
     },
     created_at: shown.createdAt.toISOString(),
     updated_at: shown.updatedAt.toISOString(),

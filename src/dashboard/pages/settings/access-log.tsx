@@ -101,6 +101,8 @@ const WORDS: Readonly<Record<string, (email: string, details: Details) => string
     `Changed the account ${name} at ${gateway}: ${[changed].flat().join(', ')}`,
   unnamed_payments_moved: (_, { gateway, to }) =>
     `Payments at ${gateway} that name no account lie from then on ${nameIn(to) ?? 'nowhere: they are refused'}`,
+  gateway_account_released: (_, { gateway, name, reason, shared }) =>
+    `Released the held account ${name} at ${gateway}${shared ? ', shared with another installation' : ''}: ${reason}`,
   endpoint_made: (_, { url }) => `Added the webhook endpoint ${url}`,
   endpoint_changed: (_, { url, changed }) =>
     `Changed the webhook endpoint ${url}: ${[changed].flat().join(', ')}`,
