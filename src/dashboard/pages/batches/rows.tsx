@@ -6,6 +6,7 @@ import type { PublicStatus, RefundState } from '../../../api/contract/states.ts'
 import { batchRowsQuery } from '../../api/batches.ts';
 import { Empty, Failed, Loading } from '../../parts/answers.tsx';
 import { Id } from '../../parts/id.tsx';
+import { withAmountsAsShown } from '../../parts/amounts.ts';
 import { Money } from '../../parts/money.tsx';
 import { Pager } from '../../parts/pager.tsx';
 import { Sign, StatusBadge } from '../../parts/status.tsx';
@@ -241,9 +242,8 @@ function cellOf(row: BatchRow, { file }: Batch): string | null {
 
 function Why({ row }: { readonly row: BatchRow }) {
   const { problem, refund } = row;
-  if (problem) return <>{problem.message}</>;
-  if (refund?.error_message && refund.status !== 'SUCCESS') return <>{refund.error_message}</>;
-  return null;
+  const message = problem?.message ?? (refund?.status === 'SUCCESS' ? null : refund?.error_message);
+  return message == null ? null : <>{withAmountsAsShown(message)}</>;
 }
 
 function VerdictSign({ verdict }: { readonly verdict: BatchRow['verdict'] }) {

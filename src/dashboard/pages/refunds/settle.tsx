@@ -6,9 +6,10 @@ import type { Refund } from '../../../api/contract/refunds.ts';
 import { Problem } from '../../api/client.ts';
 import { resolveRefund } from '../../api/refunds.ts';
 import { Refusal } from '../../parts/act.tsx';
+import { moneyText } from '../../parts/amounts.ts';
 import { fieldProblem } from '../../parts/field-problem.ts';
 import { Id } from '../../parts/id.tsx';
-import { Money, moneyText } from '../../parts/money.tsx';
+import { Money } from '../../parts/money.tsx';
 import classes from './settle.module.css';
 
 export type Outcome = 'succeeded' | 'failed';
