@@ -161,8 +161,12 @@ create table refunds (
   -- How many of them got no answer: these are what makes people take over in the end.
   unanswered integer not null default 0,
   key_used_at timestamptz,
+  -- Whose books the first send went to, at the gateway: what others do not know of it proves nothing.
+  sent_to text,
   -- The gateway's refusal of the last send, while an earlier unanswered one leaves it in doubt.
   doubtful_refusal text,
+  -- What that refusal says of the money, where it says that the customer may have it already.
+  refused_because text check (refused_because in ('refunded_elsewhere', 'disputed')),
   -- Looks since the last change of state, and how many of them in a row found nothing.
   looks integer not null default 0,
   absences integer not null default 0,
@@ -178,6 +182,10 @@ create table refunds (
   error_message text,
   -- Why a person is needed, while one is.
   attention text,
+  -- A person's word ended it, and not the gateway's.
+  settled_by_hand boolean not null default false,
+  -- What a person says of it against the gateway's word, while it waits for a second person's yes.
+  proposal jsonb,
   created_at timestamptz not null,
   updated_at timestamptz not null,
   sent_at timestamptz,
@@ -187,6 +195,8 @@ create table refunds (
   due_at timestamptz not null,
   -- When the system looks at it next; while a worker holds it, when that hold ends.
   next_look_at timestamptz,
+  -- After its end: when the gateway is asked whether that still holds. While a worker asks, when its hold ends.
+  recheck_at timestamptz,
   -- When it goes to manual review if nothing is known by then.
   review_at timestamptz not null,
   -- The order's event that made its present state (invariant 6).
@@ -195,9 +205,11 @@ create table refunds (
   -- Led by the order: it is also the one way to an order's refunds that no other index can be taken for.
   unique (order_id, merchant_id, unique_request_id),
   constraint every_refund_ends check
-    ((state in ('succeeded', 'failed', 'cancelled', 'reversed')) = (next_look_at is null))
+    ((state in ('succeeded', 'failed', 'cancelled', 'reversed')) = (next_look_at is null)),
+  constraint only_what_has_ended_is_rechecked check (recheck_at is null or next_look_at is null)
 );
 create index refunds_due on refunds (gateway_account_id, lane, next_look_at) where next_look_at is not null;
+create index refunds_rechecks on refunds (gateway_account_id, recheck_at) where recheck_at is not null;
 create index refunds_held on refunds (next_look_at) where state = 'sending';
 create index refunds_ageing on refunds (review_at)
   where state in ('queued', 'unknown', 'waiting_for_funds', 'submitted');
@@ -306,18 +318,18 @@ create trigger refunds_rereserve after update on refunds
 -- The allowed moves, the same list as src/refunds/states.ts (a test compares them).
 create function may_move(from_state text, to_state text) returns boolean immutable language sql
   return (from_state || '>' || to_state) in (
-    'awaiting_approval>queued', 'awaiting_approval>cancelled',
+    'awaiting_approval>queued', 'awaiting_approval>cancelled', 'awaiting_approval>manual_review',
     'queued>sending', 'queued>submitted', 'queued>waiting_for_funds', 'queued>succeeded', 'queued>failed',
     'queued>cancelled', 'queued>manual_review', 'queued>unknown',
     'sending>submitted', 'sending>succeeded', 'sending>failed', 'sending>waiting_for_funds',
-    'sending>queued', 'sending>unknown',
+    'sending>queued', 'sending>unknown', 'sending>manual_review',
     'unknown>submitted', 'unknown>succeeded', 'unknown>failed', 'unknown>waiting_for_funds',
     'unknown>queued', 'unknown>manual_review',
     'waiting_for_funds>queued', 'waiting_for_funds>submitted', 'waiting_for_funds>succeeded',
     'waiting_for_funds>failed', 'waiting_for_funds>manual_review', 'waiting_for_funds>unknown',
     'submitted>succeeded', 'submitted>failed', 'submitted>waiting_for_funds', 'submitted>manual_review',
     'manual_review>succeeded', 'manual_review>failed',
-    'succeeded>reversed', 'failed>manual_review', 'reversed>manual_review');
+    'succeeded>reversed', 'failed>manual_review', 'cancelled>manual_review', 'reversed>manual_review');
 
 create function guard_refund() returns trigger language plpgsql as $$
 begin

@@ -24,13 +24,20 @@ create type refund_request as (
   door text, batch_id uuid, batch_row integer, lane smallint, idempotency_key text, window_ms integer, expected_remaining text,
   cause jsonb, round integer);
 
+-- How many refunds of an order count against the most that it may have: those that hold their amount or have paid it. Tries
+-- that came to nothing count only where there are very many, so that a wrong setting closes no order for good.
+create function refunds_that_count(held bigint, tries bigint, most integer, most_tries integer) returns bigint
+immutable language sql
+  return greatest(held, tries - (most_tries - most));
+
 -- Records what can be recorded and says of each item what became of it: the refund for an accepted one, its
 -- idx and the reason for a refused one. No two of the sets within the statement are joined with each other:
 -- the planner takes them for a row or two and would compare every pair.
+--   p_max_refunds: of an order, those that hold their amount or have paid it; p_max_tries: all that were ever asked for
 --   p_gateways: by gateway word, whether it can do {"partial", "instant"} refunds
 --   p_due_days: by payment method type, the days until the customer should have the money; '' for others
 create function record_refunds(p_now timestamptz, p_review_at timestamptz, p_max_refunds integer,
-                               p_gateways jsonb, p_due_days jsonb, p_items jsonb)
+                               p_max_tries integer, p_gateways jsonb, p_due_days jsonb, p_items jsonb)
 returns table (idx integer, outcome text, order_id text, remaining_minor bigint, currency text,
                exponent smallint, refund refunds)
 language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
@@ -103,7 +110,8 @@ begin
       -- One walk over the order's refunds, of which there are few. The second condition is written so that only the
       -- index led by order_id fits: while statistics are missing, any index led by merchant_id looks as good.
       cross join lateral (
-        select count(*) as refunds, bool_or(r.unique_request_id = f.unique_request_id) as has_request_id,
+        select refunds_that_count(count(*) filter (where state_reserves(r.state)), count(*), p_max_refunds, p_max_tries) as refunds,
+               bool_or(r.unique_request_id = f.unique_request_id) as has_request_id,
                bool_or(r.amount_minor = f.asked and state_reserves(r.state)
                        and r.created_at > p_now - make_interval(secs => f.window_ms / 1000.0)) as has_same_amount
         from refunds r
@@ -194,12 +202,14 @@ begin
     ), moved as (
       update refunds r set
         state = m.to_state, lane = (m.new).lane, sends = (m.new).sends, unanswered = (m.new).unanswered,
-        key_used_at = (m.new).key_used_at, doubtful_refusal = (m.new).doubtful_refusal,
+        key_used_at = (m.new).key_used_at, sent_to = (m.new).sent_to,
+        doubtful_refusal = (m.new).doubtful_refusal, refused_because = (m.new).refused_because,
         looks = (m.new).looks, absences = (m.new).absences, absence_counts_at = (m.new).absence_counts_at,
         gateway_refund_id = (m.new).gateway_refund_id, gateway_reference = (m.new).gateway_reference,
         gateway_status = (m.new).gateway_status, gateway_at = (m.new).gateway_at, arn = (m.new).arn,
         error_code = (m.new).error_code, error_message = (m.new).error_message,
-        attention = (m.new).attention, sent_at = (m.new).sent_at, succeeded_at = (m.new).succeeded_at,
+        attention = (m.new).attention, settled_by_hand = (m.new).settled_by_hand, proposal = (m.new).proposal,
+        recheck_at = (m.new).recheck_at, sent_at = (m.new).sent_at, succeeded_at = (m.new).succeeded_at,
         failed_at = (m.new).failed_at, next_look_at = (m.new).next_look_at, review_at = (m.new).review_at,
         updated_at = p_now, event_seq = m.new_seq
       from chained m

@@ -220,7 +220,7 @@ create aggregate taken_in_turn(refunds bigint, most integer, rests bigint[], who
 --   p_gateways: by gateway word, whether it can do {"partial", "instant"} refunds, and up to how many {"days"} after the payment
 -- The plan is held to indexes, as those of the verbs in 0002_refunds.sql are.
 create function check_refund_rows(p_now timestamptz, p_merchant_id text, p_batch_id uuid, p_round integer, p_from integer, p_to integer,
-                                  p_max_refunds integer, p_gateways jsonb)
+                                  p_max_refunds integer, p_max_tries integer, p_gateways jsonb)
 returns table (verdict text, code text, gateway text, currency text, exponent smallint, row_count bigint, amount_minor numeric)
 language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 #variable_conflict use_column
@@ -255,7 +255,8 @@ begin
            row_number() over same_id as id_place, first_value(f.line) over same_id as id_line
     from facts f
     cross join lateral (
-      select count(*) as refunds, bool_or(k.unique_request_id = f.unique_request_id) as has_request_id,
+      select refunds_that_count(count(*) filter (where state_reserves(k.state)), count(*), p_max_refunds, p_max_tries) as refunds,
+             bool_or(k.unique_request_id = f.unique_request_id) as has_request_id,
              jsonb_object_agg(k.amount_minor, k.created_at order by k.created_at) filter (where state_reserves(k.state)) as amounts_before
       from refunds k
       where k.order_id = f.the_order_id and k.merchant_id is not distinct from p_merchant_id) known

@@ -44,7 +44,7 @@ export async function fuzzAnswers({ count, seed, signal }: Run): Promise<Figures
     const dialect = random.pick(DIALECTS);
     const exchange = changedAnswer(random, dialect);
     const known = { ...dialect.facts, gatewayRefundId: dialect.gatewayRefundId };
-    const access = { accountId: 'ga_fuzz', baseUrl: 'http://[::1]:9', credentials: dialect.credentials };
+    const access = accessOf(dialect);
     const problems = await problemsOf(dialect, known, access, exchange, kinds);
     if (problems.length === 0) continue;
     const path = keep(`fuzz-${seed}-answer-${n}.json`, Buffer.from(JSON.stringify(exchange)));
@@ -54,6 +54,10 @@ export async function fuzzAnswers({ count, seed, signal }: Run): Promise<Figures
     );
   }
   return { 'changed answers of gateways': n, ...kinds };
+}
+
+function accessOf({ credentials }: Dialect): GatewayAccountAccess {
+  return { accountId: 'ga_fuzz', identity: 'fuzz', baseUrl: 'http://[::1]:9', credentials };
 }
 
 function changedAnswer(random: Random, dialect: Dialect): Exchange & { kind: 'response' } {
@@ -155,9 +159,13 @@ function problemOf(
     case 'no_funds':
       return isRefusal ? null : `${answer.kind} from ${status} ${headers['content-type']}`;
     case 'misconfigured':
-      return isRefusal || status === 401 || status === 403 ? null : `misconfigured from ${status}`;
+      return isRefusal ? null : `misconfigured from ${status} ${headers['content-type']}`;
+    case 'no_payment':
+      return isRefusal ? null : `no_payment from ${status} ${headers['content-type']}`;
     case 'busy':
-      return status === 429 ? null : `busy from ${status}`;
+      return isJson && status === 429 ? null : `busy from ${status} ${headers['content-type']}`;
+    case 'misfit':
+      return isGood ? null : `a misfit from ${status} ${headers['content-type']}`;
     default:
       return null;
   }
@@ -227,7 +235,7 @@ export async function fuzzWebhooks({ count, seed, signal }: Run): Promise<Figure
     const receivedAt = new Date(1_795_428_100_000 + random.below(1_000_000));
     const body = random.pick([...samplesOf(dialect), someWebhook(random, dialect)]);
     const sent = forge(random, webhook, Buffer.from(body), receivedAt, webhook.secret);
-    const access = { accountId: 'ga_fuzz', baseUrl: 'http://[::1]:9', credentials: dialect.credentials };
+    const access = accessOf(dialect);
     let reading: WebhookReading | string;
     try {
       reading = dialect.gateway.readWebhook({ ...sent, receivedAt }, access);

@@ -17,6 +17,7 @@ const TABLE = {
   'refunds.cancel': { from: 'support', may: 'cancel refunds' },
   'refunds.look': { from: 'support', may: 'ask the gateway about refunds' },
   'refunds.resolve': { from: 'operations', may: 'settle refunds in manual review' },
+  'refunds.confirm': { from: 'operations', may: "confirm what a colleague settles against a gateway's word" },
   'batches.run': { from: 'operations', may: 'run batches' },
   'batches.approve': { from: 'operations', may: 'approve batches' },
   'orders.write': { from: 'operations', may: 'import orders and payments' },
@@ -32,7 +33,7 @@ export type Permission = keyof typeof TABLE;
 export const PERMISSIONS = Object.keys(TABLE) as readonly Permission[];
 
 /** An API key is no person, cannot make one, and is nobody's second pair of eyes. */
-const FOR_PEOPLE_ONLY: readonly Permission[] = ['own.manage', 'team.manage', 'batches.approve'];
+const FOR_PEOPLE_ONLY: readonly Permission[] = ['own.manage', 'team.manage', 'batches.approve', 'refunds.confirm'];
 
 export const PERMISSIONS_OF_KEYS = PERMISSIONS.filter((word) => !FOR_PEOPLE_ONLY.includes(word));
 

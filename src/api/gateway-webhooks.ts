@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { openGatewayAccess } from '../gateways/accounts.ts';
 import type { Gateway, GatewayAccountAccess, WebhookReading } from '../gateways/gateway.ts';
+import { noteWebhookTrouble } from '../gateways/health.ts';
 import { settleFromWebhook } from '../refunds/hear.ts';
 import type { ApiDeps } from './deps.ts';
 import { ApiError, errorSchema } from './errors.ts';
@@ -56,6 +57,7 @@ async function takeIn(deps: ApiDeps, request: FastifyRequest, accountId: string)
   const reading = readSafely(deps, request, gateway, account.access);
   if (reading.kind === 'rejected') {
     request.log.warn({ ...at, why: reading.why }, 'a gateway webhook was rejected');
+    await noteWebhookTrouble(deps.db, deps.clock, accountId, reading.why);
     throw new ApiError(
       400,
       'webhook_rejected',

@@ -1,5 +1,5 @@
 import type { Queryable } from '../lib/db.ts';
-import { capabilitiesByGateway, MAX_REFUNDS_OF_AN_ORDER } from '../refunds/record.ts';
+import { capabilitiesByGateway, MAX_REFUNDS_OF_AN_ORDER, MAX_TRIES_OF_AN_ORDER } from '../refunds/record.ts';
 import { type BatchRecord, BUCKET_ROWS, bucketOf, type Finding } from './batch.ts';
 import type { BatchDeps } from './deps.ts';
 import { changeBatch, recordEvent } from './store.ts';
@@ -51,7 +51,7 @@ async function check(
 ): Promise<Finding[]> {
   const columns = `verdict, code, gateway, currency, exponent, row_count as rows, amount_minor::bigint as "amountMinor"`;
   return batch.kind === 'refunds'
-    ? tx.query<Finding>(`select ${columns} from check_refund_rows($1, $2, $3, $4, $5, $6, $7, $8)`, [
+    ? tx.query<Finding>(`select ${columns} from check_refund_rows($1, $2, $3, $4, $5, $6, $7, $8, $9)`, [
         deps.engine.clock.now(),
         batch.merchantId,
         batch.batchId,
@@ -59,6 +59,7 @@ async function check(
         from,
         to,
         MAX_REFUNDS_OF_AN_ORDER,
+        MAX_TRIES_OF_AN_ORDER,
         JSON.stringify(capabilitiesByGateway(deps.engine.gateways)),
       ])
     : tx.query<Finding>(`select ${columns} from check_status_rows($1, $2, $3, $4, $5)`, [
@@ -70,7 +71,7 @@ async function check(
       ]);
 }
 
-/** More rows of one order are not weighed against each other: an order has 25 refunds at the most. */
+/** More rows of one order are not weighed against each other: an order has far fewer refunds. */
 const MOST_ROWS_OF_AN_ORDER = 1_000;
 
 /**

@@ -356,6 +356,8 @@ async function settleRow(
     cause: causeOf(batch, row),
   });
   if (resolved.ok || (await wasOurs(deps, batch, row, refundId))) return { refund_id: refundId };
+  if (resolved.refusal === 'gateway_says_otherwise')
+    return { refund_id: refundId, problem: { code: 'gateway_says_otherwise', said: resolved.gatewaySaid } };
   return resolved.refusal === 'not_found'
     ? { refund_id: refundId, problem: { code: 'refund_not_found' } }
     : { refund_id: refundId, problem: { code: 'not_in_review', state: resolved.refund.state } };

@@ -169,4 +169,10 @@ const WORDS: Readonly<Record<string, Words>> = {
     says: (_, { state }) =>
       `The refund is ${STATES[state as keyof typeof STATES]?.public ?? 'settled'}, not in manual review: there is nothing to settle.`,
   },
+  gateway_says_otherwise: {
+    field: 'outcome',
+    general: 'The gateway says otherwise.',
+    says: (_, { said }) =>
+      `The gateway was asked, and ${String(said)}. Look there again; if it is wrong, settle the refund on its page, with a second person.`,
+  },
 };

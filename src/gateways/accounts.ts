@@ -243,16 +243,17 @@ export async function openGatewayAccess(
   cache.delete(gatewayAccountId);
 
   const row = await readSealedAccount(db, gatewayAccountId);
-  const baseUrl = row?.baseUrl ?? (row && gateways.get(row.gateway)?.defaultBaseUrl);
-  if (!row || !baseUrl) return null;
+  const gateway = row && gateways.get(row.gateway);
+  if (!row || !gateway) return null;
   const account: OpenGatewayAccount = {
     merchantId: row.merchantId,
     gateway: row.gateway,
-    access: {
+    access: accessOf(vault, gateway, {
       accountId: gatewayAccountId,
-      baseUrl,
+      baseUrl: row.baseUrl,
       credentials: unseal(vault, gatewayAccountId, row.sealedCredentials),
-    },
+      told: row.identity,
+    }),
     enabled: row.enabled,
     limits: { maxConcurrent: row.maxConcurrent, maxPerSecond: row.maxPerSecond },
   };
@@ -403,6 +404,37 @@ function unseal(vault: Vault, gatewayAccountId: string, sealed: Buffer): Credent
   return JSON.parse(vault.open(sealed, `gateway account ${gatewayAccountId}`)) as Credentials;
 }
 
+// Identity ------------------------------------------------------------------------------------------------
+
+/** How an account is reached; `told` is whose books these are in the gateway's words, where it said so. */
+function accessOf(
+  vault: Vault,
+  gateway: Gateway,
+  account: {
+    readonly accountId: string;
+    readonly baseUrl: string | null;
+    readonly credentials: Credentials;
+    readonly told: string | null;
+  },
+): GatewayAccountAccess {
+  const { accountId, credentials } = account;
+  const ownUrl = gateway.defaultBaseUrl.replace(/\/+$/, '');
+  const baseUrl = account.baseUrl ?? gateway.defaultBaseUrl;
+  // The gateway's own address may have several names, and the sandbox's moves with the server; it is one place.
+  const place = baseUrl.replace(/\/+$/, '') === ownUrl ? gateway.name : new URL(baseUrl).host;
+  const whose = account.told ?? fingerprint(vault, gateway, place, credentials);
+  return { accountId, identity: `${whose} ${place}`, baseUrl, credentials };
+}
+
+/** Stands for whose books these are where the gateway does not tell. Without the master key it says nothing. */
+function fingerprint(vault: Vault, gateway: Gateway, place: string, credentials: Credentials): string {
+  const signingIn = gateway.credentialFields
+    .filter((field) => !field.provesWebhooksOnly)
+    .map(({ name }) => [name, credentials[name] ?? null]);
+  const mac = vault.mac('gateway account identity', Buffer.from(JSON.stringify([place, signingIn])));
+  return `key:${mac.toString('hex').slice(0, 32)}`;
+}
+
 // Statements --------------------------------------------------------------------------------------------
 
 const UNIQUE_VIOLATION = '23505';
@@ -426,10 +458,13 @@ interface SealedAccount {
   readonly enabled: boolean;
   readonly maxConcurrent: number;
   readonly maxPerSecond: number;
+  readonly identity: string | null;
+  readonly identityAskedAt: Date | null;
 }
 
 const SEALED_ACCOUNT = `
-  select merchant_id as "merchantId", gateway, name, base_url as "baseUrl",
+  select merchant_id as "merchantId", gateway, name, base_url as "baseUrl", identity,
+    identity_asked_at as "identityAskedAt",
     sealed_credentials as "sealedCredentials", enabled,
     max_concurrent as "maxConcurrent", max_per_second as "maxPerSecond"
   from gateway_accounts`;

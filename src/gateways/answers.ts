@@ -10,63 +10,94 @@ import type {
   Exchange,
   GatewayAccountAccess,
   LookAnswer,
+  NothingLearnt,
   RefundNews,
 } from './gateway.ts';
 
 /** What a refund in an answer says; its evidence is added here. */
 export type News = Omit<RefundNews, 'evidence'>;
 
+/** Why a refund that carries our id, or answers our own request, is not the one that was asked for. */
+export interface Misfit {
+  readonly misfit: string;
+}
+
 /** An error that the gateway itself wrote, told from a proxy's page by its shape. */
 export interface GatewayError {
   readonly code: string | null;
   readonly message: string;
   /** Set where the gateway's error means something else than "refused". */
-  readonly means?: 'no_funds' | 'absent' | 'misconfigured' | 'unknown';
+  readonly means?:
+    | 'no_funds'
+    | 'no_payment'
+    | 'refunded_elsewhere'
+    | 'disputed'
+    | 'absent'
+    | 'misconfigured'
+    | 'unknown';
 }
+
+export type Response = Extract<Exchange, { kind: 'response' }>;
 
 export interface Reading {
   /** Reads a 2xx body. A text says why it is not the refund that was asked about. Must not throw. */
-  readonly refund: (json: unknown) => News | string;
-  /** Reads a body that is not 2xx; null when the gateway did not write it. Must not throw. */
-  readonly error: (json: unknown) => GatewayError | null;
+  readonly refund: (json: unknown) => News | Misfit | string;
+  /** Reads a body that is not 2xx; null when it is not proved that the gateway wrote it. Must not throw. */
+  readonly error: (json: unknown, response: Response) => GatewayError | null;
 }
 
-type Response = Extract<Exchange, { kind: 'response' }>;
-
-/** Classifies the answer to "make this refund". When in doubt it is `unknown`: then the gateway is asked. */
+/**
+ * Classifies the answer to "make this refund". When in doubt it is `unknown`: then the gateway is asked. Whatever else
+ * says "not made" says it in the gateway's own error: a box on the way back can put any page and any status in the
+ * place of the answer, after the money has moved.
+ */
 export function readCreateAnswer(
   exchange: Exchange,
   access: GatewayAccountAccess,
   reading: Reading,
 ): CreateAnswer {
   if (exchange.kind === 'not_sent') return { kind: 'not_sent', why: exchange.why, evidence: {} };
-  if (exchange.kind === 'no_answer') return { kind: 'unknown', why: exchange.why, evidence: {} };
+  if (exchange.kind === 'no_answer') {
+    return { kind: 'unknown', why: exchange.why, answered: false, evidence: {} };
+  }
   const evidence = evidenceOf(exchange, access.credentials);
   const { status } = exchange;
-  if (status === 429) return { kind: 'busy', retryAfterMs: retryAfterMs(exchange), evidence };
+  const unknown = (why: string): CreateAnswer => ({
+    kind: 'unknown',
+    why,
+    answered: status < 500,
+    evidence,
+  });
   const json = readJson(exchange);
   if (isSuccess(status)) {
     const news = json === undefined ? unreadable(exchange) : reading.refund(json);
-    return typeof news === 'string'
-      ? { kind: 'unknown', why: news, evidence }
+    if (typeof news === 'string') return unknown(news);
+    return 'misfit' in news
+      ? { kind: 'misfit', why: news.misfit, evidence }
       : { kind: 'news', news: { ...news, evidence } };
   }
-  const error = json === undefined ? null : reading.error(json);
-  if (isOurs(status, error)) {
-    return {
-      kind: 'misconfigured',
-      errorMessage: error?.message ?? `the gateway answered ${status}`,
-      evidence,
-    };
+  const error = json === undefined ? null : reading.error(json, exchange);
+  if (error === null || error.means === 'unknown' || !saysNo(status)) return unknown(saying(status, error));
+  const nothing = nothingLearnt(exchange, error, evidence);
+  if (nothing !== null) return nothing;
+  const { code: errorCode, message: errorMessage, means } = error;
+  switch (means) {
+    case 'no_funds':
+      return { kind: 'no_funds', errorMessage, evidence };
+    case 'no_payment':
+      return { kind: 'no_payment', errorCode, errorMessage, evidence };
+    case 'refunded_elsewhere':
+    case 'disputed':
+      return { kind: 'refused', errorCode, errorMessage, because: means, evidence };
+    default:
+      return { kind: 'refused', errorCode, errorMessage, evidence };
   }
-  if (error === null || error.means === 'unknown' || !saysNo(status)) {
-    return { kind: 'unknown', why: saying(status, error), evidence };
-  }
-  if (error.means === 'no_funds') return { kind: 'no_funds', errorMessage: error.message, evidence };
-  return { kind: 'refused', errorCode: error.code, errorMessage: error.message, evidence };
 }
 
-/** Classifies the answer to a question. Only the gateway's own "no such refund" is `absent`. */
+/**
+ * Classifies the answer to a question about one refund. Only the gateway's own "no such refund" is `absent`; whether the
+ * account that was asked has the payment at all is for the connector to see.
+ */
 export function readLookAnswer(
   exchange: Exchange,
   access: GatewayAccountAccess,
@@ -74,10 +105,12 @@ export function readLookAnswer(
 ): LookAnswer {
   const answer = readQuestion(exchange, access, reading.error);
   if (answer.kind !== 'json') return answer;
+  const { evidence } = answer;
   const news = reading.refund(answer.json);
-  return typeof news === 'string'
-    ? { kind: 'no_answer', why: news, evidence: answer.evidence }
-    : { kind: 'news', news: { ...news, evidence: answer.evidence } };
+  if (typeof news === 'string') return { kind: 'no_answer', why: news, answered: true, evidence };
+  return 'misfit' in news
+    ? { kind: 'misfit', why: news.misfit, evidence }
+    : { kind: 'news', news: { ...news, evidence } };
 }
 
 /** The same for an answer of any shape: its JSON, or what came instead. */
@@ -86,28 +119,41 @@ export function readQuestion(
   access: GatewayAccountAccess,
   readError: Reading['error'],
 ):
-  | Exclude<LookAnswer, { kind: 'news' }>
+  | NothingLearnt
+  | Extract<LookAnswer, { kind: 'absent' }>
   | { readonly kind: 'json'; readonly json: unknown; readonly evidence: Evidence } {
-  if (exchange.kind !== 'response') return { kind: 'no_answer', why: exchange.why, evidence: {} };
+  if (exchange.kind !== 'response') {
+    return { kind: 'no_answer', why: exchange.why, answered: false, evidence: {} };
+  }
   const evidence = evidenceOf(exchange, access.credentials);
   const { status } = exchange;
-  if (status === 429) return { kind: 'busy', retryAfterMs: retryAfterMs(exchange), evidence };
+  const noAnswer = (why: string): NothingLearnt => ({
+    kind: 'no_answer',
+    why,
+    answered: status < 500,
+    evidence,
+  });
   const json = readJson(exchange);
   if (isSuccess(status)) {
-    return json === undefined
-      ? { kind: 'no_answer', why: unreadable(exchange), evidence }
-      : { kind: 'json', json, evidence };
+    return json === undefined ? noAnswer(unreadable(exchange)) : { kind: 'json', json, evidence };
   }
-  const error = json === undefined ? null : readError(json);
-  if (isOurs(status, error)) {
-    return {
-      kind: 'misconfigured',
-      errorMessage: error?.message ?? `the gateway answered ${status}`,
-      evidence,
-    };
-  }
-  if (error?.means === 'absent' && saysNo(status)) return { kind: 'absent', evidence };
-  return { kind: 'no_answer', why: saying(status, error), evidence };
+  const error = json === undefined ? null : readError(json, exchange);
+  if (error === null || !saysNo(status)) return noAnswer(saying(status, error));
+  if (error.means === 'absent') return { kind: 'absent', evidence };
+  return nothingLearnt(exchange, error, evidence) ?? noAnswer(saying(status, error));
+}
+
+/** Answers of the gateway itself that no question gets an answer to: our settings are wrong, or it has no time. */
+function nothingLearnt(
+  exchange: Response,
+  error: GatewayError,
+  evidence: Evidence,
+): Extract<NothingLearnt, { kind: 'misconfigured' | 'busy' }> | null {
+  const { status } = exchange;
+  if (status === 429) return { kind: 'busy', retryAfterMs: retryAfterMs(exchange), evidence };
+  return status === 401 || status === 403 || error.means === 'misconfigured'
+    ? { kind: 'misconfigured', errorMessage: error.message, evidence }
+    : null;
 }
 
 /**
@@ -116,7 +162,12 @@ export function readQuestion(
  */
 export function notListed(entries: readonly unknown[], refundId: string, evidence: Evidence): LookAnswer {
   return entries.some((json) => JSON.stringify(json).includes(refundId))
-    ? { kind: 'no_answer', why: 'a refund of the payment names ours where it cannot be read', evidence }
+    ? {
+        kind: 'no_answer',
+        why: 'a refund of the payment names ours where it cannot be read',
+        answered: true,
+        evidence,
+      }
     : { kind: 'absent', evidence };
 }
 
@@ -137,20 +188,14 @@ export function checkedList(
   isList: (json: unknown) => boolean,
 ): AccessCheck['answer'] {
   const { evidence } = answer;
-  if (answer.kind === 'absent') return { kind: 'no_answer', why: 'the gateway has no such list', evidence };
+  const noAnswer = (why: string) => ({ kind: 'no_answer' as const, why, answered: true, evidence });
+  if (answer.kind === 'absent') return noAnswer('the gateway has no such list');
   if (answer.kind !== 'json') return answer;
-  return isList(answer.json)
-    ? { kind: 'works', evidence }
-    : { kind: 'no_answer', why: 'the answer is not a list of refunds', evidence };
+  return isList(answer.json) ? { kind: 'works', evidence } : noAnswer('the answer is not a list of refunds');
 }
 
 function isSuccess(status: number): boolean {
   return status >= 200 && status <= 299;
-}
-
-/** The account's credentials or settings are wrong. */
-function isOurs(status: number, error: GatewayError | null): boolean {
-  return status === 401 || status === 403 || (error?.means === 'misconfigured' && saysNo(status));
 }
 
 /** Time-outs, "in progress" and "failed behind me" (424, which Stripe uses): it has not come to an answer. */

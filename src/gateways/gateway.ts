@@ -94,6 +94,8 @@ export interface RefundNews {
 /** Scrubbed raw material: what was said, in a form that a person can read years later. */
 export type Evidence = Readonly<Record<string, unknown>>;
 
+export type RefusedBecause = 'refunded_elsewhere' | 'disputed';
+
 /** What came of asking the gateway to make a refund. The classes of gateways.md section 7. */
 export type CreateAnswer =
   | { readonly kind: 'news'; readonly news: RefundNews }
@@ -103,7 +105,7 @@ export type CreateAnswer =
       readonly errorCode: string | null;
       readonly errorMessage: string;
       /** Set where the refusal says that the customer may have the money already. */
-      readonly because?: 'refunded_elsewhere' | 'disputed';
+      readonly because?: RefusedBecause;
       readonly evidence: Evidence;
     }
   /** The gateway itself says that this account has no such payment: a wrong id, or a key of another account. Not made. */
@@ -123,8 +125,16 @@ export type CreateAnswer =
   | { readonly kind: 'misconfigured'; readonly errorMessage: string; readonly evidence: Evidence }
   /** Nothing reached the gateway. */
   | { readonly kind: 'not_sent'; readonly why: string; readonly evidence: Evidence }
-  /** It may or may not have been made. `answered`: something did answer, be it a page of somebody else. */
-  | { readonly kind: 'unknown'; readonly why: string; readonly answered: boolean; readonly evidence: Evidence };
+  /**
+   * It may or may not have been made. `answered`: something did answer, be it a page of somebody else; only silence and a
+   * server that says of itself that it is broken (5xx) are none.
+   */
+  | {
+      readonly kind: 'unknown';
+      readonly why: string;
+      readonly answered: boolean;
+      readonly evidence: Evidence;
+    };
 
 /** What came of asking the gateway about a refund. */
 export type LookAnswer =
@@ -135,8 +145,13 @@ export type LookAnswer =
   | { readonly kind: 'misfit'; readonly why: string; readonly evidence: Evidence }
   | { readonly kind: 'misconfigured'; readonly errorMessage: string; readonly evidence: Evidence }
   | { readonly kind: 'busy'; readonly retryAfterMs: number | null; readonly evidence: Evidence }
-  /** Nothing is learnt. `answered`: the gateway, or something in front of it, did answer. */
-  | { readonly kind: 'no_answer'; readonly why: string; readonly answered: boolean; readonly evidence: Evidence };
+  /** Nothing is learnt. `answered`: as above. */
+  | {
+      readonly kind: 'no_answer';
+      readonly why: string;
+      readonly answered: boolean;
+      readonly evidence: Evidence;
+    };
 
 /** A refund as the gateway lists it under a payment: ours or made elsewhere. */
 export interface FoundRefund {
@@ -250,6 +265,8 @@ export interface CredentialField {
   /** A text of several lines, such as a key file. */
   readonly lines?: boolean;
   readonly required: boolean;
+  /** It only proves who wrote a webhook: another value of it opens no other books. */
+  readonly provesWebhooksOnly?: boolean;
   /** The pattern a value must match, as a regular expression source. */
   readonly pattern?: string;
   readonly help: string;

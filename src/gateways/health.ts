@@ -11,6 +11,7 @@ export interface WorkingAccount {
   readonly maxPerSecond: number;
   /** Calls that may be made now under the rate that all workers share. */
   readonly allowance: number;
+  /** Calls in a row without an answer, and refunds in a row refused alike: while either is there, good calls are noted. */
   readonly failuresInARow: number;
   /** While it lies ahead, nothing is sent; once past, one call tries. */
   readonly openUntil: Date | null;
@@ -22,10 +23,10 @@ export async function readWorkingAccounts(db: Queryable, clock: Clock): Promise<
     `select a.gateway_account_id as "gatewayAccountId", a.gateway, a.max_concurrent as "maxConcurrent",
             a.max_per_second as "maxPerSecond",
             case when h.open_until > $2 then $1 else h.open_until end as "openUntil",
-            h.failures_in_a_row as "failuresInARow", ${GROWN_ALLOWANCE} as allowance
+            h.failures_in_a_row + h.refusals_in_a_row as "failuresInARow", ${GROWN_ALLOWANCE} as allowance
      from gateway_accounts a join gateway_health h using (gateway_account_id)
      where a.enabled`,
-    [clock.now(), plusMs(clock.now(), LONGEST_PAUSE_MS)],
+    [clock.now(), plusMs(clock.now(), LONGEST_REST_MS)],
   );
 }
 
@@ -80,30 +81,70 @@ const GROWN_ALLOWANCE = `least(a.max_per_second,
 const FAILURES_THAT_OPEN = 5;
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60_000;
+const REFUSALS_THAT_OPEN = 20;
+const FIRST_REFUSAL_REST_MS = 60_000;
+const LONGEST_REST_MS = 3_600_000;
 
 /** How one call to an account's gateway went, whatever it said of the refund. */
 export interface CallReport {
+  /** Something answered that is not broken. Only silence opens the breaker. */
   readonly answered: boolean;
   /** Our credentials or settings are refused. */
   readonly refusesUs: boolean;
   /** In words, where it did not go well. */
   readonly why: string | null;
+  /**
+   * A refund that was refused for a reason that may lie in the account. Null: the gateway took a refund, or knew one.
+   * Absent: neither is said.
+   */
+  readonly refusal?: { readonly code: string; readonly message: string } | null;
 }
 
-/** The report of any answer that a connector gives. */
-export function reportOf(answer: CreateAnswer | LookAnswer | FindAnswer): CallReport {
+/** Whether a call leaves nothing to note of an account that was well before it. */
+export function wentWell(call: CallReport): boolean {
+  return call.answered && !call.refusesUs && !call.refusal;
+}
+
+/**
+ * The report of any answer that a connector gives. `sends`: how often the refund was sent by now; one that is refused
+ * again and again says nothing new of its account.
+ */
+export function reportOf(answer: CreateAnswer | LookAnswer | FindAnswer, sends = 1): CallReport {
+  const refusal = sends > 1 && refusalOf(answer) ? undefined : refusalOf(answer);
   return {
-    answered: answer.kind !== 'unknown' && answer.kind !== 'not_sent' && answer.kind !== 'no_answer',
+    answered: 'answered' in answer ? answer.answered : answer.kind !== 'not_sent',
     refusesUs: answer.kind === 'misconfigured',
-    why: 'why' in answer ? answer.why : answer.kind === 'misconfigured' ? answer.errorMessage : null,
+    why: 'why' in answer ? answer.why : 'errorMessage' in answer ? answer.errorMessage : null,
+    ...(refusal === undefined ? {} : { refusal }),
   };
+}
+
+function refusalOf(answer: CreateAnswer | LookAnswer | FindAnswer): CallReport['refusal'] {
+  switch (answer.kind) {
+    case 'refused':
+      // Refused by us before it was sent: the gateway said nothing.
+      if (answer.evidence['sent'] === false) return undefined;
+      return answer.because ? null : { code: answer.errorCode ?? 'refused', message: answer.errorMessage };
+    case 'no_payment':
+      return { code: answer.errorCode ?? 'no_payment', message: answer.errorMessage };
+    // Pages of somebody else in the place of each answer.
+    case 'unknown':
+      return answer.answered ? { code: answer.why.slice(0, 200), message: answer.why } : undefined;
+    case 'news':
+    case 'misfit':
+    case 'no_funds':
+      return null;
+    default:
+      return undefined;
+  }
 }
 
 /**
  * Tells how a call went. After five calls in a row without any answer the account rests: a second at first, and
- * twice as long each time that the call after a rest fails, up to a minute. Calls that were under way when a rest
- * began tell nothing new, however many they are. Credentials that are refused make it rest a minute at once. Returns
- * how long it rests from now, where this call is what made it rest.
+ * twice as long each time that the call after a rest fails, up to a minute. After twenty refunds in a row that were
+ * refused alike it rests too: a minute at first, and up to an hour. Calls that were under way when a rest began tell
+ * nothing new, however many they are. Credentials that are refused make it rest a minute at once. Returns how long it
+ * rests from now, where this call is what made it rest.
  */
 export async function noteCall(
   db: Queryable,
@@ -111,15 +152,12 @@ export async function noteCall(
   gatewayAccountId: string,
   call: CallReport & { readonly begunAt: Date },
 ): Promise<number> {
-  const now = clock.now();
   if (call.answered && !call.refusesUs) {
-    await db.query(
-      `update gateway_health set failures_in_a_row = 0, open_until = null
-       where gateway_account_id = $1 and (failures_in_a_row > 0 or open_until is not null)`,
-      [gatewayAccountId],
-    );
-    return 0;
+    return call.refusal
+      ? noteRefusal(db, clock, gatewayAccountId, { ...call.refusal, begunAt: call.begunAt })
+      : noteGoodCall(db, gatewayAccountId, call.refusal === null);
   }
+  const now = clock.now();
   // A rest that ends later than any rest can was set by a clock that was wrong.
   const rows = await db.query<{ openUntil: Date | null }>(
     `update gateway_health set failures_in_a_row = failures_in_a_row + 1, last_error = $2, last_error_at = $3,
@@ -128,7 +166,7 @@ export async function noteCall(
          when failures_in_a_row + 1 >= $7::integer
            then least($6, $3::timestamptz + make_interval(secs => $8::float * power(2, least(failures_in_a_row + 1 - $7, 10))))
          else open_until end
-     where gateway_account_id = $1 and ($5 or open_until is null or open_until <= $4::timestamptz or open_until > $6)
+     where gateway_account_id = $1 and ($5 or open_until is null or open_until <= $4::timestamptz or open_until > $9)
      returning open_until as "openUntil"`,
     [
       gatewayAccountId,
@@ -139,8 +177,116 @@ export async function noteCall(
       plusMs(now, LONGEST_PAUSE_MS),
       FAILURES_THAT_OPEN,
       FIRST_PAUSE_MS / 1_000,
+      plusMs(now, LONGEST_REST_MS),
     ],
   );
-  const restsUntil = rows[0]?.openUntil ?? now;
-  return Math.max(restsUntil.getTime() - now.getTime(), 0);
+  return restLeft(rows[0]?.openUntil, now);
+}
+
+/** `takesRefunds`: it also ends a row of refusals, and the rest they brought; other answers leave both as they are. */
+async function noteGoodCall(db: Queryable, gatewayAccountId: string, takesRefunds: boolean): Promise<number> {
+  await db.query(
+    `update gateway_health set failures_in_a_row = 0,
+       refusals_in_a_row = case when $2 then 0 else refusals_in_a_row end,
+       refusal_code = case when $2 then null else refusal_code end,
+       open_until = case when $2 or refusals_in_a_row < $3 then null else open_until end
+     where gateway_account_id = $1
+       and (failures_in_a_row > 0 or ($2 and refusals_in_a_row > 0)
+         or (open_until is not null and ($2 or refusals_in_a_row < $3)))`,
+    [gatewayAccountId, takesRefunds, REFUSALS_THAT_OPEN],
+  );
+  return 0;
+}
+
+async function noteRefusal(
+  db: Queryable,
+  clock: Clock,
+  gatewayAccountId: string,
+  refusal: { readonly code: string; readonly message: string; readonly begunAt: Date },
+): Promise<number> {
+  const now = clock.now();
+  const rows = await db.query<{ openUntil: Date | null }>(
+    `update gateway_health h set failures_in_a_row = 0, refusals_in_a_row = n.count, refusal_code = $2,
+       last_error = case when n.count >= $6 then format('The last %s refunds were refused alike: %s', n.count, $3::text)
+         else last_error end,
+       last_error_at = case when n.count >= $6 then $4::timestamptz else last_error_at end,
+       open_until = case when n.count >= $6 then
+         least($7::timestamptz, $4::timestamptz + make_interval(secs => $8::float * power(2, least(n.count - $6, 10)))) end
+     from (select gateway_account_id,
+             case when refusal_code = $2 then refusals_in_a_row + 1 else 1 end as count
+           from gateway_health where gateway_account_id = $1 for update) n
+     where h.gateway_account_id = n.gateway_account_id
+       and (h.open_until is null or h.open_until <= $5::timestamptz or h.open_until > $7)
+     returning h.open_until as "openUntil"`,
+    [
+      gatewayAccountId,
+      refusal.code.slice(0, 200),
+      refusal.message.slice(0, 500),
+      now,
+      refusal.begunAt,
+      REFUSALS_THAT_OPEN,
+      plusMs(now, LONGEST_REST_MS),
+      FIRST_REFUSAL_REST_MS / 1_000,
+    ],
+  );
+  return restLeft(rows[0]?.openUntil, now);
+}
+
+function restLeft(openUntil: Date | null | undefined, now: Date): number {
+  return Math.max((openUntil ?? now).getTime() - now.getTime(), 0);
+}
+
+/** Lets an account that rests try again at once: what made it rest may have been put right. */
+export async function endRest(db: Queryable, gatewayAccountId: string): Promise<void> {
+  await db.query(
+    `update gateway_health set failures_in_a_row = 0, refusals_in_a_row = 0, refusal_code = null, open_until = null
+     where gateway_account_id = $1`,
+    [gatewayAccountId],
+  );
+}
+
+// Webhooks ------------------------------------------------------------------------------------------------
+
+const NOTED_EVERY_MS = 60_000;
+const TAKEN_EVERY_MS = 600_000;
+
+/**
+ * Notes that a webhook to the account was rejected, or that one is missing: what it would have told has to be asked for.
+ * Once a minute at the most, since anybody can post to the address.
+ */
+export async function noteWebhookTrouble(
+  db: Queryable,
+  clock: Clock,
+  gatewayAccountId: string,
+  why: string,
+): Promise<void> {
+  const now = clock.now();
+  await db.query(
+    `update gateway_health set webhooks_rejected_at = $2, webhooks_rejected_why = $3
+     where gateway_account_id = $1
+       and (webhooks_rejected_at is null or webhooks_rejected_at <= $4 or webhooks_rejected_at > $2)`,
+    [gatewayAccountId, now, why.slice(0, 500), plusMs(now, -NOTED_EVERY_MS)],
+  );
+}
+
+export interface WebhookTrouble {
+  readonly gatewayAccountId: string;
+  readonly why: string;
+}
+
+/**
+ * Takes the accounts with such trouble since they were last taken; each is given to one caller, and again after ten
+ * minutes at the soonest, so that rubbish at an address cannot make us ask the gateway without end.
+ */
+export async function takeWebhookTrouble(db: Queryable, clock: Clock): Promise<WebhookTrouble[]> {
+  const now = clock.now();
+  return db.query<WebhookTrouble>(
+    `update gateway_health set webhook_trouble_taken_at = $1
+     where webhooks_rejected_at is not null
+       and (webhook_trouble_taken_at is null
+         or webhook_trouble_taken_at > $1
+         or (webhooks_rejected_at > webhook_trouble_taken_at and webhook_trouble_taken_at <= $2))
+     returning gateway_account_id as "gatewayAccountId", webhooks_rejected_why as why`,
+    [now, plusMs(now, -TAKEN_EVERY_MS)],
+  );
 }

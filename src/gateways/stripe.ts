@@ -4,9 +4,11 @@ import { isUuid } from '../lib/ids.ts';
 import {
   checkedList,
   type GatewayError,
+  type Misfit,
   type News,
   nearestToPaid,
   notListed,
+  type Response,
   readCreateAnswer,
   readLookAnswer,
   readQuestion,
@@ -22,8 +24,10 @@ import type {
   Gateway,
   GatewayAccountAccess,
   GatewayHttp,
+  IdentityAnswer,
   IncomingWebhook,
   LookAnswer,
+  NothingLearnt,
   PreparedRequest,
   RefundFacts,
   RefundNews,
@@ -37,6 +41,7 @@ const API_VERSION = '2026-10-28.endive';
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
 
 /** Stripe's Refunds API: docs.stripe.com/api/refunds. */
 export const stripe: Gateway = {
@@ -60,6 +65,7 @@ export const stripe: Gateway = {
       label: 'Webhook signing secret',
       secret: true,
       required: false,
+      provesWebhooksOnly: true,
       pattern: '^whsec_[A-Za-z0-9+/=_-]{8,250}$',
       help: 'Starts with whsec_. Without it webhooks are refused: outcomes are learnt by asking Stripe, but not that a success was taken back later.',
     },
@@ -68,6 +74,7 @@ export const stripe: Gateway = {
       label: 'Previous signing secret',
       secret: true,
       required: false,
+      provesWebhooksOnly: true,
       pattern: '^whsec_[A-Za-z0-9+/=_-]{8,250}$',
       help: 'Accepted beside the other one while you roll the secret; remove it afterwards.',
     },
@@ -80,6 +87,8 @@ export const stripe: Gateway = {
     // Stripe's lists show a refund as soon as it exists; the waits let a request that is still running finish.
     absenceProof: { answers: 3, spacingMs: MINUTE },
     pollDelaysMs: [MINUTE, 10 * MINUTE, HOUR, 6 * HOUR, 24 * HOUR],
+    // A refund may come back for about a month after it succeeded (docs.stripe.com/refunds, "Failed refunds").
+    recheckDelaysMs: [DAY, 2 * DAY, 4 * DAY, 7 * DAY, 16 * DAY],
     lookDelaysMs: [MINUTE, MINUTE, 2 * MINUTE, 10 * MINUTE, HOUR],
     resendDelaysMs: [2 * SECOND, 10 * SECOND, MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR],
     maxSends: 10,
@@ -92,6 +101,7 @@ export const stripe: Gateway = {
   fetchRefund,
   findRefunds,
   checkAccess,
+  identify,
   readWebhook,
 };
 
@@ -128,7 +138,7 @@ async function createRefund(
   if (impossible !== null) return { kind: 'refused', ...impossible, evidence: { sent: false } };
   return readCreateAnswer(await send(prepared, access, http), access, {
     refund: (json) => ours(json, facts, (refund) => refund.created),
-    error: readError,
+    error: errorsOf(access),
   });
 }
 
@@ -167,28 +177,64 @@ async function fetchRefund(
 ): Promise<LookAnswer> {
   if (facts.gatewayRefundId !== null) {
     const path = `/v1/refunds/${encodeURIComponent(facts.gatewayRefundId)}`;
-    return readLookAnswer(await send(get(path), access, http), access, {
+    const answer = readLookAnswer(await send(get(path), access, http), access, {
       refund: (json) => ours(json, facts, () => null),
-      error: (json) => {
-        const error = readError(json);
-        return error?.code === 'resource_missing' ? { means: 'absent', ...error } : error;
+      error: (json, response) => {
+        const error = readError(json, response, access);
+        return error?.code === 'resource_missing' ? { ...error, means: 'absent' } : error;
       },
     });
+    return answer.kind === 'absent' ? absentWherePaid(facts, access, http, answer.evidence) : answer;
   }
   const listing = await list(facts.gatewayPaymentId, access, http);
   if (listing.kind !== 'listed') return listing;
-  const named = listing.entries.filter(({ refund }) => refund.refundryId === facts.refundId);
   const found: RefundNews[] = [];
-  for (const { json, evidence: refund } of named) {
-    const evidence = { ...listing.evidence, refund };
+  let misfit: LookAnswer | null = null;
+  for (const { refund, json, evidence: refundEvidence } of listing.entries) {
+    if (refund.refundryId !== facts.refundId) continue;
+    const evidence = { ...listing.evidence, refund: refundEvidence };
     const news = ours(json, facts, () => null);
-    if (typeof news === 'string') return { kind: 'no_answer', why: news, evidence };
-    found.push({ ...news, evidence });
+    if (typeof news === 'string') return { kind: 'no_answer', why: news, answered: true, evidence };
+    if ('misfit' in news) misfit ??= { kind: 'misfit', why: news.misfit, evidence };
+    else found.push({ ...news, evidence });
   }
+  // Of several that carry our id, one that fits is ours; the others were given it by hand.
   const news = nearestToPaid(found);
   if (news) return { kind: 'news', news };
+  if (misfit) return misfit;
   const entries = listing.entries.map(({ json }) => json);
-  return notListed(entries, facts.refundId, listing.evidence);
+  const answer = notListed(entries, facts.refundId, listing.evidence);
+  // A list that holds refunds of the payment shows by itself that the account has the payment.
+  return answer.kind === 'absent' && entries.length === 0
+    ? absentWherePaid(facts, access, http, answer.evidence)
+    : answer;
+}
+
+/** "No such refund" says something only where the account that was asked has the payment: the key may be another's. */
+async function absentWherePaid(
+  facts: RefundFacts,
+  access: GatewayAccountAccess,
+  http: GatewayHttp,
+  evidence: Evidence,
+): Promise<LookAnswer> {
+  const answer = await readPayment(facts.gatewayPaymentId, access, http);
+  if (answer.kind === 'payment') return { kind: 'absent', evidence: { ...evidence, payment_is_known: true } };
+  return answer;
+}
+
+/** Whether the account has this payment, by asking for it. */
+async function readPayment(
+  gatewayPaymentId: string,
+  access: GatewayAccountAccess,
+  http: GatewayHttp,
+): Promise<{ readonly kind: 'payment' } | NothingLearnt> {
+  const folder = paymentParameter(gatewayPaymentId) === 'charge' ? 'charges' : 'payment_intents';
+  const path = `/v1/${folder}/${encodeURIComponent(gatewayPaymentId)}`;
+  const answer = readQuestion(await send(get(path), access, http), access, errorsOf(access));
+  if (answer.kind === 'json' && member(answer.json, 'id') === gatewayPaymentId) return { kind: 'payment' };
+  return answer.kind === 'json' || answer.kind === 'absent'
+    ? { kind: 'no_answer', why: 'the answer is not the payment', answered: true, evidence: answer.evidence }
+    : answer;
 }
 
 async function findRefunds(
@@ -204,7 +250,7 @@ async function findRefunds(
     const amountMinor = refund.currency === facts.currency ? ourAmount(refund.amount, facts) : null;
     if (amountMinor === null) {
       const why = `Stripe lists a refund of ${refund.amount} ${refund.currency}, which is no amount of ${facts.currency}`;
-      return { kind: 'no_answer', why, evidence };
+      return { kind: 'no_answer', why, answered: true, evidence };
     }
     refunds.push({
       refundId: refund.refundryId,
@@ -224,7 +270,7 @@ interface Entry {
 
 type Listing =
   | { readonly kind: 'listed'; readonly entries: readonly Entry[]; readonly evidence: Evidence }
-  | Exclude<FindAnswer, { kind: 'found' }>;
+  | NothingLearnt;
 
 const PAGE_SIZE = 100;
 const MAX_PAGES = 20;
@@ -243,16 +289,26 @@ async function list(
       limit: String(PAGE_SIZE),
       ...(last ? { starting_after: last.refund.id } : {}),
     });
-    // "No such payment" is an error like others here: the key may be another account's.
-    const answer = readQuestion(await send(get(`/v1/refunds?${query}`), access, http), access, readError);
-    if (answer.kind === 'absent')
-      return { kind: 'no_answer', why: 'no such payment', evidence: answer.evidence };
+    const answer = readQuestion(
+      await send(get(`/v1/refunds?${query}`), access, http),
+      access,
+      errorsOf(access),
+    );
+    const noAnswer = (why: string, evidence: Evidence): Listing => ({
+      kind: 'no_answer',
+      why,
+      answered: true,
+      evidence,
+    });
+    if (answer.kind === 'absent') return noAnswer('no such payment', answer.evidence);
     if (answer.kind !== 'json') return answer;
     const parsed = List.safeParse(answer.json).data;
     const more = parsed?.data.map((json) => entryOf(json, access)) ?? [null];
     if (!parsed || more.includes(null)) {
-      return { kind: 'no_answer', why: 'the answer is not a list of refunds', evidence: answer.evidence };
+      return noAnswer('the answer is not a list of refunds', answer.evidence);
     }
+    const stray = more.map((entry) => entry && paymentMisfitOf(entry.refund, gatewayPaymentId)).find(Boolean);
+    if (stray) return noAnswer(stray, answer.evidence);
     entries.push(...more.filter((entry) => entry !== null));
     if (!parsed.has_more) {
       return {
@@ -262,7 +318,8 @@ async function list(
       };
     }
   }
-  return { kind: 'no_answer', why: 'the list of the payment’s refunds does not end', evidence: {} };
+  const why = 'the list of the payment’s refunds does not end';
+  return { kind: 'no_answer', why, answered: true, evidence: {} };
 }
 
 function entryOf(json: unknown, access: GatewayAccountAccess): Entry | null {
@@ -273,11 +330,52 @@ function entryOf(json: unknown, access: GatewayAccountAccess): Entry | null {
 /** Its newest refund; a restricted key without the right to refunds is refused here too. */
 async function checkAccess(access: GatewayAccountAccess, http: GatewayHttp): Promise<AccessCheck> {
   const path = '/v1/refunds?limit=1';
-  const answer = readQuestion(await send(get(path), access, http), access, readError);
+  const answer = readQuestion(await send(get(path), access, http), access, errorsOf(access));
   return {
     tried: `GET ${path}`,
     answer: checkedList(answer, (json) => List.safeParse(json).success),
   };
+}
+
+/**
+ * The account's id and the key's mode. A restricted key may lack the right to read the account; Stripe's refusal names the
+ * account then ("… does not have the required permissions for this endpoint on account 'acct_…'").
+ */
+async function identify(access: GatewayAccountAccess, http: GatewayHttp): Promise<IdentityAnswer> {
+  const mode = /^(?:sk|rk)_(live|test)_/.exec(access.credentials['secret_key'] ?? '')?.[1];
+  if (mode === undefined) return { kind: 'not_told', why: 'the key does not tell its mode, live or test' };
+  const exchange = await send(get('/v1/account'), access, http);
+  const answer = readQuestion(exchange, access, errorsOf(access));
+  if (answer.kind === 'json') {
+    const id = member(answer.json, 'object') === 'account' ? member(answer.json, 'id') : undefined;
+    return typeof id === 'string' && ACCOUNT_ID.test(id)
+      ? { kind: 'told', identity: `${id} ${mode}`, evidence: { account: id, mode } }
+      : { kind: 'no_answer', why: 'the answer is not an account', answered: true, evidence: answer.evidence };
+  }
+  if (exchange.kind !== 'response' || exchange.status === 401) return withoutAbsent(answer);
+  const error = readError(parseJson(exchange.body), exchange, access);
+  const named = / on account '(acct_[A-Za-z0-9]{1,64})'/.exec(error?.message ?? '')?.[1];
+  if (named !== undefined) {
+    return { kind: 'told', identity: `${named} ${mode}`, evidence: { account: named, mode } };
+  }
+  return answer.kind === 'misconfigured'
+    ? { kind: 'not_told', why: answer.errorMessage }
+    : withoutAbsent(answer);
+}
+
+const ACCOUNT_ID = /^acct_[A-Za-z0-9]{1,64}$/;
+
+function withoutAbsent(
+  answer: NothingLearnt | { readonly kind: 'absent'; readonly evidence: Evidence },
+): NothingLearnt {
+  return answer.kind === 'absent'
+    ? {
+        kind: 'no_answer',
+        why: 'there is nothing at this address',
+        answered: true,
+        evidence: answer.evidence,
+      }
+    : answer;
 }
 
 function get(path: string): PreparedRequest {
@@ -402,18 +500,25 @@ type Refund = z.output<typeof Refund>;
 const List = z.object({ object: z.literal('list'), data: z.array(z.unknown()), has_more: z.boolean() });
 
 /** The refund that was asked about, or why this is not it. */
-function ours(json: unknown, facts: RefundFacts, at: (refund: Refund) => number | null): News | string {
+function ours(
+  json: unknown,
+  facts: RefundFacts,
+  at: (refund: Refund) => number | null,
+): News | Misfit | string {
   const refund = Refund.safeParse(json).data;
   if (!refund) return 'the answer is not a refund';
-  const misfit = amountMisfitOf(refund, facts);
-  if (misfit !== null) return misfit;
   if (
     (refund.refundryId !== null && refund.refundryId !== facts.refundId) ||
     (facts.gatewayRefundId !== null && refund.id !== facts.gatewayRefundId)
   ) {
     return `refund ${refund.id} is another one than was asked about`;
   }
-  return newsOf(refund, at(refund));
+  const misfit = misfitOf(refund, facts);
+  return misfit === null ? newsOf(refund, at(refund)) : { misfit };
+}
+
+function misfitOf(refund: Refund, facts: RefundFacts): string | null {
+  return amountMisfitOf(refund, facts) ?? paymentMisfitOf(refund, facts.gatewayPaymentId);
 }
 
 function amountMisfitOf(refund: Refund, facts: RefundFacts): string | null {
@@ -423,11 +528,12 @@ function amountMisfitOf(refund: Refund, facts: RefundFacts): string | null {
     : `refund ${refund.id} is of ${refund.amount} ${refund.currency}, not ${asked} ${facts.currency}`;
 }
 
-function paymentMisfitOf(refund: Refund, facts: RefundFacts): string | null {
-  const payments = [refund.charge, refund.payment_intent].filter((id) => id !== null);
-  return payments.length === 0 || payments.includes(facts.gatewayPaymentId)
+/** A refund names its payment as a charge and, where there is one, as a payment intent: like is compared with like. */
+function paymentMisfitOf(refund: Refund, gatewayPaymentId: string): string | null {
+  const payment = refund[paymentParameter(gatewayPaymentId)];
+  return payment === null || payment === gatewayPaymentId
     ? null
-    : `refund ${refund.id} is of payment ${payments.join(', ')}, not ${facts.gatewayPaymentId}`;
+    : `refund ${refund.id} is of payment ${payment}, not ${gatewayPaymentId}`;
 }
 
 const STATUSES: ReadonlyMap<string, RefundNews['status']> = new Map([
@@ -449,6 +555,8 @@ function newsOf(refund: Refund, atSeconds: number | null): News {
     gatewayReference: refund.balance_transaction,
     rawStatus,
     ...(known === undefined ? { unknownWord: true } : {}),
+    // The customer is asked for bank details by e-mail, and the refund fails after weeks without them.
+    ...(rawStatus === 'requires_action' ? { waitsFor: 'customer' as const } : {}),
     ...detailOf(refund, status),
     arn: refund.arn,
     at: atSeconds === null ? null : new Date(atSeconds * SECOND),
@@ -468,16 +576,40 @@ function detailOf(refund: Refund, status: RefundNews['status']): Pick<News, 'err
 }
 
 const ErrorBody = z.object({
-  error: z.object({ type: z.string(), code: Word, message_code: Word, message: Word }),
+  // Proxies, balancers and other APIs write {"error": …} too: only Stripe's own types prove that Stripe wrote it.
+  error: z.object({
+    type: z.enum([
+      'api_error',
+      'authentication_error',
+      'card_error',
+      'idempotency_error',
+      'invalid_request_error',
+      'rate_limit_error',
+    ]),
+    code: Word,
+    message_code: Word,
+    message: Word,
+    param: Word,
+  }),
 });
 
+/** Stripe's own hosts, which name each request that got past the key. Stand-ins need not. */
+const STRIPES_HOST = /^https:\/\/(?:[a-z0-9-]+\.)*stripe\.com(?::443)?(?:\/|$)/i;
+/** Answers that Stripe gives before a request has an id. */
+const BEFORE_ANY_ID = new Set([401, 429]);
+
+const errorsOf = (access: GatewayAccountAccess) => (json: unknown, response: Response) =>
+  readError(json, response, access);
+
 /** docs.stripe.com/api/errors */
-function readError(json: unknown): GatewayError | null {
+function readError(json: unknown, response: Response, access: GatewayAccountAccess): GatewayError | null {
   const error = ErrorBody.safeParse(json).data?.error;
   if (!error) return null;
+  const hasId = /^req_[A-Za-z0-9]+$/.test(response.headers['request-id'] ?? '');
+  if (STRIPES_HOST.test(access.baseUrl) && !hasId && !BEFORE_ANY_ID.has(response.status)) return null;
   const message = error.message ?? 'Stripe gave no reason.';
   const means = meaningOf(error);
-  return { code: error.code ?? cleanText(error.type, 100), message, ...(means ? { means } : {}) };
+  return { code: error.code ?? error.type, message, ...(means ? { means } : {}) };
 }
 
 function meaningOf(error: z.output<typeof ErrorBody>['error']): GatewayError['means'] {
@@ -491,6 +623,10 @@ function meaningOf(error: z.output<typeof ErrorBody>['error']): GatewayError['me
   ) {
     return 'misconfigured';
   }
+  if (error.code === 'resource_missing' && NAMES_PAYMENT.has(error.param ?? '')) return 'no_payment';
+  // Somebody has given it back by another way: in Stripe's dashboard, or another program.
+  if (error.code === 'charge_already_refunded') return 'refunded_elsewhere';
+  if (error.code === 'charge_disputed') return 'disputed';
   // Refunds name this case by message code only; the others are the documented codes for a lack of balance.
   const noBalance =
     error.message_code === 'insufficient_balance_for_refund' ||
@@ -499,6 +635,8 @@ function meaningOf(error: z.output<typeof ErrorBody>['error']): GatewayError['me
     /^insufficient funds in your stripe (balance|account)/i.test(error.message ?? '');
   return noBalance ? 'no_funds' : undefined;
 }
+
+const NAMES_PAYMENT = new Set(['charge', 'payment_intent']);
 
 async function send(
   prepared: PreparedRequest,
@@ -579,7 +717,7 @@ function eventsOf(event: z.output<typeof Event>, access: GatewayAccountAccess): 
       ...newsOf(refund, event.created),
       evidence: { event: event.id, event_type: cleanText(event.type, 100), refund: evidence },
     },
-    misfit: (facts) => amountMisfitOf(refund, facts) ?? paymentMisfitOf(refund, facts),
+    misfit: (facts) => misfitOf(refund, facts),
   });
   // Thin events prefix the type.
   const type = event.type.replace(/^v1\./, '');

@@ -67,6 +67,7 @@ const WITHOUT_CONNECTOR: Capabilities = {
   keyLifeMs: 0,
   absenceProof: null,
   pollDelaysMs: [3_600_000],
+  recheckDelaysMs: [],
   lookDelaysMs: [3_600_000],
   resendDelaysMs: [3_600_000],
   maxSends: 0,
@@ -106,18 +107,20 @@ export function answerWithinMs(capabilities: Capabilities): number {
 
 /** Asks the gateway about a refund. */
 export async function askGateway(deps: EngineDeps, refund: Refund): Promise<Look> {
-  const noAnswer = (why: string): LookAnswer => ({ kind: 'no_answer', why, evidence: {} });
+  const noAnswer = (why: string): LookAnswer => ({ kind: 'no_answer', why, answered: false, evidence: {} });
   const access = await deps.openAccess(refund.gatewayAccountId);
   const askedAt = deps.clock.now();
-  if (!access) return { answer: noAnswer('the gateway account is switched off'), askedAt };
-  const gateway = gatewayOf(deps, refund);
+  if (!access) return { answer: noAnswer('the gateway account is switched off'), askedAt, identity: null };
+  const gateway = deps.gateways.get(refund.gateway);
+  if (!gateway)
+    return { answer: noAnswer(`there is no connector for ${refund.gateway}`), askedAt, identity: null };
   const answer = await askSafely(
     deps,
     refund,
     () => gateway.fetchRefund(factsOf(deps, refund), access, timedHttp(deps, gateway.capabilities)),
     noAnswer,
   );
-  return { answer, askedAt };
+  return { answer, askedAt, identity: access.identity };
 }
 
 /** The way out with this gateway's own time-out. */

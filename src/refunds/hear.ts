@@ -50,7 +50,7 @@ export async function settleFromWebhook(
 async function takeNews(deps: EngineDeps, refund: Refund, news: RefundNews, cause: Cause): Promise<void> {
   let contradicts = false;
   await settle(deps, refund, cause, (now, at) => {
-    contradicts = contradictsFinal(now, news);
+    contradicts = contradictsFinal(now, news, at);
     return contradicts ? null : decideNews(now, news, at);
   });
   if (!contradicts) return;

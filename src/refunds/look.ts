@@ -23,6 +23,15 @@ export async function lookAt(deps: EngineDeps, refund: Refund): Promise<LookAnsw
   return look.answer;
 }
 
+/** Asks the gateway whether what a refund has ended as still holds. */
+export async function recheck(deps: EngineDeps, refund: Refund): Promise<LookAnswer> {
+  const look = await askGateway(deps, refund);
+  await settle(deps, refund, { by: 'look', why: 'asked again after its end' }, (now, at) =>
+    now.state === refund.state ? decideLook(now, look, at) : null,
+  );
+  return look.answer;
+}
+
 export type LookNowOutcome =
   /** `answer` says what the gateway said; `refund` is as it is after that. */
   | { readonly ok: true; readonly refund: Refund; readonly answer: LookAnswer['kind'] }
@@ -39,7 +48,8 @@ export async function lookNow(
 ): Promise<LookNowOutcome> {
   const refund = await readRefund(deps.db, merchantId, refundId);
   if (!refund) return { ok: false, refusal: 'not_found' };
-  if (!isSent(refund) && refund.keyUsedAt === null) return { ok: false, refusal: 'not_sent', refund };
+  if (refund.sends === 0 && !isSent(refund) && refund.keyUsedAt === null)
+    return { ok: false, refusal: 'not_sent', refund };
   const look = await askGateway(deps, refund);
   const after = await settle(deps, refund, cause, (now, at) => {
     // A send in flight is settled by its own answer; a look beside it may only bring news.

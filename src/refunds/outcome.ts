@@ -7,11 +7,12 @@ import type {
   LookAnswer,
   PreparedRequest,
   RefundNews,
+  RefusedBecause,
 } from '../gateways/gateway.ts';
 import { plusMs } from '../lib/clock.ts';
 import { formatAmount } from '../lib/money.ts';
 import type { WebhookEventName } from '../webhooks/events.ts';
-import { isFollowed, isSent, LANES, type Lane, type Refund } from './refund.ts';
+import { isFollowed, isSent, LANES, type Lane, type Proposal, type Refund } from './refund.ts';
 import { mayMove, type RefundState, STATES } from './states.ts';
 
 /**
@@ -25,7 +26,9 @@ export interface RefundColumns {
   sends?: number;
   unanswered?: number;
   key_used_at?: Date | null;
+  sent_to?: string;
   doubtful_refusal?: string | null;
+  refused_because?: RefusedBecause | null;
   looks?: number;
   absences?: number;
   absence_counts_at?: Date | null;
@@ -37,10 +40,13 @@ export interface RefundColumns {
   error_code?: string | null;
   error_message?: string | null;
   attention?: string | null;
+  settled_by_hand?: boolean;
+  proposal?: Proposal | null;
   sent_at?: Date | null;
   succeeded_at?: Date | null;
   failed_at?: Date | null;
   next_look_at?: Date | null;
+  recheck_at?: Date | null;
   review_at?: Date;
 }
 
@@ -65,9 +71,9 @@ export interface Change extends Decision {
   };
 }
 
-/** Nothing to write but when to look again. */
+/** Nothing to write but when to look again; null where nobody has to any more. */
 export interface LookLater {
-  readonly lookLater: Date;
+  readonly lookLater: Date | null;
 }
 
 /** What the rules below need to know besides the refund and the news. */
@@ -84,20 +90,50 @@ export interface Circumstances {
 const KEY_LIFE_MARGIN_MS = 10 * 60_000;
 const REVIEW_LOOK_MS = 24 * 3_600_000;
 const MISCONFIGURED_RETRY_MS = 5 * 60_000;
+/** A payment that the gateway does not know is tried again: its account may get the right key. */
+const NO_PAYMENT_RETRY_DELAYS_MS = [5 * 60_000, 15 * 60_000, 3_600_000];
+const DAY_MS = 24 * 3_600_000;
+/** What a person has settled is asked about again for six weeks, whatever the connector says of successes. */
+const HAND_RECHECK_DELAYS_MS = [
+  3_600_000,
+  DAY_MS,
+  2 * DAY_MS,
+  4 * DAY_MS,
+  7 * DAY_MS,
+  14 * DAY_MS,
+  14 * DAY_MS,
+];
+const RECHECK_RETRY_MS = 6 * 3_600_000;
+/** The gateway's books may lag behind its own word for so long before they contradict a success. */
+const BOOKS_LAG_MS = 3_600_000;
+/** Looks in other books than it was sent to, after which a person is asked. */
+const LOOKS_IN_OTHER_BOOKS = 5;
 /** A refund that could not be sent is given at least this long before people are asked. */
 export const MIN_UNSENT_MS = 3_600_000;
 
 // Before sending -------------------------------------------------------------------------------------------
 
-/** A worker takes the refund: the intent, its key and its bytes are durable before the gateway is called. */
+/**
+ * A worker takes the refund: the intent, its key and its bytes are durable before the gateway is called. `identity` says whose
+ * books it goes to: a key means nothing in others.
+ */
 export function decideSend(
   refund: Refund,
   request: PreparedRequest,
   answerBy: Date,
+  identity: string,
   at: Circumstances,
 ): Decision {
   if (refund.state === 'queued' && refund.keyUsedAt && !keyLives(refund, at)) {
     return toReview(refund, 'The gateway may have forgotten the key of an earlier send.', null, at);
+  }
+  if (refund.keyUsedAt && refund.sentTo !== null && refund.sentTo !== identity) {
+    return toReview(
+      refund,
+      'An earlier send may have reached another account of the gateway than the one whose credentials are set now.',
+      { sent_to: refund.sentTo, would_go_to: identity },
+      at,
+    );
   }
   return {
     to: 'sending',
@@ -105,7 +141,9 @@ export function decideSend(
     set: {
       sends: refund.sends + 1,
       key_used_at: refund.keyUsedAt ?? at.now,
+      sent_to: identity,
       doubtful_refusal: null,
+      refused_because: null,
       next_look_at: answerBy,
       looks: 0,
     },
@@ -135,6 +173,9 @@ export function decideAnswer(
     const decision = decideNews(refund, answer.news, at);
     return 'lookLater' in decision ? answeredLate(refund, answer.news.evidence) : decision;
   }
+  // Money has moved otherwise than was asked: that is to be known however late it is said.
+  if (answer.kind === 'misfit')
+    return decideMade(refund, answer.why, answer.evidence, at) ?? answeredLate(refund, answer.evidence);
   // A webhook was faster, or the hold ran out and looks have begun, or the refund has been sent again since: it is
   // known better than by this answer.
   if (refund.state !== 'sending' || refund.sends !== attemptNo) return answeredLate(refund, answer.evidence);
@@ -144,7 +185,8 @@ export function decideAnswer(
   const backoff = plusMs(at.now, delay(at.capabilities.resendDelaysMs, refund.sends - 1, at.jitter));
   switch (answer.kind) {
     case 'refused': {
-      if (certainSoFar) return refused(refund, answer.errorCode, answer.errorMessage, answer.evidence, at);
+      if (certainSoFar)
+        return refused(refund, { ...answer, because: answer.because ?? null }, answer.evidence, at);
       // After a send that may have been made a refusal ("already refunded") may be the trace of our own success: it holds only
       // once look-ups have proved that there is none.
       const inDoubt = toUnknown(refund, answer.errorMessage, answer.evidence, at);
@@ -155,6 +197,7 @@ export function decideAnswer(
           ...inDoubt.set,
           unanswered: refund.unanswered,
           doubtful_refusal: answer.errorMessage,
+          refused_because: answer.because ?? null,
           error_code: answer.errorCode,
         },
       };
@@ -197,6 +240,22 @@ export function decideAnswer(
         evidence: answer.evidence,
         notify: [],
       };
+    case 'no_payment':
+      return {
+        to: 'queued',
+        kind: 'refund.no_payment',
+        set: {
+          ...keyAsBefore,
+          error_code: answer.errorCode,
+          error_message: answer.errorMessage,
+          attention:
+            `The gateway knows no payment ${refund.gatewayPaymentId} in this account: ${answer.errorMessage} Nothing was paid. ` +
+            "Check the payment's id and the account's key. It is tried again by itself, and can be cancelled.",
+          next_look_at: plusMs(at.now, delay(NO_PAYMENT_RETRY_DELAYS_MS, refund.sends - 1, at.jitter)),
+        },
+        evidence: answer.evidence,
+        notify: [],
+      };
     case 'not_sent':
       return {
         to: 'queued',
@@ -216,29 +275,36 @@ function answeredLate(refund: Refund, evidence: Evidence): Decision {
 
 // Looks ----------------------------------------------------------------------------------------------------
 
-/** An answer to a look, and when the gateway was asked. */
+/** An answer to a look, when the gateway was asked, and in whose books it looked (null: nobody could be asked). */
 export interface Look {
   readonly answer: LookAnswer;
   readonly askedAt: Date;
+  readonly identity: string | null;
 }
 
-/** What a look at the gateway means for a refund that is unknown, submitted, waiting or in review. */
-export function decideLook(
-  refund: Refund,
-  { answer, askedAt }: Look,
-  at: Circumstances,
-): Decision | LookLater {
+/** What a look at the gateway means for a refund: one that is followed, or one that has ended and is asked about again. */
+export function decideLook(refund: Refund, look: Look, at: Circumstances): Decision | LookLater {
+  const { answer, askedAt } = look;
   if (answer.kind === 'news') return decideNews(refund, answer.news, at);
-  const later: LookLater = { lookLater: nextLook(refund, at) };
-  if (answer.kind === 'busy') {
+  const next = nextLook(refund, at);
+  if (answer.kind === 'misfit')
+    return decideMade(refund, answer.why, answer.evidence, at) ?? { lookLater: next };
+  if (STATES[refund.state].final) return decideSilence(refund, look, at);
+  if (answer.kind === 'busy' && next !== null)
     return {
-      lookLater: plusMs(
-        at.now,
-        Math.max(answer.retryAfterMs ?? 0, later.lookLater.getTime() - at.now.getTime()),
-      ),
+      lookLater: new Date(Math.max(plusMs(at.now, answer.retryAfterMs ?? 0).getTime(), next.getTime())),
     };
+  if (answer.kind !== 'absent' || refund.state !== 'unknown') return { lookLater: next };
+
+  if (!askedWhereSent(refund, look)) {
+    if (refund.looks < LOOKS_IN_OTHER_BOOKS) return { lookLater: next };
+    return toReview(
+      refund,
+      'The account that can be asked is not the one that it was sent to, so that “no such refund” proves nothing.',
+      { ...answer.evidence, sent_to: refund.sentTo, asked: look.identity },
+      at,
+    );
   }
-  if (answer.kind !== 'absent' || refund.state !== 'unknown') return later;
 
   // Looks may be brought forward by hand, by anybody's hint or by another worker: they prove no more for that.
   if (refund.absenceCountsAt !== null && askedAt < refund.absenceCountsAt)
@@ -269,7 +335,12 @@ export function decideLook(
   }
   if (absences < proof.answers) return learnt;
   if (refund.doubtfulRefusal !== null) {
-    return refused(refund, refund.errorCode, refund.doubtfulRefusal, { ...answer.evidence, absences }, at);
+    const refusal = {
+      errorCode: refund.errorCode,
+      errorMessage: refund.doubtfulRefusal,
+      because: refund.refusedBecause,
+    };
+    return refused(refund, refusal, { ...answer.evidence, absences }, at);
   }
   if (refund.unanswered >= at.capabilities.maxSends) {
     return toReview(
@@ -301,6 +372,36 @@ export function decideLook(
   };
 }
 
+/** What other books do not know proves nothing. */
+function askedWhereSent(refund: Refund, { identity }: Look): boolean {
+  return refund.sentTo === null || refund.sentTo === identity;
+}
+
+/** A refund that has ended was asked about again, and the gateway said nothing of it. */
+function decideSilence(refund: Refund, look: Look, at: Circumstances): Decision | LookLater {
+  const { answer, askedAt } = look;
+  const proof = at.capabilities.absenceProof;
+  if (answer.kind !== 'absent' || proof === null || !askedWhereSent(refund, look))
+    return { lookLater: nextRecheckAfterNoAnswer(refund, at) };
+  // A refund that never was agrees with a failure.
+  if (STATES[refund.state].public !== 'SUCCESS') return { lookLater: nextRecheck(refund, at) };
+  if (refund.absenceCountsAt !== null && askedAt < refund.absenceCountsAt)
+    return { lookLater: refund.absenceCountsAt };
+  const absences = refund.absences + 1;
+  const evidence = { ...answer.evidence, absences };
+  const isProof = absences >= proof.answers;
+  const set = {
+    absences: isProof ? 0 : absences,
+    absence_counts_at: plusMs(at.now, Math.max(proof.spacingMs, BOOKS_LAG_MS)),
+    recheck_at: isProof ? nextRecheck(refund, at) : plusMs(at.now, Math.max(proof.spacingMs, BOOKS_LAG_MS)),
+  };
+  if (isProof) {
+    const why = 'The gateway has no such refund any more: the customer may not have the money.';
+    return calling(refund, why, evidence, set) ?? { lookLater: set.recheck_at };
+  }
+  return { to: refund.state, kind: 'refund.not_found', set, evidence, notify: [] };
+}
+
 /** The gateway's balance may have been refilled: ask again under the same key, or follow what the gateway holds. */
 export function decideFundsRetry(refund: Refund, at: Circumstances): Decision {
   if (refund.keyUsedAt && !keyLives(refund, at)) {
@@ -320,33 +421,20 @@ export function decideFundsRetry(refund: Refund, at: Circumstances): Decision {
 /** What the gateway's word on a refund means, whoever brought it: the answer, a look or a webhook. */
 export function decideNews(refund: Refund, news: RefundNews, at: Circumstances): Decision | LookLater {
   if (isOfSecond(refund, news)) {
-    return {
-      to: refund.state,
-      kind: 'refund.contradicted',
-      set: {
-        attention: `The gateway speaks of a second refund, ${news.gatewayRefundId}, for this one: the customer may be paid twice.`,
-      },
-      evidence: news.evidence,
-      notify: [],
-    };
+    const why = `The gateway speaks of a second refund, ${news.gatewayRefundId}, for this one: the customer may be paid twice.`;
+    return calling(refund, why, news.evidence) ?? { lookLater: nextLook(refund, at) };
   }
   const facts = learn(refund, news);
   const stale = news.at !== null && refund.gatewayAt !== null && news.at < refund.gatewayAt;
-  const target = stale ? null : targetOf(refund, news);
+  const heard = stale ? null : targetOf(refund, news, at);
+  const target = heard === 'attention' ? null : heard;
   const arnIsNew = news.arn !== null && refund.arn === null;
   const notifyArn: WebhookEventName[] = arnIsNew ? ['REFUND_ARN_CAPTURED'] : [];
 
-  if (target === 'attention') {
-    return {
-      to: refund.state,
-      kind: 'refund.contradicted',
-      set: {
-        ...facts,
-        attention: `The gateway says "${news.rawStatus}" of a refund that is ${refund.state} here.`,
-      },
-      evidence: news.evidence,
-      notify: notifyArn,
-    };
+  if (heard === 'attention') {
+    const why = `The gateway says "${news.rawStatus}" of a refund that it had said it paid.`;
+    const called = calling(refund, why, news.evidence, { ...facts, recheck_at: nextRecheck(refund, at) });
+    if (called) return { ...called, notify: [...called.notify, ...notifyArn] };
   }
   if (target !== null && target !== refund.state) {
     return {
@@ -361,8 +449,7 @@ export function decideNews(refund: Refund, news: RefundNews, at: Circumstances):
       notify: [...notifyOf(target), ...notifyArn],
     };
   }
-  // The next look of others is the time of a send or the end of its hold.
-  const next = isFollowed(refund) ? { next_look_at: nextLook(refund, at), looks: refund.looks + 1 } : {};
+  const next = afterALook(refund, at);
   if (Object.keys(facts).length > 0) {
     return {
       to: refund.state,
@@ -375,35 +462,70 @@ export function decideNews(refund: Refund, news: RefundNews, at: Circumstances):
   return { lookLater: nextLook(refund, at) };
 }
 
-/** The gateway speaks of a refund that carries the id of this one and is another. Null where a person was told before. */
+/**
+ * A webhook speaks of a refund that carries the id of this one and is another: what carries it can be copied by hand, so
+ * this one goes on. Null where people were called before.
+ */
 export function decideMisfit(refund: Refund, misfit: string, evidence: Evidence | null): Decision | null {
-  const attention = `The gateway has another refund that carries the id of this one: ${misfit}.`;
+  return calling(
+    refund,
+    `The gateway has another refund that carries the id of this one: ${misfit}.`,
+    evidence,
+  );
+}
+
+/**
+ * What the gateway made for this refund is of another amount, currency or payment: money has moved, and not as was asked.
+ * Its own amount stays held until a person has looked. Null where people were called before.
+ */
+function decideMade(refund: Refund, why: string, evidence: Evidence, at: Circumstances): Decision | null {
+  const attention = `The gateway has made another refund than was asked for: ${why}.`;
   if (refund.attention === attention) return null;
-  return { to: refund.state, kind: 'refund.contradicted', set: { attention }, evidence, notify: [] };
+  return mayMove(refund.state, 'manual_review') && !STATES[refund.state].final
+    ? { ...toReview(refund, attention, evidence, at), kind: 'refund.misfit' }
+    : calling(refund, attention, evidence);
+}
+
+/**
+ * Nothing moves, but people are called, here and in the merchant's systems: the customer may have money twice, or not at
+ * all. Null where they were called for that before.
+ */
+function calling(
+  refund: Refund,
+  attention: string,
+  evidence: Evidence | null,
+  set: RefundColumns = {},
+): Decision | null {
+  if (refund.attention === attention) return null;
+  return {
+    to: refund.state,
+    kind: 'refund.contradicted',
+    set: { ...set, attention },
+    evidence,
+    notify: ['REFUND_MANUAL_REVIEW_NEEDED'],
+  };
 }
 
 /**
  * Where a late success would be held for review, but the amount has been refunded again meanwhile: invariant 1
- * leaves no room for it, so what is learnt is kept on the refund as it is and a person is called.
+ * leaves no room for it, so what is learnt is kept on the refund as it is and people are called.
  */
-export function decideWithoutRoom(refund: Refund, { set, evidence, notify }: Decision): Decision {
-  const { next_look_at: _, lane: __, looks: ___, ...facts } = set;
-  return {
-    to: refund.state,
-    kind: 'refund.contradicted',
-    set: {
-      ...facts,
-      attention:
-        'The gateway says, after a failure, that the customer was paid, and the amount has been refunded again since: the customer may have it twice.',
-    },
-    evidence,
-    notify: notify.filter((name) => name === 'REFUND_ARN_CAPTURED'),
-  };
+export function decideWithoutRoom(refund: Refund, { set, evidence, notify }: Decision): Decision | null {
+  const { next_look_at: _, lane: __, looks: ___, settled_by_hand: ____, ...facts } = set;
+  const why =
+    'The gateway says, after a failure, that the customer was paid or will be, and the amount has been refunded again since: the customer may have it twice.';
+  const called = calling(refund, why, evidence, facts);
+  return (
+    called && {
+      ...called,
+      notify: [...called.notify, ...notify.filter((name) => name === 'REFUND_ARN_CAPTURED')],
+    }
+  );
 }
 
 /** Whether news says the opposite of a final state, so that the gateway should be asked before it is believed. */
-export function contradictsFinal(refund: Refund, news: RefundNews): boolean {
-  const target = targetOf(refund, news);
+export function contradictsFinal(refund: Refund, news: RefundNews, at: Circumstances): boolean {
+  const target = targetOf(refund, news, at);
   return (
     !isOfSecond(refund, news) && STATES[refund.state].final && target !== null && target !== refund.state
   );
@@ -414,23 +536,31 @@ function isOfSecond(refund: Refund, news: RefundNews): boolean {
   return ![null, news.gatewayRefundId].includes(refund.gatewayRefundId) && news.gatewayRefundId !== null;
 }
 
-function targetOf(refund: Refund, news: RefundNews): RefundState | 'attention' | null {
+/**
+ * Where the gateway's word on this refund takes it; 'attention' where people have to be called and nothing can move, null
+ * where it says nothing new. test/refunds/matrix.test.ts has a line for every state and every word.
+ */
+function targetOf(refund: Refund, news: RefundNews, at: Circumstances): RefundState | 'attention' | null {
   const from = refund.state;
-  const never = from === 'cancelled' || from === 'awaiting_approval';
+  // Nobody expects anything of it any more, or yet.
+  const unexpected = ['awaiting_approval', 'failed', 'cancelled', 'reversed'].includes(from);
   switch (news.status) {
     case 'succeeded':
-      if (never) return 'attention';
-      if (from === 'failed' || from === 'reversed') return 'manual_review';
-      return 'succeeded';
+      return unexpected ? 'manual_review' : 'succeeded';
     case 'failed':
     case 'reversed':
-      if (never || from === 'failed' || from === 'reversed') return null;
+      if (unexpected) return null;
       return from === 'succeeded' ? 'reversed' : 'failed';
     case 'waiting_for_funds':
-      return mayMove(from, 'waiting_for_funds') ? 'waiting_for_funds' : null;
-    case 'pending':
-      if (never) return 'attention';
-      return mayMove(from, 'submitted') ? 'submitted' : null;
+    case 'pending': {
+      if (unexpected) return 'manual_review';
+      if (from === 'succeeded') {
+        const since = refund.succeededAt ?? refund.updatedAt;
+        return at.now.getTime() - since.getTime() > BOOKS_LAG_MS ? 'attention' : null;
+      }
+      const to = news.status === 'pending' ? 'submitted' : 'waiting_for_funds';
+      return mayMove(from, to) ? to : null;
+    }
   }
 }
 
@@ -439,17 +569,39 @@ function entering(to: RefundState, refund: Refund, news: RefundNews, at: Circums
   // What was said on the way (no answer, no balance) is no longer what is to be said of it.
   const said = { error_code: news.errorCode, error_message: news.errorMessage };
   switch (to) {
-    case 'succeeded':
-      return { ...settled(), ...firstSent(refund, at), ...said, succeeded_at: learntWhen, attention: null };
+    case 'succeeded': {
+      const ended = { state: to, settledByHand: false, succeededAt: learntWhen, failedAt: null };
+      return {
+        ...settled(),
+        ...firstSent(refund, at),
+        ...said,
+        succeeded_at: learntWhen,
+        attention: null,
+        recheck_at: nextRecheck(ended, at),
+      };
+    }
     case 'failed':
     case 'reversed':
-      return { ...settled(), ...firstSent(refund, at), ...said, failed_at: learntWhen, attention: null };
+      return {
+        ...settled(),
+        ...firstSent(refund, at),
+        ...said,
+        failed_at: learntWhen,
+        attention: refund.settledByHand
+          ? 'A person settled it as paid, and the gateway says that it is not.'
+          : null,
+      };
     case 'manual_review':
       return {
         looks: 0,
         lane: LANES.followUp,
         next_look_at: nextReviewLook(at),
-        attention: 'The gateway says, after a failure, that the customer was paid.',
+        recheck_at: null,
+        settled_by_hand: false,
+        attention:
+          news.status === 'succeeded'
+            ? `The gateway says that the customer was paid, of a refund that was ${refund.state} here.`
+            : `The gateway is at work on a refund that was ${refund.state} here.`,
       };
     default:
       return {
@@ -458,10 +610,17 @@ function entering(to: RefundState, refund: Refund, news: RefundNews, at: Circums
         lane: LANES.followUp,
         looks: 0,
         absences: 0,
-        attention: null,
+        attention: waitingFor(news),
         next_look_at: plusMs(at.now, delay(at.capabilities.pollDelaysMs, 0, at.jitter)),
       };
   }
+}
+
+/** What people have to do before the gateway goes on; null where it goes on by itself. */
+function waitingFor(news: RefundNews): string | null {
+  return news.waitsFor === 'customer'
+    ? 'The gateway waits for the customer: it has asked for something that it needs to pay out, such as bank details. Ask the customer to look for its message.'
+    : null;
 }
 
 /** Only what the news adds: known facts are never replaced by silence. */
@@ -477,6 +636,10 @@ function learn(refund: Refund, news: RefundNews): RefundColumns {
   if (news.errorCode !== null && news.errorCode !== refund.errorCode) facts.error_code = news.errorCode;
   if (news.errorMessage !== null && news.errorMessage !== refund.errorMessage)
     facts.error_message = news.errorMessage;
+  if (refund.state === 'submitted' && waitingFor(news) !== refund.attention)
+    facts.attention = waitingFor(news);
+  // What a person said of it is now the gateway's own word.
+  if (refund.settledByHand && news.status === refund.state) facts.settled_by_hand = false;
   return facts;
 }
 
@@ -562,6 +725,30 @@ export interface Resolution {
   readonly gatewayRefundId: string | null;
 }
 
+/**
+ * What the gateway says against a person's word, for people; null where it agrees or does not know. One person alone does
+ * not settle a refund against it.
+ */
+export function gatewaySaysOtherwise(
+  refund: Refund,
+  outcome: Resolution['outcome'],
+  look: Look,
+): string | null {
+  const { answer } = look;
+  switch (answer.kind) {
+    case 'news': {
+      const said = answer.news.status === 'reversed' ? 'failed' : answer.news.status;
+      return said === outcome ? null : `it says "${answer.news.rawStatus}"`;
+    }
+    case 'misfit':
+      return `it has made another refund than was asked for: ${answer.why}`;
+    case 'absent':
+      return outcome === 'succeeded' && askedWhereSent(refund, look) ? 'it has no such refund' : null;
+    default:
+      return null;
+  }
+}
+
 /** A final refund that somebody has been called to may only be confirmed as what it is. */
 export function mayResolve(refund: Refund, outcome: Resolution['outcome']): boolean {
   if (refund.state === 'manual_review') return true;
@@ -578,13 +765,15 @@ export function decideResolution(refund: Refund, resolution: Resolution, at: Cir
   };
   const learnt = {
     arn: resolution.arn ?? refund.arn,
-    gateway_refund_id: resolution.gatewayRefundId ?? refund.gatewayRefundId,
+    gateway_refund_id: refund.gatewayRefundId ?? resolution.gatewayRefundId,
     attention: null,
+    proposal: null,
   };
   const notifyArn: WebhookEventName[] = resolution.arn && !refund.arn ? ['REFUND_ARN_CAPTURED'] : [];
   if (STATES[refund.state].final) {
     return { to: refund.state, kind: 'refund.confirmed', set: learnt, evidence, notify: notifyArn };
   }
+  const ended = { state: resolution.outcome, settledByHand: true, succeededAt: at.now, failedAt: at.now };
   return {
     to: resolution.outcome,
     kind: `refund.resolved_as_${resolution.outcome}`,
@@ -592,32 +781,67 @@ export function decideResolution(refund: Refund, resolution: Resolution, at: Cir
       ...settled(),
       ...(paid ? { succeeded_at: at.now } : { failed_at: at.now }),
       ...learnt,
+      settled_by_hand: true,
+      recheck_at: nextRecheck(ended, at),
     },
     evidence,
     notify: [...notifyOf(resolution.outcome), ...notifyArn],
   };
 }
 
+/** A person's word against the gateway's waits for a second person. */
+export function decideProposal(refund: Refund, proposal: Proposal): Decision {
+  return {
+    to: refund.state,
+    kind: 'refund.proposed',
+    set: { proposal },
+    evidence: { ...proposal },
+    notify: [],
+  };
+}
+
+export function decideWithdrawal(refund: Refund): Decision {
+  return {
+    to: refund.state,
+    kind: 'refund.proposal_withdrawn',
+    set: { proposal: null },
+    evidence: refund.proposal && { ...refund.proposal },
+    notify: [],
+  };
+}
+
 // Shared pieces --------------------------------------------------------------------------------------------
 
-function refused(
-  refund: Refund,
-  errorCode: string | null,
-  errorMessage: string,
-  evidence: Evidence,
-  at: Circumstances,
-): Decision {
+interface Refusal {
+  readonly errorCode: string | null;
+  readonly errorMessage: string;
+  readonly because: RefusedBecause | null;
+}
+
+const BECAUSE: Readonly<Record<RefusedBecause, string>> = {
+  refunded_elsewhere:
+    'The gateway says that this payment has been refunded already, and not by this refund: the customer may have the money. ' +
+    'Look at the payment there before it is given back in another way.',
+  disputed:
+    'The gateway says that the customer has disputed this payment with the bank: the money may go back that way. ' +
+    'Look at the dispute there before it is given back in another way.',
+};
+
+/** The gateway has certainly not made it. Where it says that the customer may have the money otherwise, the amount stays held. */
+function refused(refund: Refund, refusal: Refusal, evidence: Evidence, at: Circumstances): Decision {
+  const said = { error_code: refusal.errorCode, error_message: refusal.errorMessage };
+  if (refusal.because !== null) {
+    const review = toReview(refund, BECAUSE[refusal.because], evidence, at);
+    return {
+      ...review,
+      kind: 'refund.refused',
+      set: { ...review.set, ...said, ...firstSent(refund, at), refused_because: refusal.because },
+    };
+  }
   return {
     to: 'failed',
     kind: 'refund.refused',
-    set: {
-      ...settled(),
-      error_code: errorCode,
-      error_message: errorMessage,
-      attention: null,
-      ...firstSent(refund, at),
-      failed_at: at.now,
-    },
+    set: { ...settled(), ...said, attention: null, ...firstSent(refund, at), failed_at: at.now },
     evidence,
     notify: ['ORDER_REFUND_FAILED'],
   };
@@ -659,9 +883,17 @@ function toReview(refund: Refund, why: string, evidence: Evidence | null, at: Ci
   };
 }
 
-/** Nothing is left to look at. */
+/** The gateway's word ends it: nothing is left to look at. */
 function settled(): RefundColumns {
-  return { next_look_at: null, looks: 0, absences: 0 };
+  return {
+    next_look_at: null,
+    recheck_at: null,
+    looks: 0,
+    absences: 0,
+    absence_counts_at: null,
+    settled_by_hand: false,
+    proposal: null,
+  };
 }
 
 function sendLane(refund: Refund): Lane {
@@ -690,10 +922,43 @@ function keyLives(refund: Refund, at: Circumstances): boolean {
   );
 }
 
-function nextLook(refund: Refund, at: Circumstances): Date {
+/** When a refund that was looked at, and has not moved, is looked at next; others wait for a send or the end of its hold. */
+function afterALook(refund: Refund, at: Circumstances): RefundColumns {
+  if (isFollowed(refund)) return { next_look_at: nextLook(refund, at), looks: refund.looks + 1 };
+  return refund.recheckAt === null ? {} : { recheck_at: nextRecheck(refund, at) };
+}
+
+/** Null for a refund that has ended, and that nobody has to ask about again. */
+function nextLook(refund: Refund, at: Circumstances): Date | null {
+  if (STATES[refund.state].final) return nextRecheck(refund, at);
   if (refund.state === 'manual_review') return nextReviewLook(at);
   if (refund.state === 'unknown') return spacedLook(refund, at);
   return plusMs(at.now, delay(at.capabilities.pollDelaysMs, refund.looks + 1, at.jitter));
+}
+
+type Ended = Pick<Refund, 'state' | 'settledByHand' | 'succeededAt' | 'failedAt'>;
+
+/** When a refund that has ended is asked about next, counted from its end; null where nobody has to any more. */
+function nextRecheck(ended: Ended, at: Circumstances): Date | null {
+  return recheckTimes(ended, at).find((time) => time > at.now) ?? null;
+}
+
+function recheckTimes(ended: Ended, at: Circumstances): Date[] {
+  const succeeded = ended.state === 'succeeded';
+  if (!succeeded && !ended.settledByHand) return [];
+  const delays = ended.settledByHand ? HAND_RECHECK_DELAYS_MS : at.capabilities.recheckDelaysMs;
+  let time = (succeeded ? ended.succeededAt : ended.failedAt) ?? at.now;
+  return delays.map((wait) => {
+    time = plusMs(time, wait);
+    return time;
+  });
+}
+
+/** A question that was not answered is asked again, for a week beyond the last one that was planned. */
+function nextRecheckAfterNoAnswer(refund: Refund, at: Circumstances): Date | null {
+  const last = recheckTimes(refund, at).at(-1);
+  const soon = plusMs(at.now, RECHECK_RETRY_MS);
+  return last && plusMs(last, 7 * DAY_MS) > soon ? soon : null;
 }
 
 /** Looks of an unanswered send are planned no closer together than the proof of absence asks for. */

@@ -2,7 +2,13 @@ import type { Capabilities } from '../gateways/gateway.ts';
 import { plusMs } from '../lib/clock.ts';
 import { parseAmount } from '../lib/money.ts';
 import type { Order, Transaction } from '../orders/order.ts';
-import { DUE_DAYS, MAX_REFUNDS_OF_AN_ORDER, READABLE_AMOUNT, type RefundRefusal } from './record.ts';
+import {
+  DUE_DAYS,
+  MAX_REFUNDS_OF_AN_ORDER,
+  MAX_TRIES_OF_AN_ORDER,
+  READABLE_AMOUNT,
+  type RefundRefusal,
+} from './record.ts';
 import type { Refund } from './refund.ts';
 import { STATES } from './states.ts';
 
@@ -58,7 +64,7 @@ export function previewRefund(facts: PreviewFacts, ask: PreviewAsk): Preview {
     leftMinor,
     amountMinor,
     dueAt: transaction && dueAtOf(transaction.paymentMethodType, facts.now),
-    refundsLeft: Math.max(MAX_REFUNDS_OF_AN_ORDER - facts.refunds.length, 0),
+    refundsLeft: refundsLeftOf(facts.refunds),
     lookAlikes:
       amountMinor === null
         ? []
@@ -67,7 +73,7 @@ export function previewRefund(facts: PreviewFacts, ask: PreviewAsk): Preview {
 
   function refusalOf(): RefundRefusal | null {
     if (!transaction) return 'order_not_charged';
-    if (facts.refunds.length >= MAX_REFUNDS_OF_AN_ORDER) return 'too_many_refunds';
+    if (refundsLeftOf(facts.refunds) === 0) return 'too_many_refunds';
     if (asked && !asked.ok) {
       if (!READABLE_AMOUNT.test(ask.amount)) return 'amount_unreadable';
       return asked.reason === 'too_many_decimals' ? 'amount_too_many_decimals' : 'amount_exceeds_rest';
@@ -79,6 +85,12 @@ export function previewRefund(facts: PreviewFacts, ask: PreviewAsk): Preview {
       ? 'partial_not_supported'
       : null;
   }
+}
+
+/** How many more refunds the order may have: `refunds_that_count` (migrations/0002), seen from the other side. */
+function refundsLeftOf(refunds: readonly Refund[]): number {
+  const held = refunds.filter(({ state }) => STATES[state].reserves).length;
+  return Math.max(Math.min(MAX_REFUNDS_OF_AN_ORDER - held, MAX_TRIES_OF_AN_ORDER - refunds.length), 0);
 }
 
 export function leftOf({ effectiveMinor, reservedMinor }: Transaction): number {

@@ -65,8 +65,13 @@ export type RefundOutcome =
       readonly currency: string | null;
     };
 
-/** The contract's limit of refunds on one order (contract section 2.4, request.exceeded). */
+/**
+ * The contract's limit of refunds on one order (contract section 2.4, request.exceeded). Refunds that failed, were cancelled or
+ * taken back do not count: gateway accounts with a wrong key must not close an order for good.
+ */
 export const MAX_REFUNDS_OF_AN_ORDER = 25;
+/** All that an order's refunds may be, those that came to nothing included. */
+export const MAX_TRIES_OF_AN_ORDER = 200;
 
 /**
  * Days until the customer should have the money, by the contract's payment method types; '' for all others. The
@@ -132,11 +137,12 @@ async function record(deps: RecordDeps, items: readonly object[]): Promise<Recor
   return deps.db.query<RecordRow>(
     `select r.idx, r.outcome, r.order_id as found_order_id, r.remaining_minor as rest_minor,
             r.currency as found_currency, r.exponent as found_exponent, (r.refund).*
-     from record_refunds($1, $2, $3, $4, $5, $6) r`,
+     from record_refunds($1, $2, $3, $4, $5, $6, $7) r`,
     [
       now,
       plusMs(now, Math.max(deps.manualReviewAfterMs, MIN_UNSENT_MS)),
       MAX_REFUNDS_OF_AN_ORDER,
+      MAX_TRIES_OF_AN_ORDER,
       JSON.stringify(capabilitiesByGateway(deps.gateways)),
       JSON.stringify(DUE_DAYS),
       jsonbOf(items),

@@ -1,4 +1,4 @@
-import type { RefundType } from '../gateways/gateway.ts';
+import type { RefundType, RefusedBecause } from '../gateways/gateway.ts';
 import { type RefundState, STATES } from './states.ts';
 
 /** A refund as its row has it. Amounts are minor units; `exponent` is the currency's number of decimals. */
@@ -34,8 +34,11 @@ export interface Refund {
   readonly unanswered: number;
   /** When a send may first have reached the gateway: the key's life runs from here. */
   readonly keyUsedAt: Date | null;
+  /** Whose books the first send went to (`GatewayAccountAccess.identity`): no others can prove anything about it. */
+  readonly sentTo: string | null;
   /** The gateway's refusal of the last send, while an earlier unanswered one leaves it in doubt. */
   readonly doubtfulRefusal: string | null;
+  readonly refusedBecause: RefusedBecause | null;
   readonly looks: number;
   readonly absences: number;
   /** "Not found" counts as an absence only when it was asked for after this. */
@@ -50,6 +53,9 @@ export interface Refund {
   readonly errorMessage: string | null;
   /** Why a person is needed, while one is. */
   readonly attention: string | null;
+  /** A person's word ended it, and not the gateway's. */
+  readonly settledByHand: boolean;
+  readonly proposal: Proposal | null;
   readonly createdAt: Date;
   readonly updatedAt: Date;
   readonly sentAt: Date | null;
@@ -57,8 +63,23 @@ export interface Refund {
   readonly failedAt: Date | null;
   readonly dueAt: Date;
   readonly nextLookAt: Date | null;
+  /** When the gateway is asked whether its end still holds; null where nobody asks any more. */
+  readonly recheckAt: Date | null;
   readonly reviewAt: Date;
   readonly eventSeq: number;
+}
+
+/** A person's word on a refund against the gateway's, until a second person confirms or withdraws it. Times are ISO 8601. */
+export interface Proposal {
+  readonly outcome: 'succeeded' | 'failed';
+  readonly evidence: string;
+  readonly arn: string | null;
+  readonly gateway_refund_id: string | null;
+  /** What the gateway said when it was asked. */
+  readonly gateway_said: string;
+  readonly user_id: string;
+  readonly email: string;
+  readonly at: string;
 }
 
 export type Door = 'api' | 'dashboard' | 'batch';

@@ -8,7 +8,7 @@ import {
   type LookLater,
 } from './outcome.ts';
 import { isFollowed, type Refund } from './refund.ts';
-import { postponeLook, readRefund } from './store.ts';
+import { postponeLook, postponeRecheck, readRefund } from './store.ts';
 
 type Decide = (refund: Refund, at: Circumstances) => Decision | LookLater | null;
 
@@ -29,10 +29,15 @@ export async function settle(
     const decision = decide(current, circumstances(deps, capabilitiesOf(deps, current)));
     if (decision === null) return current;
     if ('lookLater' in decision) {
-      if (isFollowed(current)) await postponeLook(deps.db, current, decision.lookLater, current.looks + 1);
+      const { lookLater } = decision;
+      if (isFollowed(current) && lookLater !== null)
+        await postponeLook(deps.db, current, lookLater, current.looks + 1);
+      else if (current.recheckAt !== null) await postponeRecheck(deps.db, current, lookLater);
       return current;
     }
-    const { written, as } = await writeDecision(deps, { ...decision, ...extra, refund: current, cause });
+    const outcome = await writeDecision(deps, { ...decision, ...extra, refund: current, cause });
+    if (outcome === 'nothing new') return current;
+    const { written, as } = outcome;
     if (written) {
       logMove(deps, current, written, as);
       return written;
@@ -47,12 +52,14 @@ export async function settle(
 async function writeDecision(
   deps: EngineDeps,
   change: Change,
-): Promise<{ written: Refund | null; as: Change }> {
+): Promise<{ written: Refund | null; as: Change } | 'nothing new'> {
   try {
     return { written: await deps.write(change), as: change };
   } catch (error) {
     if ((error as { constraint?: string }).constraint !== 'never_more_than_was_paid') throw error;
-    const as = { ...change, ...decideWithoutRoom(change.refund, change) };
+    const decision = decideWithoutRoom(change.refund, change);
+    if (decision === null) return 'nothing new';
+    const as = { ...change, ...decision };
     return { written: await deps.write(as), as };
   }
 }

@@ -39,7 +39,11 @@ export const STATES: Readonly<Record<RefundState, StateRow>> = {
     reserves: true,
     final: false,
     says: 'A second person has to approve it before it is sent.',
-    moves: { queued: 'approved', cancelled: 'rejected, cancelled or expired' },
+    moves: {
+      queued: 'approved',
+      cancelled: 'rejected, cancelled or expired',
+      manual_review: 'the gateway has a refund that carries its id',
+    },
   },
   queued: {
     public: 'PENDING',
@@ -71,6 +75,7 @@ export const STATES: Readonly<Record<RefundState, StateRow>> = {
       waiting_for_funds: 'the gateway has no balance for it',
       queued: 'certainly not made (no connection, or told to come later): same key again',
       unknown: 'no answer, or the worker died',
+      manual_review: 'another refund was made than was asked for, or the customer may have the money already',
     },
   },
   unknown: {
@@ -85,7 +90,8 @@ export const STATES: Readonly<Record<RefundState, StateRow>> = {
       failed: 'a look-up or webhook says it failed',
       waiting_for_funds: 'a look-up finds it waiting for balance',
       queued: 'look-ups prove the gateway never made it: same key again',
-      manual_review: 'absence cannot be proved, the key may be forgotten, or the limit passed',
+      manual_review:
+        'absence cannot be proved, the key may be forgotten, the gateway has made another refund, or the limit passed',
     },
   },
   waiting_for_funds: {
@@ -99,7 +105,7 @@ export const STATES: Readonly<Record<RefundState, StateRow>> = {
       submitted: 'the gateway takes it up',
       succeeded: 'the gateway says it is done',
       failed: 'the gateway refuses it',
-      manual_review: 'no balance within the limit',
+      manual_review: 'no balance within the limit, or the gateway has made another refund',
       unknown: 'restored from a backup: it may have been sent since',
     },
   },
@@ -113,7 +119,7 @@ export const STATES: Readonly<Record<RefundState, StateRow>> = {
       succeeded: 'webhook or poll says it is done',
       failed: 'webhook or poll says it failed',
       waiting_for_funds: 'the gateway is short of balance',
-      manual_review: 'no outcome within the limit',
+      manual_review: 'no outcome within the limit, or the gateway has made another refund',
     },
   },
   manual_review: {
@@ -141,15 +147,15 @@ export const STATES: Readonly<Record<RefundState, StateRow>> = {
     reserves: false,
     final: true,
     says: 'The gateway has not paid it out; the amount can be refunded again under a new id.',
-    moves: { manual_review: 'the gateway says, late, that it was paid after all' },
+    moves: { manual_review: 'the gateway says, late, that it is paid or under way after all' },
   },
   cancelled: {
     public: 'FAILURE',
     sent: false,
     reserves: false,
     final: true,
-    says: 'It was cancelled before it was sent.',
-    moves: {},
+    says: 'It was cancelled before the gateway made it.',
+    moves: { manual_review: 'the gateway says, late, that it is paid or under way after all' },
   },
   reversed: {
     public: 'FAILURE',
@@ -157,7 +163,7 @@ export const STATES: Readonly<Record<RefundState, StateRow>> = {
     reserves: false,
     final: true,
     says: 'The gateway paid it out and took it back; the customer does not have the money.',
-    moves: { manual_review: 'the gateway says, late, that it was paid after all' },
+    moves: { manual_review: 'the gateway says, late, that it is paid or under way after all' },
   },
 };
 

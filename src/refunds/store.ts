@@ -176,6 +176,69 @@ export async function claimDue(
   return rows.map(refundOf);
 }
 
+/** How many ended refunds of an account a worker may ask about again now. */
+export interface RecheckRoom {
+  readonly gatewayAccountId: string;
+  readonly room: number;
+  readonly holdMs: number;
+}
+
+/** Takes ended refunds that are due to be asked about again, and holds them as `claimDue` does. */
+export async function claimRechecks(
+  db: Queryable,
+  clock: Clock,
+  rooms: readonly RecheckRoom[],
+): Promise<Refund[]> {
+  const rows = await db.query<RefundRow>(
+    `with candidate as (
+       select room.hold_ms, d.*
+       from unnest($2::text[], $3::int[], $4::int[]) as room(account, room, hold_ms)
+       cross join lateral (
+         select merchant_id, order_id, refund_id from refunds
+         where gateway_account_id = room.account and recheck_at <= $1
+         order by recheck_at limit room.room
+         for no key update skip locked) d
+     )
+     update refunds r set recheck_at = $1::timestamptz + make_interval(secs => c.hold_ms / 1000.0)
+     from candidate c
+     where r.merchant_id = c.merchant_id and r.order_id = c.order_id and r.refund_id = c.refund_id
+     returning r.*`,
+    [clock.now(), rooms.map((r) => r.gatewayAccountId), rooms.map((r) => r.room), rooms.map((r) => r.holdMs)],
+  );
+  return rows.map(refundOf);
+}
+
+/**
+ * Has ended refunds of an account asked about soon, spread over a while, because what the gateway told of them may be lost.
+ * Those that are due within that while anyway stay as they are. Returns how many there were, at most `limit`.
+ */
+export async function bringRechecksForward(
+  db: Queryable,
+  clock: Clock,
+  gatewayAccountId: string,
+  { spreadMs, limit }: { readonly spreadMs: number; readonly limit: number },
+): Promise<number> {
+  const rows = await db.query(
+    `update refunds r set recheck_at = $2::timestamptz + random() * make_interval(secs => $3::float / 1000)
+     from (select merchant_id, order_id, refund_id from refunds
+           where gateway_account_id = $1 and recheck_at > $2::timestamptz + make_interval(secs => $3::float / 1000)
+           order by recheck_at limit $4 for no key update skip locked) d
+     where r.merchant_id = d.merchant_id and r.order_id = d.order_id and r.refund_id = d.refund_id
+     returning 1`,
+    [gatewayAccountId, clock.now(), spreadMs, limit],
+  );
+  return rows.length;
+}
+
+/** Sets only when an ended refund is asked about next; null: never. */
+export async function postponeRecheck(db: Queryable, refund: Refund, recheckAt: Date | null): Promise<void> {
+  await db.query(
+    `update refunds set recheck_at = $5
+     where merchant_id = $1 and order_id = $2 and refund_id = $3 and event_seq = $4 and recheck_at is not null`,
+    [refund.merchantId, refund.orderId, refund.refundId, refund.eventSeq, recheckAt],
+  );
+}
+
 /** Refunds that a worker was sending when its hold ran out. */
 export async function readLostHolds(db: Queryable, clock: Clock, limit: number): Promise<Refund[]> {
   const rows = await db.query<RefundRow>(

@@ -41,7 +41,13 @@ export async function submit(deps: EngineDeps, claimed: Refund): Promise<CallRep
   const at = circumstances(deps, gateway.capabilities);
   // A process that stood still until its hold was over does not know what has been decided meanwhile: a pause, say.
   if (at.now >= claimed.nextLookAt!) return null;
-  const decision = decideSend(claimed, request, plusMs(at.now, holdMs(gateway.capabilities)), at);
+  const decision = decideSend(
+    claimed,
+    request,
+    plusMs(at.now, holdMs(gateway.capabilities)),
+    access.identity,
+    at,
+  );
   const refund = await deps.write({
     ...decision,
     refund: claimed,
@@ -98,7 +104,7 @@ async function send(
         refund,
         () =>
           gateway.createRefund(request, factsOf(deps, refund), access, timedHttp(deps, gateway.capabilities)),
-        (why) => ({ kind: 'unknown', why, evidence: {} }),
+        (why) => ({ kind: 'unknown', why, answered: false, evidence: {} }),
       );
   await settle(
     deps,
@@ -107,7 +113,7 @@ async function send(
     (now, at) => decideAnswer(now, answer, refund.sends, at),
     { attemptEnd: { attempt_no: refund.sends, outcome: outcomeWord(answer), answer: evidenceOf(answer) } },
   );
-  return reportOf(answer);
+  return reportOf(answer, refund.sends);
 }
 
 function outcomeWord(answer: CreateAnswer): string {

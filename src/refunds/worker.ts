@@ -4,17 +4,27 @@ import {
   readWorkingAccounts,
   reportOf,
   takeAllowance,
+  takeWebhookTrouble,
   type WorkingAccount,
+  wentWell,
 } from '../gateways/health.ts';
 import { plusMs } from '../lib/clock.ts';
 import type { Loop } from '../lib/loop.ts';
 import { createLoop } from '../lib/loop.ts';
 import { type EngineDeps, holdMs } from './engine.ts';
-import { lookAt } from './look.ts';
+import { lookAt, recheck } from './look.ts';
 import { decideHoldLost, decideOverdue } from './outcome.ts';
 import { LANES, type Lane, type Refund } from './refund.ts';
 import { settle } from './settle.ts';
-import { claimDue, type LaneRoom, postponeLook, readLostHolds, readOverdue } from './store.ts';
+import {
+  bringRechecksForward,
+  claimDue,
+  claimRechecks,
+  type LaneRoom,
+  postponeLook,
+  readLostHolds,
+  readOverdue,
+} from './store.ts';
 import { submit } from './submit.ts';
 
 const IDLE_MS = 250;
@@ -24,6 +34,11 @@ const AGEING_MS = 1_000;
 const SLICE = 200;
 /** What batches leave of a second's calls. */
 const KEPT_FOR_SINGLES = 0.1;
+/** What asking again about ended refunds may take of a second's calls, where nothing else wants them. */
+const SHARE_OF_RECHECKS = 0.2;
+/** Over this time the questions are spread that follow from lost webhooks. */
+const RECHECKS_SPREAD_MS = 10 * 60_000;
+const RECHECKS_SLICE = 2_000;
 
 /** The loop that moves refunds along. Any number of them may run on one database. */
 export function createRefundWorker(deps: EngineDeps): Loop {
@@ -55,6 +70,8 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
   /** Accounts whose calls have been failing: only of these a call that went well is worth noting. */
   let troubled = new Set<string>();
   let agedAt = 0;
+  let recheckedAt = 0;
+  const rechecking = new Map<string, number>();
   let claims = 0;
 
   async function tick(): Promise<boolean> {
@@ -62,6 +79,7 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
     await ageIfTime();
     const accounts = await readWorkingAccounts(deps.db, deps.clock);
     troubled = new Set(accounts.filter((a) => a.failuresInARow > 0).map((a) => a.gatewayAccountId));
+    await recheckIfTime(accounts);
     const rooms = accounts.flatMap((account) => roomsOf(account));
     if (rooms.length === 0) return false;
     // Every fourth time, so that an outcome is learnt also while there is never a lack of single refunds.
@@ -104,6 +122,61 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
     return [room(LANES.single, 1), room(LANES.followUp, 0.5), ofBatches].filter((r) => r.room > 0);
   }
 
+  /** Asks again about what has ended, where that is due: a little in each second, and only of accounts that are well. */
+  async function recheckIfTime(accounts: readonly WorkingAccount[]): Promise<void> {
+    const now = deps.clock.now().getTime();
+    if (Math.abs(now - recheckedAt) < AGEING_MS) return;
+    recheckedAt = now;
+    for (const accountId of await takeWebhookTrouble(deps.db, deps.clock)) await bringForward(accountId);
+    const rooms = accounts.flatMap((account) => {
+      const gateway = deps.gateways.get(account.gateway);
+      const { gatewayAccountId } = account;
+      const share =
+        Math.ceil(account.maxPerSecond * SHARE_OF_RECHECKS) - (rechecking.get(gatewayAccountId) ?? 0);
+      const room = Math.min(share, Math.floor(account.allowance), SLICE);
+      return gateway && account.openUntil === null && room > 0
+        ? [{ gatewayAccountId, room, holdMs: holdMs(gateway.capabilities) }]
+        : [];
+    });
+    if (rooms.length === 0) return;
+    const claimed = await claimRechecks(deps.db, deps.clock, rooms);
+    if (claimed.length === 0) return;
+    const granted = await takeAllowance(deps.db, deps.clock, countByAccount(claimed));
+    for (const refund of claimed) {
+      const left = granted.get(refund.gatewayAccountId) ?? 0;
+      granted.set(refund.gatewayAccountId, left - 1);
+      // What finds no allowance is taken again when its hold has run out.
+      if (left > 0) trackRecheck(refund);
+    }
+  }
+
+  async function bringForward(gatewayAccountId: string): Promise<void> {
+    let refunds = 0;
+    for (let slice = RECHECKS_SLICE; slice === RECHECKS_SLICE; refunds += slice) {
+      slice = await bringRechecksForward(deps.db, deps.clock, gatewayAccountId, {
+        spreadMs: RECHECKS_SPREAD_MS,
+        limit: RECHECKS_SLICE,
+      });
+    }
+    deps.log.warn(
+      { gateway_account_id: gatewayAccountId, refunds },
+      'webhooks of the gateway account were rejected or are missing: its successes are asked about again',
+    );
+  }
+
+  function trackRecheck(refund: Refund): void {
+    const { gatewayAccountId } = refund;
+    rechecking.set(gatewayAccountId, (rechecking.get(gatewayAccountId) ?? 0) + 1);
+    start(
+      refund,
+      (async () => {
+        const begunAt = deps.clock.now();
+        await note(refund, { begunAt, ...reportOf(await recheck(deps, refund)) });
+      })(),
+      () => rechecking.set(gatewayAccountId, (rechecking.get(gatewayAccountId) ?? 1) - 1),
+    );
+  }
+
   /** What another worker's calls left no allowance for goes back to be claimed a second later. */
   async function withinAllowance(claimed: readonly Refund[]): Promise<Refund[]> {
     const left = await takeAllowance(deps.db, deps.clock, countByAccount(claimed));
@@ -133,9 +206,8 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
     { gatewayAccountId }: Refund,
     call: CallReport & { readonly begunAt: Date },
   ): Promise<void> {
-    const wentWell = call.answered && !call.refusesUs;
-    if (wentWell && !troubled.has(gatewayAccountId)) return;
-    if (!wentWell) troubled.add(gatewayAccountId);
+    if (wentWell(call) && !troubled.has(gatewayAccountId)) return;
+    if (!wentWell(call)) troubled.add(gatewayAccountId);
     const restsMs = await noteCall(deps.db, deps.clock, gatewayAccountId, call);
     if (restsMs > 0) {
       deps.log.warn(
@@ -149,13 +221,17 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
     const busy = inFlight.get(refund.gatewayAccountId) ?? { 0: 0, 1: 0, 2: 0 };
     busy[refund.lane]++;
     inFlight.set(refund.gatewayAccountId, busy);
+    start(refund, work, () => busy[refund.lane]--);
+  }
+
+  function start(refund: Refund, work: Promise<void>, ended: () => void): void {
     const done: Promise<void> = work
       .catch((error: unknown) => {
         // Its hold runs out, and it is looked at again.
         deps.log.error({ err: error, refund_id: refund.refundId }, 'work on a refund failed');
       })
       .finally(() => {
-        busy[refund.lane]--;
+        ended();
         running.delete(done);
         onFreed();
       });

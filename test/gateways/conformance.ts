@@ -129,7 +129,12 @@ export function conformsTo(name: string, makeDialect: () => Dialect | Promise<Di
         maxAnswerBytes: MAX_ANSWER_BYTES,
         userAgent: 'conformance',
       });
-      access = { accountId: 'ga_conformance', baseUrl: peer.url, credentials: dialect.credentials };
+      access = {
+        accountId: 'ga_conformance',
+        identity: 'conformance',
+        baseUrl: peer.url,
+        credentials: dialect.credentials,
+      };
       // The first exchange of a process loads what the others find loaded, and is no measure of a peer.
       await http.send({ method: 'GET', url: peer.url, headers: {}, body: null, timeoutMs: 30_000 });
       peer.asked.length = 0;

@@ -70,6 +70,7 @@ describe('the sandbox', () => {
 
   const access = (secretKey = KEY): GatewayAccountAccess => ({
     accountId: 'ga_test',
+    identity: `key ${secretKey}`,
     baseUrl: server.url,
     credentials: { secret_key: secretKey },
   });

@@ -34,6 +34,7 @@ afterAll(http.close);
 
 const at = (baseUrl: string, secretKey = STAND_IN_KEY): GatewayAccountAccess => ({
   accountId: 'ga_test',
+  identity: `key ${secretKey}`,
   baseUrl,
   credentials: { secret_key: secretKey, webhook_secret: 'whsec_PeersTestSecretPeersTest01' },
 });

@@ -21,7 +21,12 @@ import {
   stripeDialect,
 } from './stripe-dialect.ts';
 
-const ACCESS = { accountId: 'ga_test', baseUrl: 'https://api.stripe.example', credentials: CREDENTIALS };
+const ACCESS = {
+  accountId: 'ga_test',
+  identity: 'test',
+  baseUrl: 'https://api.stripe.example',
+  credentials: CREDENTIALS,
+};
 
 conformsTo('Stripe', () => stripeDialect);
 

@@ -19,6 +19,7 @@ export const modelGateway: Gateway = {
     keyLifeMs: null,
     absenceProof: null,
     pollDelaysMs: [1_000],
+    recheckDelaysMs: [],
     lookDelaysMs: [1_000],
     resendDelaysMs: [1_000],
     maxSends: 1,
@@ -31,5 +32,6 @@ export const modelGateway: Gateway = {
   fetchRefund: unused,
   findRefunds: unused,
   checkAccess: unused,
+  identify: async () => ({ kind: 'not_told', why: 'it exists by name only' }),
   readWebhook: unused,
 };

@@ -2,6 +2,7 @@ import type {
   AccessCheck,
   Gateway,
   GatewayAccountAccess,
+  IdentityAnswer,
   LookAnswer,
   WebhookReading,
 } from '../../src/gateways/gateway.ts';
@@ -9,10 +10,14 @@ import { modelGateway } from '../juspay/model-gateway.ts';
 
 /** A gateway with an account form, that answers looks and webhooks as the test tells it. */
 export class ScriptedGateway {
-  look: LookAnswer = { kind: 'no_answer', why: 'nothing was scripted', evidence: {} };
+  look: LookAnswer = { kind: 'no_answer', why: 'nothing was scripted', answered: false, evidence: {} };
   access: (access: GatewayAccountAccess) => AccessCheck = () => ({
     tried: 'nothing',
-    answer: { kind: 'no_answer', why: 'nothing was scripted', evidence: {} },
+    answer: { kind: 'no_answer', why: 'nothing was scripted', answered: false, evidence: {} },
+  });
+  identity: (access: GatewayAccountAccess) => IdentityAnswer = () => ({
+    kind: 'not_told',
+    why: 'nothing was scripted',
   });
   readWebhook: Gateway['readWebhook'] = (): WebhookReading => ({
     kind: 'rejected',
@@ -35,11 +40,19 @@ export class ScriptedGateway {
         help: 'sk_ and letters or digits',
       },
       { name: 'merchant_code', label: 'Merchant code', secret: false, required: true, help: 'Your code' },
-      { name: 'webhook_secret', label: 'Webhook secret', secret: true, required: false, help: 'Any text' },
+      {
+        name: 'webhook_secret',
+        label: 'Webhook secret',
+        secret: true,
+        required: false,
+        provesWebhooksOnly: true,
+        help: 'Any text',
+      },
     ],
     capabilities: { ...modelGateway.capabilities, maxConcurrent: 7, maxPerSecond: 40 },
     fetchRefund: async () => this.look,
     checkAccess: async (access) => this.access(access),
+    identify: async (access) => this.identity(access),
     readWebhook: (webhook, access) => this.readWebhook(webhook, access),
   };
 }

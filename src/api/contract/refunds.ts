@@ -97,6 +97,12 @@ export const resolutionSchema = z
       .string()
       .regex(/^[\x21-\x7e]{1,255}$/, '1 to 255 visible ASCII characters')
       .optional(),
+    against_gateway: z
+      .boolean()
+      .optional()
+      .describe(
+        'True where the gateway says otherwise and is wrong: then it waits for a second person, and only people may say so.',
+      ),
   })
   .meta({
     examples: [
@@ -107,6 +113,15 @@ export const resolutionSchema = z
       },
     ],
   });
+
+const time = z.string().meta({ description: 'ISO 8601, UTC.', examples: ['2026-03-31T09:30:00.000Z'] });
+
+/** A second person's yes or no. */
+export const proposalDecisionSchema = z
+  .strictObject({
+    at: time.describe('The time of the proposal that was read: another one may stand there by now.'),
+  })
+  .meta({ examples: [{ at: '2026-03-02T10:15:00.000Z' }] });
 
 export const cancellationSchema = z
   .strictObject({ reason: freeText(1, 500).optional() })
@@ -176,8 +191,6 @@ export const refundParamsSchema = z.object({ refund_id: z.string().max(64) });
 
 // What is answered -----------------------------------------------------------------------------------------
 
-const time = z.string().meta({ description: 'ISO 8601, UTC.', examples: ['2026-03-31T09:30:00.000Z'] });
-
 export const refundSchema = z
   .object({
     refund_id: z.uuid(),
@@ -219,6 +232,24 @@ export const refundSchema = z
     failed_at: time.nullable(),
     due_at: time.describe('When the customer should have the money.'),
     next_look_at: time.nullable().describe('When it is looked at next; null once it is final.'),
+    recheck_at: time
+      .nullable()
+      .describe(
+        'Once it is final: when the gateway is asked whether that still holds; null where nobody asks any more.',
+      ),
+    settled_by_hand: z.boolean().describe("A person's word ended it, and not the gateway's."),
+    proposal: z
+      .object({
+        outcome: z.enum(['succeeded', 'failed']),
+        evidence: z.string(),
+        arn: z.string().nullable(),
+        gateway_refund_id: z.string().nullable(),
+        gateway_said: z.string().describe('What the gateway said against it.'),
+        proposed_by: z.string().describe('The e-mail address of who proposed it.'),
+        at: time,
+      })
+      .nullable()
+      .describe("A person's word against the gateway's, while it waits for a second person."),
     review_at: time.describe('When it goes to manual review if nothing is known by then.'),
     pending_days: z
       .int()
@@ -274,8 +305,10 @@ export const refundWithHistorySchema = refundInListSchema
 export const refundLookedSchema = refundSchema
   .extend({
     gateway_answer: z
-      .enum(['news', 'absent', 'busy', 'misconfigured', 'no_answer'])
-      .describe('What the asking came to. Only news, or absence that is proved, changes the refund.'),
+      .enum(['news', 'absent', 'misfit', 'busy', 'misconfigured', 'no_answer'])
+      .describe(
+        'What the asking came to. Only news, another refund than was asked for, or absence that is proved, changes it.',
+      ),
   })
   .describe('The refund as it is after the gateway was asked.');
 

@@ -1,7 +1,7 @@
 import type { TrailEvent } from '../../audit/events.ts';
 import { formatAmount } from '../../lib/money.ts';
 import type { RefundOfCustomer } from '../../refunds/list.ts';
-import { isSent, type Refund } from '../../refunds/refund.ts';
+import { isSent, type Proposal, type Refund } from '../../refunds/refund.ts';
 import { STATES } from '../../refunds/states.ts';
 import type { Attempt } from '../../refunds/store.ts';
 import type {
@@ -54,12 +54,19 @@ export function refundView(refund: Refund, now: Date): RefundJson {
     failed_at: refund.failedAt?.toISOString() ?? null,
     due_at: refund.dueAt.toISOString(),
     next_look_at: refund.nextLookAt?.toISOString() ?? null,
+    recheck_at: refund.recheckAt?.toISOString() ?? null,
+    settled_by_hand: refund.settledByHand,
+    proposal: refund.proposal && proposalView(refund.proposal),
     review_at: refund.reviewAt.toISOString(),
     pending_days: final
       ? null
       : Math.max(0, Math.floor((now.getTime() - refund.createdAt.getTime()) / DAY_MS)),
     overdue: !final && refund.dueAt < now,
   };
+}
+
+function proposalView({ user_id: _, email, ...proposal }: Proposal): RefundJson['proposal'] {
+  return { ...proposal, proposed_by: email };
 }
 
 export function refundInListView({ refund, customerEmail }: RefundOfCustomer, now: Date): RefundInList {

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { z } from 'zod';
+import type { Cause } from '../../audit/events.ts';
 import { plusMs } from '../../lib/clock.ts';
 import { parseAmount } from '../../lib/money.ts';
 import { readOrder } from '../../orders/store.ts';
@@ -10,7 +11,7 @@ import { lookNow } from '../../refunds/look.ts';
 import { LOOK_ALIKE_WINDOW_MS, lookAlikesOf } from '../../refunds/preview.ts';
 import { type RefundOutcome, recordRefund } from '../../refunds/record.ts';
 import type { Refund } from '../../refunds/refund.ts';
-import { resolveRefund } from '../../refunds/resolve.ts';
+import { decideOnProposal, proposeResolution, resolveRefund } from '../../refunds/resolve.ts';
 import { readAttempts, readOrderEvents, readOrderRefunds, readRefundEvents } from '../../refunds/store.ts';
 import { causeOf, doorOf } from '../auth.ts';
 import { orderParamsSchema } from '../contract/orders.ts';
@@ -19,6 +20,7 @@ import {
   newRefundSchema,
   orderEventsSchema,
   orderRefundsSchema,
+  proposalDecisionSchema,
   refundListQuerySchema,
   refundLookedSchema,
   refundPageSchema,
@@ -35,6 +37,7 @@ import { attemptView, eventView, refundInListView, refundView } from './refund-o
 import {
   lookAlike,
   notCancelled,
+  notDecided,
   notLooked,
   notRecorded,
   notResolved,
@@ -213,18 +216,51 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
       },
     },
     async (request) => {
-      const { outcome, evidence, arn, gateway_refund_id } = request.body;
-      const resolved = await resolveRefund(engine, request.caller.merchantId, request.params.refund_id, {
-        outcome,
-        evidence,
-        arn: arn ?? null,
-        gatewayRefundId: gateway_refund_id ?? null,
-        cause: causeOf(request),
-      });
-      if (resolved.ok) return view(resolved.refund);
-      throw resolved.refusal === 'not_found' ? refundNotFound() : notResolved(resolved.refund);
+      const { outcome, evidence, arn, gateway_refund_id, against_gateway } = request.body;
+      const { merchantId } = request.caller;
+      const word = { outcome, evidence, arn: arn ?? null, gatewayRefundId: gateway_refund_id ?? null };
+      const cause = causeOf(request);
+      const resolved = against_gateway
+        ? await proposeResolution(engine, merchantId, request.params.refund_id, {
+            ...word,
+            cause: personOf(cause, 'against_gateway'),
+          })
+        : await resolveRefund(engine, merchantId, request.params.refund_id, { ...word, cause });
+      if (!resolved.ok) throw notResolved(resolved);
+      return view(resolved.refund);
     },
   );
+
+  for (const verb of ['confirm', 'withdraw'] as const) {
+    app.post(
+      `/v1/refunds/:refund_id/proposal/${verb}`,
+      {
+        config: { permission: verb === 'confirm' ? 'refunds.confirm' : 'refunds.resolve' },
+        schema: {
+          tags,
+          summary: verb === 'confirm' ? "Confirm a colleague's proposal" : 'Withdraw a proposal',
+          description:
+            verb === 'confirm'
+              ? "Settles the refund as proposed, against the gateway's word. Who proposed it cannot."
+              : 'The refund stays in manual review.',
+          params: refundParamsSchema,
+          body: proposalDecisionSchema,
+          response: { 200: refundSchema, 404: errorSchema, 409: errorSchema },
+        },
+      },
+      async (request) => {
+        const cause = personOf(causeOf(request), 'at');
+        const decided = await decideOnProposal(engine, request.caller.merchantId, request.params.refund_id, {
+          confirm: verb === 'confirm',
+          at: request.body.at,
+          isSamePerson: async (proposerId) => proposerId === cause.user_id,
+          cause,
+        });
+        if (!decided.ok) throw notDecided(decided);
+        return view(decided.refund);
+      },
+    );
+  }
 
   app.get(
     '/v1/orders/:order_id/refunds',
@@ -265,6 +301,12 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
       return { order_id: found.order.orderId, events: events.map(eventView) };
     },
   );
+}
+
+/** A second person stands behind it, and so does a first: keys are neither. */
+function personOf(cause: Cause, field: string): Extract<Cause, { by: 'user' }> {
+  if (cause.by === 'user') return cause;
+  throw new ApiError(403, 'people_only', 'Only a person may do that, not an API key.', { field });
 }
 
 /** A program counts what it asks for; a person may have forgotten, or not know of a colleague's refund. */

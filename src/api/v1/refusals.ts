@@ -1,6 +1,7 @@
 import { amountText } from '../../lib/money.ts';
 import type { RefundOutcome } from '../../refunds/record.ts';
 import type { Refund } from '../../refunds/refund.ts';
+import type { ProposalOutcome, ResolveOutcome } from '../../refunds/resolve.ts';
 import { STATES } from '../../refunds/states.ts';
 import { ApiError } from '../errors.ts';
 
@@ -150,13 +151,53 @@ export function notCancelled(refund: Refund): ApiError {
   );
 }
 
-export function notResolved(refund: Refund): ApiError {
+export function notResolved(outcome: Exclude<ResolveOutcome, { ok: true }>): ApiError {
+  if (outcome.refusal === 'not_found') return refundNotFound();
+  const { refund } = outcome;
+  if (outcome.refusal === 'gateway_says_otherwise') {
+    return new ApiError(
+      409,
+      'gateway_says_otherwise',
+      `Nothing was settled: the gateway was asked just now, and ${outcome.gatewaySaid}. Look there again. ` +
+        'If the gateway is wrong, a person may say so (against_gateway), and a second person confirms it.',
+      { field: 'outcome', refund_id: refund.refundId, accepted: 'what the gateway says' },
+    );
+  }
   return new ApiError(
     409,
     'not_in_manual_review',
     `Nothing was changed: a person's word settles only a refund in manual review. ${STATES[refund.state].says}`,
     { field: 'refund_id', value: refund.refundId, accepted: 'a refund whose status is MANUAL_REVIEW' },
   );
+}
+
+/** A proposal was neither confirmed nor withdrawn. */
+export function notDecided(outcome: Exclude<ProposalOutcome, { ok: true }>): ApiError {
+  switch (outcome.refusal) {
+    case 'not_found':
+      return refundNotFound();
+    case 'no_proposal':
+      return new ApiError(
+        409,
+        'no_proposal',
+        `Nothing waits for a second person here. ${STATES[outcome.refund.state].says}`,
+        { field: 'refund_id', value: outcome.refund.refundId, accepted: 'a refund with a proposal' },
+      );
+    case 'other_proposal':
+      return new ApiError(
+        409,
+        'other_proposal',
+        'Nothing was changed: somebody has proposed something else meanwhile. Read the refund again.',
+        { field: 'at', accepted: outcome.refund.proposal?.at },
+      );
+    case 'same_person':
+      return new ApiError(
+        403,
+        'same_person',
+        'Nothing was changed: who proposed it cannot confirm it. Ask a colleague, or withdraw it.',
+        { field: 'refund_id', value: outcome.refund.refundId },
+      );
+  }
 }
 
 export function notLooked(refund: Refund): ApiError {

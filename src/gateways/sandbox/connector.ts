@@ -10,12 +10,13 @@ import {
 } from '../answers.ts';
 import { cleanText, member, parseJson, scrub } from '../evidence.ts';
 import type {
-  FindAnswer,
+  Evidence,
   FoundRefund,
   Gateway,
   GatewayAccountAccess,
   GatewayHttp,
   LookAnswer,
+  NothingLearnt,
   RefundFacts,
   RefundNews,
 } from '../gateway.ts';
@@ -47,6 +48,7 @@ export const sandbox: Gateway = {
       label: 'Previous secret key',
       secret: true,
       required: false,
+      provesWebhooksOnly: true,
       pattern: '[A-Za-z0-9_-]{12,128}',
       help: 'Its webhooks are accepted beside those of the secret key.',
     },
@@ -57,6 +59,7 @@ export const sandbox: Gateway = {
     keyLifeMs: 24 * HOUR,
     absenceProof: { answers: 2, spacingMs: 700 },
     pollDelaysMs: [SECOND, 2 * SECOND, 5 * SECOND, 15 * SECOND, MINUTE, 5 * MINUTE, HOUR],
+    recheckDelaysMs: [10 * SECOND, MINUTE, HOUR],
     lookDelaysMs: [300, SECOND, 2 * SECOND, 5 * SECOND, 15 * SECOND, MINUTE],
     resendDelaysMs: [500, SECOND, 2 * SECOND, 5 * SECOND, 15 * SECOND, MINUTE],
     maxSends: 6,
@@ -117,6 +120,16 @@ export const sandbox: Gateway = {
     return { kind: 'found', refunds, evidence: { refunds: refunds.length } };
   },
 
+  async identify(access, http) {
+    const answer = readQuestion(await http(ask(access, '/v1/account')), access, readError);
+    if (answer.kind === 'absent') return unlike('the gateway has no such page', answer.evidence);
+    if (answer.kind !== 'json') return answer;
+    const account = member(answer.json, 'account');
+    return typeof account === 'string' && /^sbxa_[0-9a-f]{32}$/.test(account)
+      ? { kind: 'told', identity: account, evidence: { account } }
+      : unlike('the answer is not an account', answer.evidence);
+  },
+
   async checkAccess(access, http) {
     // The sandbox lists refunds by payment; it need not know the one that is asked about.
     const path = '/v1/refunds?payment=any&limit=1';
@@ -169,20 +182,19 @@ async function fetchByOurId(
   );
   if (listed.kind !== 'found') return listed;
   const ours: RefundNews[] = [];
+  let misfit: LookAnswer | null = null;
   for (const entry of listed.entries) {
     const found = readRefund(entry);
     if (found?.refundId == null) return unreadable(listed.entries, access);
     if (found.refundId !== facts.refundId) continue;
-    const mismatch = mismatchOf(found, facts);
-    if (mismatch !== null) {
-      return { kind: 'no_answer', why: mismatch, evidence: { body: scrub(entry, access.credentials) } };
-    }
-    ours.push({ ...found.news, evidence: { body: scrub(entry, access.credentials) } });
+    const evidence = { body: scrub(entry, access.credentials) };
+    const why = misfitOf(found, facts);
+    if (why !== null) misfit ??= { kind: 'misfit', why, evidence };
+    else ours.push({ ...found.news, evidence });
   }
   const news = nearestToPaid(ours);
-  return news
-    ? { kind: 'news', news }
-    : notListed(listed.entries, facts.refundId, { refunds_of_payment: listed.entries.length });
+  if (news) return { kind: 'news', news };
+  return misfit ?? notListed(listed.entries, facts.refundId, { refunds_of_payment: listed.entries.length });
 }
 
 const PAGE = 100;
@@ -193,15 +205,13 @@ async function listRefunds(
   filter: Readonly<Record<string, string>>,
   access: GatewayAccountAccess,
   http: GatewayHttp,
-): Promise<Exclude<FindAnswer, { kind: 'found' }> | { readonly kind: 'found'; readonly entries: unknown[] }> {
+): Promise<NothingLearnt | { readonly kind: 'found'; readonly entries: unknown[] }> {
   const entries: unknown[] = [];
   let after = '';
   for (let page = 0; page < MOST_PAGES; page++) {
     const query = new URLSearchParams({ ...filter, limit: String(PAGE), ...(after === '' ? {} : { after }) });
     const answer = await readQuestion(await http(ask(access, `/v1/refunds?${query}`)), access, readError);
-    if (answer.kind === 'absent') {
-      return { kind: 'no_answer', why: 'the gateway has no such list', evidence: answer.evidence };
-    }
+    if (answer.kind === 'absent') return unlike('the gateway has no such list', answer.evidence);
     if (answer.kind !== 'json') return answer;
     const part = member(answer.json, 'refunds');
     const next = member(answer.json, 'next_after');
@@ -209,13 +219,13 @@ async function listRefunds(
       !Array.isArray(part) ||
       (next !== null && (typeof next !== 'string' || next === after || next === ''))
     ) {
-      return { kind: 'no_answer', why: 'the gateway’s list cannot be read', evidence: answer.evidence };
+      return unlike('the gateway’s list cannot be read', answer.evidence);
     }
     entries.push(...part);
     if (next === null) return { kind: 'found', entries };
     after = next;
   }
-  return { kind: 'no_answer', why: `the gateway’s list is longer than ${PAGE * MOST_PAGES}`, evidence: {} };
+  return unlike(`the gateway’s list is longer than ${PAGE * MOST_PAGES}`, {});
 }
 
 function ask(access: GatewayAccountAccess, path: string): Parameters<GatewayHttp>[0] {
@@ -247,7 +257,13 @@ function readingOf(facts: RefundFacts): Reading {
   return {
     refund(json) {
       const found = readRefund(json);
-      return found === null ? 'the answer is not a refund' : (mismatchOf(found, facts) ?? found.news);
+      if (found === null) return 'the answer is not a refund';
+      const otherId = facts.gatewayRefundId !== null && found.news.gatewayRefundId !== facts.gatewayRefundId;
+      if (otherId || found.refundId !== facts.refundId) {
+        return `the answer is about refund ${found.news.gatewayRefundId}, which is not ours`;
+      }
+      const misfit = misfitOf(found, facts);
+      return misfit === null ? found.news : { misfit };
     },
     error: readError,
   };
@@ -286,15 +302,7 @@ function readRefund(json: unknown): ReadRefund | null {
   };
 }
 
-/** Why a refund is not the one that was asked for, or null. */
-function mismatchOf(found: ReadRefund, facts: RefundFacts): string | null {
-  const otherId = facts.gatewayRefundId !== null && found.news.gatewayRefundId !== facts.gatewayRefundId;
-  if (otherId || found.refundId !== facts.refundId) {
-    return `the answer is about refund ${found.news.gatewayRefundId}, which is not ours`;
-  }
-  return misfitOf(found, facts);
-}
-
+/** Why a refund that carries our id is not the one that was asked for, or null. */
 function misfitOf({ news, payment, amountMinor, currency }: ReadRefund, facts: RefundFacts): string | null {
   if (payment !== facts.gatewayPaymentId)
     return `refund ${news.gatewayRefundId} is of payment ${payment}, not ${facts.gatewayPaymentId}`;
@@ -309,7 +317,9 @@ function readError(json: unknown): ReturnType<Reading['error']> {
   const message = cleanText(member(error, 'message'), 500);
   if (code === null || message === null) return null;
   if (code === 'insufficient_balance') return { code, message, means: 'no_funds' };
+  if (code === 'no_such_payment') return { code, message, means: 'no_payment' };
   if (code === 'no_such_refund') return { code, message, means: 'absent' };
+  if (code === 'already_refunded') return { code, message, means: 'refunded_elsewhere' };
   // The key made a refund that was not quite this one.
   if (code === 'key_reused') return { code, message, means: 'unknown' };
   return { code, message };
@@ -321,13 +331,12 @@ function timeOf(value: unknown): Date | null {
   return Number.isNaN(at.getTime()) ? null : at;
 }
 
-function unreadable(
-  entries: readonly unknown[],
-  access: GatewayAccountAccess,
-): { readonly kind: 'no_answer'; readonly why: string; readonly evidence: Record<string, unknown> } {
-  return {
-    kind: 'no_answer',
-    why: 'the gateway’s list has an entry that is not a refund of this payment',
-    evidence: { body: scrub(entries, access.credentials) },
-  };
+function unreadable(entries: readonly unknown[], access: GatewayAccountAccess): NothingLearnt {
+  return unlike('the gateway’s list has an entry that is not a refund of this payment', {
+    body: scrub(entries, access.credentials),
+  });
+}
+
+function unlike(why: string, evidence: Evidence): NothingLearnt {
+  return { kind: 'no_answer', why, answered: true, evidence };
 }
