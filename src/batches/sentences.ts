@@ -29,6 +29,8 @@ interface Stored {
   readonly rest?: string | null;
   readonly currency?: string | null;
   readonly state?: string | null;
+  /** What the gateway said against a row. */
+  readonly said?: string;
 }
 
 interface Words {
@@ -173,6 +175,6 @@ const WORDS: Readonly<Record<string, Words>> = {
     field: 'outcome',
     general: 'The gateway says otherwise.',
     says: (_, { said }) =>
-      `The gateway was asked, and ${String(said)}. Look there again; if it is wrong, settle the refund on its page, with a second person.`,
+      `The gateway was asked, and ${said}. Look there again; if it is wrong, settle the refund on its page, with a second person.`,
   },
 };

@@ -52,7 +52,7 @@ export async function proposeResolution(
 ): Promise<ResolveOutcome> {
   const heard = await hearGateway(deps, merchantId, refundId, asked);
   if (!heard.ok) return heard;
-  const { gatewaySaid } = heard;
+  const { refund, gatewaySaid } = heard;
   if (gatewaySaid === null) return write(deps, refund, asked, (now, at) => decideResolution(now, asked, at));
   return write(deps, refund, asked, (now, at) =>
     decideProposal(now, {

@@ -5,6 +5,7 @@ import {
   reportOf,
   takeAllowance,
   takeWebhookTrouble,
+  type WebhookTrouble,
   type WorkingAccount,
   wentWell,
 } from '../gateways/health.ts';
@@ -127,7 +128,7 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
     const now = deps.clock.now().getTime();
     if (Math.abs(now - recheckedAt) < AGEING_MS) return;
     recheckedAt = now;
-    for (const accountId of await takeWebhookTrouble(deps.db, deps.clock)) await bringForward(accountId);
+    for (const trouble of await takeWebhookTrouble(deps.db, deps.clock)) await bringForward(trouble);
     const rooms = accounts.flatMap((account) => {
       const gateway = deps.gateways.get(account.gateway);
       const { gatewayAccountId } = account;
@@ -150,7 +151,7 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
     }
   }
 
-  async function bringForward(gatewayAccountId: string): Promise<void> {
+  async function bringForward({ gatewayAccountId, why }: WebhookTrouble): Promise<void> {
     let refunds = 0;
     for (let slice = RECHECKS_SLICE; slice === RECHECKS_SLICE; refunds += slice) {
       slice = await bringRechecksForward(deps.db, deps.clock, gatewayAccountId, {
@@ -159,7 +160,7 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
       });
     }
     deps.log.warn(
-      { gateway_account_id: gatewayAccountId, refunds },
+      { gateway_account_id: gatewayAccountId, refunds, why },
       'webhooks of the gateway account were rejected or are missing: its successes are asked about again',
     );
   }

@@ -39,7 +39,7 @@ beforeEach(async () => {
   const baseUrl = network.url.replace('localhost', '127.0.0.1');
   deps = {
     ...engineDeps(fresh.db, { clock, gateways: [stripe], http: http.send }),
-    openAccess: async (accountId) => ({ accountId, baseUrl, credentials: { secret_key: STAND_IN_KEY } }),
+    openAccess: async (accountId) => ({ accountId, identity: 'acct_1 test', baseUrl, credentials: { secret_key: STAND_IN_KEY } }),
   };
   worker = createRefundWorker(deps);
   await merchantWithAccount(fresh.db, { gateway: 'STRIPE' });

@@ -64,7 +64,7 @@ test('nor two that were asked at one moment, however late the second is answered
 test('asking by hand does not put off what is planned', async () => {
   await (await loseTheAnswer()).stop();
   const planned = (await s.read(id)).nextLookAt;
-  s.model.look = () => ({ kind: 'no_answer', why: 'time-out', evidence: {} });
+  s.model.look = () => ({ kind: 'no_answer', answered: false, why: 'time-out', evidence: {} });
   s.clock.pass(MINUTE / 2);
   for (let n = 0; n < 3; n++) await sync();
   expect(await s.read(id)).toMatchObject({ nextLookAt: planned, looks: 0 });

@@ -43,7 +43,7 @@ test('a hint that could not be followed is not taken for heard: the gateway has 
   const id = await s.refund('O1');
   s.worker();
   await s.becomes(id, 'succeeded');
-  s.model.look = () => ({ kind: 'no_answer', why: 'time-out', evidence: {} });
+  s.model.look = () => ({ kind: 'no_answer', answered: false, why: 'time-out', evidence: {} });
   await expect(hint(id)).rejects.toThrow('could not be asked');
   expect(await s.read(id)).toMatchObject({ state: 'succeeded' });
 });

@@ -13,7 +13,7 @@ const late: [string, CreateAnswer][] = [
   ['come later', { kind: 'busy', retryAfterMs: 1, evidence: {} }],
   ['our key is wrong', { kind: 'misconfigured', errorMessage: 'bad key', evidence: {} }],
   ['no balance', { kind: 'no_funds', errorMessage: 'low', evidence: {} }],
-  ['no answer', { kind: 'unknown', why: 'time-out', evidence: {} }],
+  ['no answer', { kind: 'unknown', answered: false, why: 'time-out', evidence: {} }],
   ['no', { kind: 'refused', errorCode: null, errorMessage: 'no', evidence: {} }],
 ];
 

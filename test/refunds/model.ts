@@ -52,6 +52,7 @@ export class ModelGateway {
         keyLifeMs: 24 * HOUR,
         absenceProof: { answers: 2, spacingMs: MINUTE },
         pollDelaysMs: [10 * MINUTE],
+        recheckDelaysMs: [],
         lookDelaysMs: [10_000],
         resendDelaysMs: [10_000],
         maxSends: 3,
@@ -70,14 +71,15 @@ export class ModelGateway {
         this.looked.push(facts);
         return this.look(facts);
       },
-      findRefunds: async () => ({ kind: 'no_answer', why: 'not asked for here', evidence: {} }),
+      findRefunds: async () => ({ kind: 'no_answer', answered: false, why: 'not asked for here', evidence: {} }),
       checkAccess: async () => ({ tried: 'nothing', answer: { kind: 'works', evidence: {} } }),
+      identify: async () => ({ kind: 'not_told', why: 'not asked for here' }),
       readWebhook: () => ({ kind: 'rejected', why: 'not asked for here' }),
     };
   }
 }
 
-export const unanswered: CreateAnswer = { kind: 'unknown', why: 'no answer in time', evidence: {} };
+export const unanswered: CreateAnswer = { kind: 'unknown', answered: false, why: 'no answer in time', evidence: {} };
 export const absent: LookAnswer = { kind: 'absent', evidence: {} };
 
 export function news(status: RefundNews['status'], changes: Partial<RefundNews> = {}) {

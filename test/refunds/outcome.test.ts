@@ -30,6 +30,7 @@ const capabilities: Capabilities = {
   keyLifeMs: 24 * HOUR,
   absenceProof: { answers: 2, spacingMs: 60_000 },
   pollDelaysMs: [1_000, 10_000],
+  recheckDelaysMs: [24 * HOUR, 48 * HOUR],
   lookDelaysMs: [500, 5_000],
   resendDelaysMs: [2_000, 20_000],
   maxSends: 3,
@@ -73,7 +74,9 @@ function refund(state: RefundState, changes: Partial<Refund> = {}): Refund {
     sends: state === 'queued' ? 0 : 1,
     unanswered: 0,
     keyUsedAt: state === 'queued' ? null : T0,
+    sentTo: state === 'queued' ? null : 'acct_1 live',
     doubtfulRefusal: null,
+    refusedBecause: null,
     looks: 0,
     absences: 0,
     absenceCountsAt: null,
@@ -85,6 +88,8 @@ function refund(state: RefundState, changes: Partial<Refund> = {}): Refund {
     errorCode: null,
     errorMessage: null,
     attention: null,
+    settledByHand: false,
+    proposal: null,
     createdAt: T0,
     updatedAt: T0,
     sentAt: null,
@@ -92,6 +97,7 @@ function refund(state: RefundState, changes: Partial<Refund> = {}): Refund {
     failedAt: null,
     dueAt: later(240 * HOUR),
     nextLookAt: final ? null : T0,
+    recheckAt: null,
     reviewAt: later(240 * HOUR),
     eventSeq: 1,
     ...changes,
@@ -120,7 +126,7 @@ const moved = (decision: Decision | LookLater): Decision => {
 
 /** What a look means that was begun and answered at one moment. */
 const look = (of: Refund, answer: LookAnswer, at: Circumstances) =>
-  decideLook(of, { answer, askedAt: at.now }, at);
+  decideLook(of, { answer, askedAt: at.now, identity: 'acct_1 live' }, at);
 
 describe('the answer to a send', () => {
   const evidence = { said: 'something' };
@@ -134,7 +140,7 @@ describe('the answer to a send', () => {
     ['told to wait', { kind: 'busy', retryAfterMs: null, evidence }, {}, 'queued'],
     ['our keys are wrong', { kind: 'misconfigured', errorMessage: 'bad key', evidence }, {}, 'queued'],
     ['nothing was sent', { kind: 'not_sent', why: 'refused', evidence }, {}, 'queued'],
-    ['no answer', { kind: 'unknown', why: 'timeout', evidence }, {}, 'unknown'],
+    ['no answer', { kind: 'unknown', answered: false, why: 'timeout', evidence }, {}, 'unknown'],
     [
       'refused after an unanswered send: perhaps by our own success',
       { kind: 'refused', errorCode: 'already_refunded', errorMessage: 'already refunded', evidence },
@@ -173,14 +179,14 @@ describe('the answer to a send', () => {
     expect(moved(decideAnswer(refund('sending', { unanswered: 1 }), busy, 1, at())).set).not.toHaveProperty(
       'key_used_at',
     );
-    const silence: CreateAnswer = { kind: 'unknown', why: 'timeout', evidence: {} };
+    const silence: CreateAnswer = { kind: 'unknown', answered: false, why: 'timeout', evidence: {} };
     expect(moved(decideAnswer(refund('sending'), silence, 1, at())).set).toMatchObject({ unanswered: 1 });
   });
 
   test('an answer that comes after a webhook, or after looks have begun, moves nothing by itself', () => {
     for (const state of ['succeeded', 'submitted', 'unknown', 'failed'] as const) {
       const decision = moved(
-        decideAnswer(refund(state), { kind: 'unknown', why: 'timeout', evidence: {} }, 1, at()),
+        decideAnswer(refund(state), { kind: 'unknown', answered: false, why: 'timeout', evidence: {} }, 1, at()),
       );
       expect(decision).toMatchObject({ to: state, set: {}, notify: [] });
     }
@@ -204,7 +210,7 @@ describe('no answer (invariant 3)', () => {
     expect(late).toMatchObject({ to: 'manual_review', notify: ['REFUND_MANUAL_REVIEW_NEEDED'] });
     const queued = refund('queued', { sends: 1, unanswered: 1, keyUsedAt: T0 });
     const request = { method: 'POST', path: '/', headers: {}, body: '' } as const;
-    expect(decideSend(queued, request, later(1), at(later(25 * HOUR))).to).toBe('manual_review');
+    expect(decideSend(queued, request, later(1), 'acct_1 live', at(later(25 * HOUR))).to).toBe('manual_review');
     expect(decideFundsRetry(refund('waiting_for_funds'), at(later(25 * HOUR))).to).toBe('manual_review');
   });
 
@@ -252,7 +258,7 @@ describe('no answer (invariant 3)', () => {
 
   test('silence, 429 and wrong keys teach nothing', () => {
     const answers: LookAnswer[] = [
-      { kind: 'no_answer', why: 'timeout', evidence: {} },
+      { kind: 'no_answer', answered: false, why: 'timeout', evidence: {} },
       { kind: 'busy', retryAfterMs: 1, evidence: {} },
       { kind: 'misconfigured', errorMessage: 'no', evidence: {} },
     ];
@@ -319,11 +325,11 @@ describe('news', () => {
   });
 
   test('only news that would move a final refund contradicts it', () => {
-    expect(contradictsFinal(refund('succeeded'), news('succeeded'))).toBe(false);
-    expect(contradictsFinal(refund('succeeded'), news('pending'))).toBe(false);
-    expect(contradictsFinal(refund('succeeded'), news('failed'))).toBe(true);
-    expect(contradictsFinal(refund('failed'), news('succeeded'))).toBe(true);
-    expect(contradictsFinal(refund('submitted'), news('succeeded'))).toBe(false);
+    expect(contradictsFinal(refund('succeeded'), news('succeeded'), at())).toBe(false);
+    expect(contradictsFinal(refund('succeeded'), news('pending'), at())).toBe(false);
+    expect(contradictsFinal(refund('succeeded'), news('failed'), at())).toBe(true);
+    expect(contradictsFinal(refund('failed'), news('succeeded'), at())).toBe(true);
+    expect(contradictsFinal(refund('submitted'), news('succeeded'), at())).toBe(false);
   });
 });
 
@@ -427,12 +433,12 @@ test('whatever state, answer, look or news: the move is allowed, and final is wh
       { kind: 'busy', retryAfterMs: 5, ...base },
       { kind: 'misconfigured', errorMessage: 'key', ...base },
       { kind: 'not_sent', why: 'dns', ...base },
-      { kind: 'unknown', why: 'timeout', ...base },
+      { kind: 'unknown', answered: false, why: 'timeout', ...base },
     ),
   );
   const lookAnswer = fc.oneof(
     anyNews.map((n): LookAnswer => ({ kind: 'news', news: n })),
-    fc.constantFrom<LookAnswer>({ kind: 'absent', ...base }, { kind: 'no_answer', why: 'timeout', ...base }),
+    fc.constantFrom<LookAnswer>({ kind: 'absent', ...base }, { kind: 'no_answer', answered: false, why: 'timeout', ...base }),
   );
   const someRefund = fc
     .record({

@@ -44,7 +44,7 @@ describe('before the first send', () => {
     let asked = 0;
     find = () => {
       asked++;
-      return { kind: 'no_answer', why: 'time-out', evidence: {} };
+      return { kind: 'no_answer', answered: false, why: 'time-out', evidence: {} };
     };
     const id = await s.refund('O1');
     const running = worker();

@@ -45,7 +45,12 @@ export function engineDeps(
     write: createChangeWriter(db, options.clock ?? systemClock),
     gateways: registryOf(options.gateways ?? []),
     gatewayHttp: options.http ?? noNetwork,
-    openAccess: async (accountId) => ({ accountId, baseUrl: 'http://gateway.test', credentials: {} }),
+    openAccess: async (accountId) => ({
+      accountId,
+      identity: 'acct_1 live',
+      baseUrl: 'http://gateway.test',
+      credentials: {},
+    }),
     webhookUrlOf: (accountId) => `http://refundry.test/gateways/${accountId}/webhooks`,
     manualReviewAfterMs: options.manualReviewAfterMs ?? 10 * 24 * 3_600_000,
     wake: () => {},

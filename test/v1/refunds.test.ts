@@ -533,7 +533,7 @@ describe('POST /v1/refunds/{refund_id}/sync', () => {
   test('says so when the gateway gives no answer, and leaves the refund as it is', async () => {
     const { refund_id: id } = await refunded();
     await move(id, sent(), submitted);
-    scripted.look = { kind: 'no_answer', why: 'timeout', evidence: {} };
+    scripted.look = { kind: 'no_answer', answered: false, why: 'timeout', evidence: {} };
     const answer = await act(id, 'sync');
     expect(answer.body).toMatchObject({ gateway_answer: 'no_answer', status: 'PENDING', state: 'submitted' });
   });
