@@ -33,7 +33,12 @@ export type Permission = keyof typeof TABLE;
 export const PERMISSIONS = Object.keys(TABLE) as readonly Permission[];
 
 /** An API key is no person, cannot make one, and is nobody's second pair of eyes. */
-const FOR_PEOPLE_ONLY: readonly Permission[] = ['own.manage', 'team.manage', 'batches.approve', 'refunds.confirm'];
+const FOR_PEOPLE_ONLY: readonly Permission[] = [
+  'own.manage',
+  'team.manage',
+  'batches.approve',
+  'refunds.confirm',
+];
 
 export const PERMISSIONS_OF_KEYS = PERMISSIONS.filter((word) => !FOR_PEOPLE_ONLY.includes(word));
 

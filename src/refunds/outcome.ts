@@ -10,7 +10,7 @@ import type {
   RefusedBecause,
 } from '../gateways/gateway.ts';
 import { plusMs } from '../lib/clock.ts';
-import { formatAmount } from '../lib/money.ts';
+import { amountText, exponentOf } from '../lib/money.ts';
 import type { WebhookEventName } from '../webhooks/events.ts';
 import { isFollowed, isSent, LANES, type Lane, type Proposal, type Refund } from './refund.ts';
 import { mayMove, type RefundState, STATES } from './states.ts';
@@ -687,7 +687,7 @@ export function decideMayRepeat(
 ): Decision {
   const named = strangers.map(
     ({ news, amountMinor, currency }) =>
-      `${news.gatewayRefundId} over ${formatAmount(amountMinor, refund.exponent)} ${currency}`,
+      `${news.gatewayRefundId} over ${amountText(amountMinor, exponentOf(currency) ?? refund.exponent, currency)}`,
   );
   return toReview(
     refund,

@@ -104,6 +104,7 @@ describe('POST /v1/refunds', () => {
       state: 'queued',
       meaning: 'It waits to be sent to the gateway.',
       attention: null,
+      waits_for: null,
       sent_to_gateway: false,
       refund_type: 'STANDARD',
       reason: 'Too late',
@@ -132,6 +133,9 @@ describe('POST /v1/refunds', () => {
       // Ten days for cards, rounded up to the hour.
       due_at: '2026-03-11T11:00:00.000Z',
       next_look_at: '2026-03-01T10:00:00.700Z',
+      recheck_at: null,
+      settled_by_hand: false,
+      proposal: null,
       review_at: '2026-03-11T10:00:00.700Z',
       pending_days: 0,
       overdue: false,

@@ -4,6 +4,7 @@ import type { RefundOfCustomer } from '../../refunds/list.ts';
 import { isSent, type Proposal, type Refund } from '../../refunds/refund.ts';
 import { STATES } from '../../refunds/states.ts';
 import type { Attempt } from '../../refunds/store.ts';
+import type { Wait } from '../../refunds/waits.ts';
 import type {
   Attempt as AttemptJson,
   RefundEvent as EventJson,
@@ -13,8 +14,8 @@ import type {
 
 const DAY_MS = 86_400_000;
 
-/** The refund as /v1 shows it at this moment. */
-export function refundView(refund: Refund, now: Date): RefundJson {
+/** The refund as /v1 shows it at this moment; `wait`: what holds it up. */
+export function refundView(refund: Refund, now: Date, wait: Wait | null): RefundJson {
   const { public: status, says, final } = STATES[refund.state];
   return {
     refund_id: refund.refundId,
@@ -27,6 +28,7 @@ export function refundView(refund: Refund, now: Date): RefundJson {
     state: refund.state,
     meaning: says,
     attention: refund.attention,
+    waits_for: wait && { ...wait, until: wait.until?.toISOString() ?? null },
     sent_to_gateway: isSent(refund),
     refund_type: refund.refundType,
     reason: refund.reason,
@@ -69,8 +71,12 @@ function proposalView({ user_id: _, email, ...proposal }: Proposal): RefundJson[
   return { ...proposal, proposed_by: email };
 }
 
-export function refundInListView({ refund, customerEmail }: RefundOfCustomer, now: Date): RefundInList {
-  return { ...refundView(refund, now), customer_email: customerEmail };
+export function refundInListView(
+  { refund, customerEmail }: RefundOfCustomer,
+  now: Date,
+  wait: Wait | null,
+): RefundInList {
+  return { ...refundView(refund, now, wait), customer_email: customerEmail };
 }
 
 export function eventView(event: TrailEvent): EventJson {
