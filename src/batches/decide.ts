@@ -203,17 +203,26 @@ export async function pauseRestored(tx: Queryable, now: Date): Promise<number> {
   );
   for (const key of keys) {
     const batch = await lockBatch(tx, key);
-    const facts = { why: 'The books were restored from a backup.' };
-    const changes = {
-      status: 'paused',
-      next_step_at: null,
-      starts_at: null,
-      pace_at: null,
-      pace_per_second: null,
-    };
-    await recordEvent(tx, batch!, { at: now, kind: 'paused', by: null, facts }, changes);
+    await pauseBySystem(tx, batch!, 'The books were restored from a backup.', now);
   }
   return keys.length;
+}
+
+/** Pauses a locked batch in nobody's name; the trail says why. */
+export async function pauseBySystem(
+  tx: Queryable,
+  batch: BatchRecord,
+  reason: string,
+  now: Date,
+): Promise<void> {
+  const changes = {
+    status: 'paused',
+    next_step_at: null,
+    starts_at: null,
+    pace_at: null,
+    pace_per_second: null,
+  };
+  await recordEvent(tx, batch, { at: now, kind: 'paused', by: null, facts: { reason } }, changes);
 }
 
 /** An approval that nobody gave in time: the batch has to be confirmed anew. */

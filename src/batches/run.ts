@@ -1,4 +1,5 @@
 import type { Cause } from '../audit/events.ts';
+import { readRefusedAlike } from '../gateways/health.ts';
 import { plusMs } from '../lib/clock.ts';
 import type { Queryable } from '../lib/db.ts';
 import { cancelRefund } from '../refunds/cancel.ts';
@@ -7,6 +8,7 @@ import { resolveRefund } from '../refunds/resolve.ts';
 import { STATES } from '../refunds/states.ts';
 import { readRefund, readRefundEvents } from '../refunds/store.ts';
 import { type BatchRecord, type Confirmation, verdictsToSend } from './batch.ts';
+import { pauseBySystem } from './decide.ts';
 import type { BatchDeps } from './deps.ts';
 import { type BatchSum, changeBatch, readBatchSums, recordEvent } from './store.ts';
 
@@ -39,6 +41,8 @@ export async function runNextRows(
   options: RunOptions = {},
 ): Promise<void> {
   const now = deps.engine.clock.now();
+  if (batch.kind === 'refunds' && batch.sentAt === null && (await pauseIfRefusedAlike(deps, batch, tx, now)))
+    return;
   if (batch.rowsTried >= batch.rowsConfirmed) return follow(deps, batch, tx, now, options);
   if (batch.kind === 'status_updates') return settleNext(deps, await begun(tx, batch, now), tx, now);
 
@@ -67,6 +71,51 @@ export async function runNextRows(
     changes: paceOf(batch, sums, now),
     now,
   });
+}
+
+/**
+ * A million rows with one mistake are not to be refused one by one: where the gateway refuses refund after refund for one
+ * and the same reason, the batch pauses and says why. Who resumes it lets it try once more.
+ */
+async function pauseIfRefusedAlike(
+  deps: BatchDeps,
+  batch: BatchRecord,
+  tx: Queryable,
+  now: Date,
+): Promise<boolean> {
+  const refused = await readRefusedAlike(tx, batch.merchantId);
+  if (refused.length === 0) return false;
+  const since = await lastBegun(tx, batch);
+  for (const { gatewayAccountId, why, at } of refused) {
+    if (at > since && (await hasUnsent(tx, batch, gatewayAccountId))) {
+      await pauseBySystem(tx, batch, why, now);
+      deps.engine.log.warn(
+        { merchant_id: batch.merchantId, batch_id: batch.batchId, why },
+        'a batch was paused: its refunds are refused alike',
+      );
+      return true;
+    }
+  }
+  return false;
+}
+
+/** When it was last started or resumed. */
+async function lastBegun(tx: Queryable, batch: BatchRecord): Promise<Date> {
+  const [row] = await tx.query<{ at: Date | null }>(
+    `select max(at) as at from batch_events
+     where merchant_id = $1 and batch_id = $2 and kind in ('started', 'resumed')`,
+    [batch.merchantId, batch.batchId],
+  );
+  return row?.at ?? new Date(0);
+}
+
+async function hasUnsent(tx: Queryable, batch: BatchRecord, gatewayAccountId: string): Promise<boolean> {
+  const rows = await tx.query(
+    `select 1 from refunds
+     where merchant_id = $1 and batch_id = $2 and state = 'queued' and gateway_account_id = $3 limit 1`,
+    [batch.merchantId, batch.batchId, gatewayAccountId],
+  );
+  return rows.length > 0;
 }
 
 interface RowToSend {

@@ -261,6 +261,19 @@ function restLeft(openUntil: Date | null | undefined, now: Date): number {
   return Math.max((openUntil ?? now).getTime() - now.getTime(), 0);
 }
 
+/** The merchant's accounts that rest because their last refunds were all refused alike: since when, and what was said. */
+export async function readRefusedAlike(
+  db: Queryable,
+  merchantId: string,
+): Promise<{ readonly gatewayAccountId: string; readonly why: string; readonly at: Date }[]> {
+  return db.query(
+    `select gateway_account_id as "gatewayAccountId", last_error as why, last_error_at as at
+     from gateway_accounts join gateway_health using (gateway_account_id)
+     where merchant_id = $1 and refusals_in_a_row >= $2 and last_error_at is not null`,
+    [merchantId, REFUSALS_THAT_OPEN],
+  );
+}
+
 /** Lets an account that rests try again at once: what made it rest may have been put right. */
 export async function endRest(db: Queryable, gatewayAccountId: string): Promise<void> {
   await db.query(

@@ -481,7 +481,7 @@ export function decideMisfit(refund: Refund, misfit: string, evidence: Evidence 
 function decideMade(refund: Refund, why: string, evidence: Evidence, at: Circumstances): Decision | null {
   const attention = `The gateway has made another refund than was asked for: ${why}.`;
   if (refund.attention === attention) return null;
-  return mayMove(refund.state, 'manual_review') && !STATES[refund.state].final
+  return mayMove(refund.state, 'manual_review')
     ? { ...toReview(refund, attention, evidence, at), kind: 'refund.misfit' }
     : calling(refund, attention, evidence);
 }
@@ -877,6 +877,8 @@ function toReview(refund: Refund, why: string, evidence: Evidence | null, at: Ci
       attention: why,
       error_message: refund.errorMessage ?? why,
       next_look_at: nextReviewLook(at),
+      recheck_at: null,
+      settled_by_hand: false,
     },
     evidence: { why, ...evidence },
     notify: ['REFUND_MANUAL_REVIEW_NEEDED'],

@@ -71,7 +71,12 @@ export class ModelGateway {
         this.looked.push(facts);
         return this.look(facts);
       },
-      findRefunds: async () => ({ kind: 'no_answer', answered: false, why: 'not asked for here', evidence: {} }),
+      findRefunds: async () => ({
+        kind: 'no_answer',
+        answered: false,
+        why: 'not asked for here',
+        evidence: {},
+      }),
       checkAccess: async () => ({ tried: 'nothing', answer: { kind: 'works', evidence: {} } }),
       identify: async () => ({ kind: 'not_told', why: 'not asked for here' }),
       readWebhook: () => ({ kind: 'rejected', why: 'not asked for here' }),
@@ -79,7 +84,12 @@ export class ModelGateway {
   }
 }
 
-export const unanswered: CreateAnswer = { kind: 'unknown', answered: false, why: 'no answer in time', evidence: {} };
+export const unanswered: CreateAnswer = {
+  kind: 'unknown',
+  answered: false,
+  why: 'no answer in time',
+  evidence: {},
+};
 export const absent: LookAnswer = { kind: 'absent', evidence: {} };
 
 export function news(status: RefundNews['status'], changes: Partial<RefundNews> = {}) {
