@@ -1,10 +1,11 @@
 import { type HeldAccount, readHeldAccounts } from '../gateways/health.ts';
 import type { EngineDeps } from './engine.ts';
+import { WAITS_FOR_CUSTOMER } from './outcome.ts';
 import { isFollowed, type Refund } from './refund.ts';
 
 /** Why nothing is done about a refund just now, though something is due: a word for programs, a sentence for people. */
 export interface Wait {
-  readonly code: 'batch_stopped' | 'account_off' | 'account_rests' | 'gateway_missing';
+  readonly code: 'batch_stopped' | 'account_off' | 'account_rests' | 'gateway_missing' | 'customer';
   readonly says: string;
   /** When it goes on by itself; null where somebody has to do something first. */
   readonly until: Date | null;
@@ -12,7 +13,7 @@ export interface Wait {
 
 export type WaitOf = (refund: Refund) => Wait | null;
 
-type Waiting = Pick<Refund, 'state' | 'gateway' | 'gatewayAccountId' | 'batchId'>;
+type Waiting = Pick<Refund, 'state' | 'gateway' | 'gatewayAccountId' | 'batchId' | 'attention'>;
 
 /** What holds these refunds up at this moment. One question for all of them, and none where all have ended. */
 export async function readWaits(
@@ -69,7 +70,11 @@ function waitOf(refund: Waiting, { stopped, connected, account }: InTheWay): Wai
       until: null,
     };
   }
-  if (account === null) return null;
+  if (account === null) {
+    return refund.attention === WAITS_FOR_CUSTOMER
+      ? { code: 'customer', says: WAITS_FOR_CUSTOMER, until: null }
+      : null;
+  }
   const name = `The gateway account “${account.name}”`;
   if (!account.enabled) {
     return {

@@ -217,9 +217,18 @@ describe('what a superuser does behind its back shows', () => {
       { ...at('A-1', 4), sentence: expect.stringMatching(/is failed, its last event says succeeded/) },
       { ...at('A-2', 4), sentence: expect.stringMatching(/is over 99\.00 INR; .* recorded over 25\.00 INR/) },
       { ...at('B-1', 4), sentence: expect.stringMatching(/has events, but is gone/) },
-      { ...at('A-1', null), sentence: expect.stringMatching(/holds 25\.00 INR .* come to 0\.00 INR of the 100\.00 INR/) },
-      { ...at('A-2', null), sentence: expect.stringMatching(/holds 25\.00 INR .* come to 99\.00 INR of the 100\.00 INR/) },
-      { ...at('B-1', null), sentence: expect.stringMatching(/holds 25\.00 INR .* come to 0\.00 INR of the 100\.00 INR/) },
+      {
+        ...at('A-1', null),
+        sentence: expect.stringMatching(/holds 25\.00 INR .* come to 0\.00 INR of the 100\.00 INR/),
+      },
+      {
+        ...at('A-2', null),
+        sentence: expect.stringMatching(/holds 25\.00 INR .* come to 99\.00 INR of the 100\.00 INR/),
+      },
+      {
+        ...at('B-1', null),
+        sentence: expect.stringMatching(/holds 25\.00 INR .* come to 0\.00 INR of the 100\.00 INR/),
+      },
     ]);
   });
 

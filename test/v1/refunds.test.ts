@@ -104,6 +104,7 @@ describe('POST /v1/refunds', () => {
       state: 'queued',
       meaning: 'It waits to be sent to the gateway.',
       attention: null,
+      refused_because: null,
       waits_for: null,
       sent_to_gateway: false,
       refund_type: 'STANDARD',

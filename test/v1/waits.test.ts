@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { noteCall } from '../../src/gateways/health.ts';
+import { WAITS_FOR_CUSTOMER } from '../../src/refunds/outcome.ts';
 import { readRefund, writeChanges } from '../../src/refunds/store.ts';
 import { csv, post, upload } from '../batches/batch.ts';
 import { modelGateway } from '../juspay/model-gateway.ts';
@@ -154,6 +155,24 @@ describe('a refund that was sent', () => {
     };
     expect((await moved('sending', 'unknown')).one).toEqual(asks);
     expect((await moved('sending', 'submitted')).listed).toEqual(asks);
+  });
+
+  test('says that the gateway waits for the customer, if the gateway is asked at all', async () => {
+    const { refund_id } = await refunded();
+    for (const to of ['sending', 'submitted'] as const) {
+      const now = await readRefund(api.db, 'acme', refund_id);
+      const set = { attention: to === 'submitted' ? WAITS_FOR_CUSTOMER : null };
+      const cause = { by: 'worker', why: 'a test' } as const;
+      const decided = { to, set, kind: `refund.${to}`, evidence: null, notify: [], refund: now!, cause };
+      expect(await writeChanges(api.db, clock, [decided])).not.toContain(null);
+    }
+    const { body } = await call(api, `/v1/refunds/${refund_id}`);
+    expect(body).toMatchObject({
+      meaning: 'The gateway has accepted it and waits for the customer.',
+      waits_for: { code: 'customer', says: WAITS_FOR_CUSTOMER, until: null },
+    });
+    await change({ enabled: false });
+    expect((await call(api, `/v1/refunds/${refund_id}`)).body.waits_for.code).toBe('account_off');
   });
 
   test('waits for nothing once it is over, or for a person', async () => {

@@ -16,7 +16,7 @@ const DAY_MS = 86_400_000;
 
 /** The refund as /v1 shows it at this moment; `wait`: what holds it up. */
 export function refundView(refund: Refund, now: Date, wait: Wait | null): RefundJson {
-  const { public: status, says, final } = STATES[refund.state];
+  const { public: status, final } = STATES[refund.state];
   return {
     refund_id: refund.refundId,
     order_id: refund.orderId,
@@ -26,8 +26,9 @@ export function refundView(refund: Refund, now: Date, wait: Wait | null): Refund
     currency: refund.currency,
     status,
     state: refund.state,
-    meaning: says,
+    meaning: meaningOf(refund, wait),
     attention: refund.attention,
+    refused_because: refund.refusedBecause,
     waits_for: wait && { ...wait, until: wait.until?.toISOString() ?? null },
     sent_to_gateway: isSent(refund),
     refund_type: refund.refundType,
@@ -69,6 +70,15 @@ export function refundView(refund: Refund, now: Date, wait: Wait | null): Refund
 
 function proposalView({ user_id: _, email, ...proposal }: Proposal): RefundJson['proposal'] {
   return { ...proposal, proposed_by: email };
+}
+
+/** What the state means for the money, unless what is known besides says otherwise. */
+function meaningOf({ state, attention }: Refund, wait: Wait | null): string {
+  const { public: status, says } = STATES[state];
+  if (wait?.code === 'customer') return 'The gateway has accepted it and waits for the customer.';
+  return status === 'FAILURE' && attention !== null
+    ? 'It counts as not paid here, which is in doubt: see attention. Give the money back in no other way before somebody has looked.'
+    : says;
 }
 
 export function refundInListView(

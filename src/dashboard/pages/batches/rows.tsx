@@ -243,7 +243,7 @@ function cellOf(row: BatchRow, { file }: Batch): string | null {
 function Why({ row }: { readonly row: BatchRow }) {
   const { problem, refund } = row;
   const message = problem?.message ?? (refund?.status === 'SUCCESS' ? null : refund?.error_message);
-  return message == null ? null : <>{withAmountsAsShown(message)}</>;
+  return message == null ? null : withAmountsAsShown(message);
 }
 
 function VerdictSign({ verdict }: { readonly verdict: BatchRow['verdict'] }) {

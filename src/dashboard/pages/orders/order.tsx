@@ -18,6 +18,7 @@ import { StatusBadge } from '../../parts/status.tsx';
 import { columnsOf, DataTable } from '../../parts/table.tsx';
 import { Time } from '../../parts/time.tsx';
 import { Timeline } from '../../parts/timeline.tsx';
+import { waitWord } from '../refunds/state-words.ts';
 import { CreateRefund, methodWords } from './create-refund.tsx';
 import classes from './order.module.css';
 
@@ -227,7 +228,7 @@ const REFUND_COLUMNS = column.columns([
       <StatusBadge
         status={original.status}
         state={original.state}
-        detail={original.overdue ? 'overdue' : null}
+        detail={original.overdue ? 'overdue' : waitWord(original)}
       />
     ),
   }),
