@@ -1,3 +1,5 @@
+lock table gateway_accounts, gateway_health in access exclusive mode;
+
 -- Whose books the credentials of an account open, as the gateway told it: "acct_1A2b live". Null while it has not told;
 -- then a fingerprint of the host and the credentials stands for it, which is made when needed and never stored.
 alter table gateway_accounts add column identity text check (length(identity) between 1 and 200);

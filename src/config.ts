@@ -22,6 +22,8 @@ export interface Settings {
   readonly manualReviewAfterMs: number;
   readonly logLevel: string;
   readonly allowPrivateWebhooks: boolean;
+  /** Whether accounts at gateways that move real money may lie on hosts that are not the gateway's. */
+  readonly allowOtherGatewayHosts: boolean;
   /** Where the outside reaches us, without a slash at the end: links, gateway webhook addresses. */
   readonly publicUrl: string;
   /** False where publicUrl follows from host and port, which seldom fits behind a proxy. */
@@ -130,6 +132,13 @@ const VARIABLES = {
     about: 'Whether webhooks and gateway calls may go to private and loopback addresses.',
     read: onOrOff,
   },
+  ALLOW_OTHER_GATEWAY_HOSTS: {
+    otherwise: 'off',
+    accepts: 'on or off',
+    about:
+      'Whether an account at a gateway that moves real money may have a public base_url that is not the gateway’s own.',
+    read: onOrOff,
+  },
   PUBLIC_URL: {
     otherwise: 'http://HOST:PORT',
     accepts: 'an http or https URL without a query',
@@ -222,6 +231,7 @@ export function readSettings(
     manualReviewAfterMs: take('MANUAL_REVIEW_AFTER') ?? 10 * DAY_MS,
     logLevel: take('LOG_LEVEL') ?? (options.inTerminal ? 'warn' : 'info'),
     allowPrivateWebhooks: take('ALLOW_PRIVATE_WEBHOOKS') ?? (embedded && demo),
+    allowOtherGatewayHosts: take('ALLOW_OTHER_GATEWAY_HOSTS') ?? false,
     sandbox: take('SANDBOX') ?? (demo ? 'open' : 'off'),
     requestLogMs: take('REQUEST_LOG_FOR') ?? 14 * DAY_MS,
     sessionIdleMs: take('SESSION_IDLE') ?? DAY_MS / 2,

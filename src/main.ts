@@ -12,7 +12,7 @@ import { createClockWatch, requireRightClock } from './clock-watch.ts';
 import { type Settings, withPort } from './config.ts';
 import { openConfiguredDatabase } from './database.ts';
 import { loadDemo } from './demo.ts';
-import { openGatewayAccess } from './gateways/accounts.ts';
+import { openForWork } from './gateways/accounts.ts';
 import type { GatewayHttp } from './gateways/gateway.ts';
 import { type GatewayRegistry, registryOf } from './gateways/registry.ts';
 import { sandbox } from './gateways/sandbox/connector.ts';
@@ -116,7 +116,7 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
       gateways,
       gatewayHttp,
       openAccess: async (id) => {
-        const account = await openGatewayAccess({ db, vault, gateways }, id);
+        const account = await openForWork({ db, clock, vault, gateways, gatewayHttp }, id);
         return account?.enabled ? account.access : null;
       },
       webhookUrlOf: (id) => `${settings.publicUrl}/gateways/${id}/webhooks`,

@@ -1,7 +1,7 @@
 import { createHash, createHmac, hkdfSync } from 'node:crypto';
 import type { Queryable } from '../../src/lib/db.ts';
 import type { BatchAuditor } from './batch-auditor.ts';
-import type { BookedRefund, ModelBooks } from './model-books.ts';
+import type { AskedAtGateway, BookedRefund, ModelBooks, PaidStatus } from './model-books.ts';
 import { SECRETS } from './model-gateway.ts';
 import type {
   AttemptRow,
@@ -48,6 +48,13 @@ interface Telling {
   readonly refunds?: readonly { readonly unique_request_id: string; readonly status: string }[];
 }
 
+/** Somebody who waits for a refund to be settled by their word. */
+export interface Settling {
+  readonly owner: object;
+  readonly refundId: string;
+  readonly said: (PaidStatus | null)[];
+}
+
 interface CheckpointRow {
   readonly merchant_id: string;
   readonly checkpoint_no: number;
@@ -78,8 +85,13 @@ const TOLD: Readonly<Record<string, string>> = {
 /** What an address gets that has not chosen, and how often it is tried. */
 const TOLD_WITHOUT_ASKING = Object.values(TOLD);
 const TRIES_OF_THE_SCHEDULE = 17;
+/** What may be shown of a refund that we have no news of yet. */
+const BEFORE_NEWS = new Set(['queued', 'sending', 'unknown']);
+/** Answers that processes got and lost again with their connections or their lives: more than these are no accident. */
+const LOST_ANSWERS_IN_A_ROW = 4;
 const FINAL = new Set(['succeeded', 'failed', 'cancelled', 'reversed']);
 const LONGEST_WAIT_MS = 28 * 3_600_000;
+const LONGEST_WAIT_FOR_RECHECK_MS = 15 * 24 * 3_600_000;
 
 /**
  * Keeps its own books of what was asked, answered and paid, and after each step holds against them what the step has
@@ -104,6 +116,14 @@ export class Auditor {
   readonly #heard = new Map<BookedRefund, number>();
   /** What the gateway has taken, done or not: from then on only it can say what becomes of it. */
   readonly #taken = new Set<string>();
+  /** What a gateway itself has said no to. */
+  readonly #refused = new Set<string>();
+  /** People who ask a process of ours to settle a refund, and what the gateway tells that process meanwhile. */
+  readonly #settlings = new Set<Settling>();
+  /** Refunds that somebody made at the gateway by hand, under the id of one that was cancelled here. */
+  readonly #madeByHand = new Set<string>();
+  /** How often our processes were told of a refund that it is of another amount or currency. */
+  readonly #misfitsShown = new Map<string, number>();
   /** Requests that somebody still waits for an answer to. */
   readonly #unanswered = new Set<string>();
   /** Ids that were said to be known already. */
@@ -185,12 +205,40 @@ export class Auditor {
     this.#resolved.add(refundId);
   }
 
+  /** Somebody asks a process of ours to settle a refund; to be told what came of it, where that is ever known. */
+  settling(owner: object, refundId: string): Settling {
+    const settling = { owner, refundId, said: [] };
+    this.#settlings.add(settling);
+    return settling;
+  }
+
+  /** One person alone has settled it: not against what the gateway told the process that was asked. */
+  settledAlone(settling: Settling, outcome: 'succeeded' | 'failed', isAskedWhereSent: boolean): void {
+    this.#settlings.delete(settling);
+    const { refundId, said } = settling;
+    // Where the process asked for somebody else at the same time, nobody knows which answer was whose.
+    if (said.length !== 1 || (said[0] === null && !isAskedWhereSent)) return;
+    const agrees = outcome === 'succeeded' ? said[0] === 'paid' : [null, 'failed', 'returned'].includes(said[0]!);
+    this.must(agrees, 3, () => {
+      return `one person has settled refund ${refundId} as ${outcome}, and the gateway had just said ${said[0] ?? 'that there is none'}`;
+    });
+  }
+
+  notSettled(settling: Settling): void {
+    this.#settlings.delete(settling);
+  }
+
+  /** Who proposed to settle a refund against the gateway's word has said yes to it too. */
+  confirmedOwn(refundId: string, isTaken: boolean): void {
+    this.must(!isTaken, 3, () => `who proposed how to settle refund ${refundId} has confirmed it as well`);
+  }
+
   /** Another merchant has acted on it; it must have been as if there were no such refund. */
   trespassed(refundId: string, notFound: boolean): void {
     this.must(notFound, 8, () => `another merchant has reached refund ${refundId}`);
   }
 
-  asked(reference: string, key: string | null, body: string, sentMs: number): void {
+  asked({ reference, key, body, sentMs, books }: AskedAtGateway): void {
     const before = this.#arrived.get(reference);
     this.must(before === undefined || (before.key === key && before.body === body), 3, () => {
       return `refund ${reference} was sent again with another key or body: ${body} after ${before?.body}`;
@@ -202,7 +250,7 @@ export class Auditor {
     const isFirst = (this.#seen.attempts.get(reference)?.size ?? 0) <= 1;
     const batchId = this.#seen.refunds.get(reference)?.batch_id ?? null;
     if (isFirst && batchId !== null) this.batches.sent(batchId, reference, sentMs);
-    if (this.#restored) this.#checkRepeatsNothing(reference, body, this.#restored);
+    if (this.#restored) this.#checkRepeatsNothing(reference, body, books, this.#restored);
   }
 
   /** The books are those of a backup again: what was accepted and heard since is lost, but not what gateways have done. */
@@ -215,6 +263,7 @@ export class Auditor {
     }
     for (const [reference, sent] of this.#arrived) this.#arrived.set(reference, { ...sent, times: 0 });
     this.#heard.clear();
+    this.#misfitsShown.clear();
     this.#saidKnown.clear();
     this.batches.restored();
     this.#forget();
@@ -224,15 +273,18 @@ export class Auditor {
   #checkRepeatsNothing(
     reference: string,
     body: string,
+    books: ModelBooks,
     { refundIds, atMs }: { readonly refundIds: ReadonlySet<string>; readonly atMs: number },
   ): void {
     if (refundIds.has(reference)) return;
     const { payment } = JSON.parse(body) as { payment: string };
-    const lost = [...this.#made.values()].find(
+    // What another account has made, whose credentials were entered when the books were lost, nobody can find again.
+    const lost = books.refunds.find(
       (made) =>
         made.payment === payment &&
+        made.reference !== null &&
         made.madeAtMs < atMs &&
-        !refundIds.has(made.reference!) &&
+        !refundIds.has(made.reference) &&
         made.history.every(({ status }) => status !== 'failed' && status !== 'returned'),
     );
     this.must(lost === undefined, 3, () => {
@@ -245,6 +297,19 @@ export class Auditor {
     this.#touch(reference);
   }
 
+  refused(reference: string): void {
+    this.#refused.add(reference);
+    this.#touch(reference);
+  }
+
+  shown(owner: object, reference: string, status: PaidStatus | null): void {
+    for (const settling of this.#settlings)
+      if (settling.owner === owner && settling.refundId === reference) settling.said.push(status);
+    if (!this.#made.get(reference)?.isMisfit) return;
+    this.#misfitsShown.set(reference, (this.#misfitsShown.get(reference) ?? 0) + 1);
+    this.#touch(reference);
+  }
+
   sentPastKeyLife(reference: string): void {
     this.must(false, 3, () => `refund ${reference} was sent again when its key was forgotten`);
   }
@@ -252,7 +317,8 @@ export class Auditor {
   made(refund: BookedRefund): void {
     const { reference } = refund;
     if (reference === null) return;
-    this.#taken.add(reference);
+    if (refund.isByHand) this.#madeByHand.add(reference);
+    else this.#taken.add(reference);
     this.must(!this.#made.has(reference), 3, () => `refund ${reference} was made twice at the gateway`);
     this.#made.set(reference, refund);
     this.#touch(reference);
@@ -352,6 +418,7 @@ export class Auditor {
         return `it has not ended: ${show(row)}`;
       });
       this.#checkNewsTaken(row);
+      this.#checkFoundOut(row);
       if (!calm) continue;
       this.must(row.state === 'succeeded', 5, () => `nothing went wrong, and yet: ${show(row)}`);
       this.must(this.#arrived.get(row.refund_id)?.times === 1, 3, () => `sent more than once: ${show(row)}`);
@@ -382,22 +449,35 @@ export class Auditor {
   #checkTruth(row: RefundRow): void {
     const made = this.#made.get(row.refund_id);
     const words = new Set(made?.history.map(({ status }) => status));
-    this.must(made === undefined || made.amountMinor === row.amount_minor, 10, () => {
+    this.must(made === undefined || made.isMisfit || made.amountMinor === row.amount_minor, 10, () => {
       return `the gateway made it over ${made?.amountMinor}: ${show(row)}`;
     });
     this.must(row.state !== 'cancelled' || !this.#taken.has(row.refund_id), 3, () => {
       return `it is cancelled, and the gateway has taken it: ${show(row)}`;
     });
+    // Whoever reads it cancels it, or refunds it by other ways.
+    const isShownUnsent = row.state === 'queued' && row.unanswered === 0;
+    this.must(!isShownUnsent || !this.#taken.has(row.refund_id), 3, () => {
+      return `it is shown as not sent, and the gateway has taken it: ${show(row)}`;
+    });
     if (this.#resolved.has(row.refund_id)) return;
+    this.must(!made?.isMisfit || BEFORE_NEWS.has(row.state) || row.state === 'manual_review', 10, () => {
+      return `the gateway made it over ${made?.amountMinor} ${made?.currency}, and no person holds it: ${show(row)}`;
+    });
+    const misfitsShown = this.#misfitsShown.get(row.refund_id) ?? 0;
+    this.must(misfitsShown < LOST_ANSWERS_IN_A_ROW || row.attention !== null, 10, () => {
+      return `we were told ${misfitsShown} times that it is of another amount, and nobody is called: ${show(row)}`;
+    });
     this.must(row.arn === null || row.arn === `arn-${made?.reference}`, 3, () => {
       return `its reference is ${row.arn}, and the gateway has made ${made?.id ?? 'nothing'}: ${show(row)}`;
     });
     this.must(row.state !== 'succeeded' || words.has('paid'), 3, () => {
       return `it is shown as paid, and the gateway says ${[...words].join(', ') || 'nothing'}: ${show(row)}`;
     });
-    const mayFail = made === undefined || words.has('failed') || words.has('returned');
+    const isRefused = this.#refused.has(row.refund_id);
+    const mayFail = made === undefined ? isRefused : words.has('failed') || words.has('returned');
     this.must(row.state !== 'failed' || mayFail || row.attention !== null, 3, () => {
-      return `it is shown as failed, and the gateway says ${[...words].join(', ')}: ${show(row)}`;
+      return `it is shown as failed, and the gateway says ${[...words].join(', ') || 'nothing'}: ${show(row)}`;
     });
     this.must(row.state !== 'reversed' || (words.has('paid') && mayFail), 3, () => {
       return `it is shown as taken back, and the gateway says ${[...words].join(', ')}: ${show(row)}`;
@@ -425,19 +505,37 @@ export class Auditor {
     const made = this.#made.get(row.refund_id);
     // Without times nobody can tell a late webhook from a look-up that lags.
     const timed = this.#gateways.get(row.gateway_account_id)!.timesItsNews;
-    if (
-      !made ||
-      !timed ||
-      this.#resolved.has(row.refund_id) ||
-      row.state === 'manual_review' ||
-      row.attention !== null
-    )
-      return;
-    if (this.#heard.get(made) !== made.history.length - 1) return;
+    if (!made || !timed || this.#heard.get(made) !== made.history.length - 1) return;
     const { status } = made.history.at(-1)!;
+    const isPaidAndNotSaid = status === 'paid' && PUBLIC[row.state] === 'FAILURE';
+    // The amount may be free by then: those who would give it back again have to know, and not only who looks here.
+    this.must(!isPaidAndNotSaid || this.#seen.called.has(row.refund_id) || this.#resolved.has(row.refund_id), 7, () => {
+      return `the gateway told us that it is paid, and the merchant's systems were not told to look: ${show(row)}`;
+    });
+    if (row.state === 'manual_review' || row.attention !== null || this.#resolved.has(row.refund_id)) return;
     if (status !== 'paid' && status !== 'failed' && status !== 'returned') return;
     this.must((status === 'paid') === (row.state === 'succeeded'), 3, () => {
       return `the gateway told us that it is ${status}, and it is shown otherwise: ${show(row)}`;
+    });
+  }
+
+  /**
+   * What was settled by hand, and successes where gateways take them back, have been asked about for weeks by the end:
+   * what is not so has been found, whatever became of the webhooks.
+   */
+  #checkFoundOut(row: RefundRow): void {
+    const { isRechecked, provesAbsence } = this.#gateways.get(row.gateway_account_id)!;
+    const isByHand = this.#seen.leftToPeople.has(row.refund_id);
+    if (row.attention !== null || !(isByHand ? isRechecked.afterPeople : isRechecked.afterSuccess)) return;
+    const made = this.#made.get(row.refund_id);
+    const status = made?.history.at(-1)?.status;
+    // No books but those that it was sent to can prove that there is none.
+    if (made === undefined && (!provesAbsence || row.sent_to !== row.gateway_account_id)) return;
+    this.must(row.state !== 'succeeded' || status === 'paid', 3, () => {
+      return `it is shown as paid after weeks of asking, and the gateway says ${status ?? 'nothing'}: ${show(row)}`;
+    });
+    this.must(!isByHand || row.state !== 'failed' || status !== 'paid', 3, () => {
+      return `a person's word is shown after weeks of asking, and the gateway says that it is paid: ${show(row)}`;
     });
   }
 
@@ -471,19 +569,22 @@ export class Auditor {
       if (event['kind']!.startsWith('refund.resolved_as_')) leftToPeople.add(refund_id);
       if (from !== to && !leftToPeople.has(refund_id)) this.#checkFounded(refund_id, to!, event['at']!);
       const told = before === null ? 'REFUND_INITIATED' : TOLD[PUBLIC[to!]!];
+      // Nothing moves, but the customer may have money twice, or not at all.
+      if (event['kind'] === 'refund.contradicted') changes.set(`${order} ${seq}`, TOLD['MANUAL_REVIEW']!);
       if (told && (before === null || PUBLIC[before] !== PUBLIC[to!])) changes.set(`${order} ${seq}`, told);
     }
   }
 
   /** Each public change is told in the statement that makes it, and nothing else is. */
   #checkNotified(notifications: readonly NotificationRow[]): void {
-    const { changes, told, arnTold } = this.#seen;
+    const { changes, told, arnTold, called } = this.#seen;
     for (const n of notifications) {
       if (n.batch_id !== null) continue;
       if (n.event_name === 'REFUND_ARN_CAPTURED') {
         arnTold.add(n.refund_id!);
         continue;
       }
+      if (n.event_name === TOLD['MANUAL_REVIEW']) called.add(n.refund_id!);
       const change = `${n.merchant_id} ${n.order_id} ${n.event_seq}`;
       const name = told.get(change) ?? changes.get(change);
       this.must(name === n.event_name, 7, () => `${change} was told as ${n.event_name}, not as ${name}`);
@@ -507,6 +608,8 @@ export class Auditor {
     const waits = row.next_look_at === null ? null : Date.parse(row.next_look_at) - now.getTime();
     this.must((waits === null) === FINAL.has(row.state), 5, () => `it has no next look: ${show(row)}`);
     this.must(waits === null || waits < LONGEST_WAIT_MS, 5, () => `its next look is far: ${show(row)}`);
+    const asksAgain = row.recheck_at === null ? 0 : Date.parse(row.recheck_at) - now.getTime();
+    this.must(asksAgain < LONGEST_WAIT_FOR_RECHECK_MS, 5, () => `it is asked about in a far future: ${show(row)}`);
   }
 
   #checkSums(transactions: readonly TransactionRow[], refunds: readonly RefundRow[]): void {
@@ -704,6 +807,8 @@ class SeenBooks {
   readonly changes = new Map<string, string>();
   readonly told = new Map<string, string>();
   readonly arnTold = new Set<string>();
+  /** Refunds that their merchants were told to look at. */
+  readonly called = new Set<string>();
   readonly leftToPeople = new Set<string>();
   readonly #ofTxn = new Map<string, Set<string>>();
 

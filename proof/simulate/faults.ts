@@ -14,6 +14,9 @@ export const FAULT_KINDS = [
   { name: 'lost after the gateway did it', likelihood: 0.08 },
   { name: 'arrived after the time-out', likelihood: 0.03 },
   { name: 'slow answer', likelihood: 0.05 },
+  { name: 'page of somebody else before the deed', likelihood: 0.03 },
+  { name: 'page of somebody else after the deed', likelihood: 0.04 },
+  { name: 'page of somebody else for hours', likelihood: 0.04 },
   // What the gateway answers
   { name: '429', likelihood: 0.05 },
   { name: '5xx before doing it, stored under the key', likelihood: 0.03 },
@@ -30,12 +33,15 @@ export const FAULT_KINDS = [
   { name: 'pending for ever', likelihood: 0.03 },
   { name: 'no balance', likelihood: 0.05 },
   { name: 'refund made behind our back', likelihood: 0.1 },
+  { name: 'another amount is paid', likelihood: 0.02 },
+  { name: 'another currency is paid', likelihood: 0.02 },
   // Webhooks
   { name: 'webhook lost', likelihood: 0.2 },
   { name: 'webhook doubled', likelihood: 0.15 },
   { name: 'webhook late and out of order', likelihood: 0.2 },
   { name: 'webhook before the answer', likelihood: 0.15 },
   { name: 'webhook forged', likelihood: 0.1 },
+  { name: 'webhook secret changed at the gateway alone', likelihood: 0.05 },
   // Our own machines
   { name: 'connection broke before the statement', likelihood: 0.008 },
   { name: 'connection broke after the statement', likelihood: 0.008 },
@@ -49,10 +55,15 @@ export const FAULT_KINDS = [
   { name: 'clock jumped', likelihood: 0.03 },
   { name: 'clocks apart', likelihood: 1 },
   { name: 'account switched off', likelihood: 0.04 },
+  { name: 'credentials of another account', likelihood: 0.04 },
+  { name: 'credentials wrong from the start', likelihood: 0.3 },
   // People and merchants
   { name: 'cancelled by a person', likelihood: 0.1 },
   { name: 'resolved by a person', likelihood: 0.5 },
   { name: 'resolved wrongly by a person', likelihood: 0.1 },
+  { name: 'insisted against the gateway', likelihood: 0.5 },
+  { name: 'confirmed by who proposed it', likelihood: 0.2 },
+  { name: 'cancelled refund made at the gateway by hand', likelihood: 0.2 },
   { name: 'asked out of turn by a person', likelihood: 0.1 },
   { name: 'acted on by another merchant', likelihood: 0.05 },
   { name: 'asked again under the same id', likelihood: 0.2 },
@@ -83,6 +94,56 @@ export type FaultName = (typeof FAULT_KINDS)[number]['name'];
 
 /** Kinds that are dangerous together. In a world of a theme there are no others, and they strike more often. */
 export const THEMES: readonly { readonly kinds: readonly FaultName[]; readonly intensity: number }[] = [
+  {
+    kinds: [
+      'success taken back',
+      'webhook lost',
+      'webhook secret changed at the gateway alone',
+      'resolved by a person',
+      'resolved wrongly by a person',
+      'insisted against the gateway',
+      'confirmed by who proposed it',
+      'resolved by a file',
+      'pending for ever',
+      'lost after the gateway did it',
+    ],
+    intensity: 3,
+  },
+  {
+    kinds: [
+      'cancelled by a person',
+      'cancelled refund made at the gateway by hand',
+      'asked again under a new id',
+      'success after a failure',
+      'another amount is paid',
+      'another currency is paid',
+      'no balance',
+      'account switched off',
+    ],
+    intensity: 3,
+  },
+  {
+    kinds: [
+      'page of somebody else after the deed',
+      'page of somebody else before the deed',
+      'page of somebody else for hours',
+      'webhook lost',
+      'cancelled by a person',
+      'asked again under a new id',
+    ],
+    intensity: 3,
+  },
+  {
+    kinds: [
+      'credentials of another account',
+      'credentials wrong from the start',
+      'lost after the gateway did it',
+      'lost before the gateway did it',
+      'webhook lost',
+      'asked out of turn by a person',
+    ],
+    intensity: 4,
+  },
   {
     kinds: [
       'lost after the gateway did it',

@@ -1,10 +1,12 @@
+import type { GatewayAccountAccess } from '../../src/gateways/gateway.ts';
+import { noteWebhookTrouble } from '../../src/gateways/health.ts';
 import { settleFromWebhook } from '../../src/refunds/hear.ts';
 import type { Auditor } from './auditor.ts';
 import type { Chance } from './chance.ts';
 import type { Faults } from './faults.ts';
 import type { Account } from './first-books.ts';
-import type { BookedRefund, ModelBooks } from './model-books.ts';
-import { PAYER, SECRETS, SIGNATURE, type WireRefund } from './model-gateway.ts';
+import type { BookedRefund, ModelBooks, WebhookFate } from './model-books.ts';
+import { payerOf, SECRETS, signatureBy, type WireRefund } from './model-gateway.ts';
 import type { Process } from './process.ts';
 import type { Timeline } from './timeline.ts';
 
@@ -15,6 +17,10 @@ export interface WebhookWorld {
   readonly auditor: Auditor;
   /** By account. */
   readonly books: ReadonlyMap<string, ModelBooks>;
+  /** What the gateway signs with for an account. */
+  signingSecretOf(accountId: string): string;
+  /** What is entered for an account. */
+  accessOf(accountId: string): GatewayAccountAccess;
   /** One of the processes that answer requests. */
   door(): Process;
 }
@@ -33,13 +39,14 @@ export class GatewayWebhooks {
   }
 
   /** Tells of the last thing that has become of a refund, unless it is lost. */
-  send(account: Account, refund: BookedRefund, quick: boolean): void {
+  send(account: Account, refund: BookedRefund, fate: WebhookFate): void {
     const { timeline, faults, chance, auditor, books } = this.#world;
-    if (faults.strikes('webhook lost')) return;
+    if (fate === 'never told' || faults.strikes('webhook lost')) return;
     const place = refund.history.length - 1;
     const wire = books.get(account.accountId)!.shown(refund);
-    const deliver = () => this.#deliver(account, wire, SIGNATURE, 0, () => auditor.heard(refund, place));
-    if (quick) deliver();
+    const signature = () => signatureBy(this.#world.signingSecretOf(account.accountId));
+    const deliver = () => this.#deliver(account, wire, signature, 0, () => auditor.heard(refund, place));
+    if (fate === 'runs ahead of the answer') deliver();
     else {
       const late = faults.strikes('webhook late and out of order');
       const wait = chance.pick(late ? [10 * MINUTE, 2 * HOUR, 20 * HOUR] : [0, SECOND, MINUTE]);
@@ -59,17 +66,23 @@ export class GatewayWebhooks {
       const wire: WireRefund = {
         ...(known
           ? ofAccount.shown(known)
-          : { id: 're_forged', reference: refundId, payment: 'pay-0', amount: 1, payer: PAYER }),
+          : { id: 're_forged', reference: refundId, payment: 'pay-0', amount: 1, currency: 'INR', payer: payerOf(SECRETS.credential) }),
         status: chance.pick(['accepted', 'paid', 'failed', 'returned']),
         at: ofAccount.timesItsNews ? new Date(timeline.nowMs).toISOString() : null,
         arn: 'arn-forged',
       };
-      this.#deliver(account, wire, 'forged', RETRIES_MS.length, () => undefined);
+      this.#deliver(account, wire, () => 'forged', RETRIES_MS.length, () => undefined);
     });
   }
 
   /** Delivers as gateways do: again and again until it is taken. */
-  #deliver(account: Account, wire: WireRefund, signature: string, time: number, taken: () => void): void {
+  #deliver(
+    account: Account,
+    wire: WireRefund,
+    signature: () => string,
+    time: number,
+    taken: () => void,
+  ): void {
     const { timeline } = this.#world;
     let done = false;
     const again = () => {
@@ -79,13 +92,17 @@ export class GatewayWebhooks {
     const { deps } = this.#world.door();
     const reading = deps.gateways.get(account.gateway)!.readWebhook(
       {
-        headers: { signature },
+        headers: { signature: signature() },
         rawBody: Buffer.from(JSON.stringify(wire)),
         receivedAt: deps.clock.now(),
       },
-      { accountId: account.accountId, baseUrl: '', credentials: { secret_key: SECRETS.credential } },
+      this.#world.accessOf(account.accountId),
     );
-    if (reading.kind === 'rejected') return;
+    if (reading.kind === 'rejected') {
+      noteWebhookTrouble(deps.db, deps.clock, account.accountId, reading.why).catch(() => undefined);
+      timeline.at(timeline.nowMs + RETRIES_MS[Math.min(time, 5)]!, again);
+      return;
+    }
     const to = { merchantId: account.merchantId, gatewayAccountId: account.accountId };
     settleFromWebhook(deps, to, reading).then(
       () => {

@@ -10,11 +10,16 @@ export interface RefundRow {
   readonly amount_minor: number;
   readonly currency: string;
   readonly state: string;
+  readonly unanswered: number;
   readonly gateway: string;
   readonly gateway_account_id: string;
   readonly attention: string | null;
   readonly arn: string | null;
   readonly next_look_at: string | null;
+  /** When the gateway is asked again about what has ended. */
+  readonly recheck_at: string | null;
+  /** Whose books it was first sent to. */
+  readonly sent_to: string | null;
   readonly event_seq: number;
   readonly batch_id: string | null;
   readonly batch_row: number | null;

@@ -1,7 +1,7 @@
 import type { Database } from '../../src/lib/db.ts';
 import { cancelRefund } from '../../src/refunds/cancel.ts';
 import { lookNow } from '../../src/refunds/look.ts';
-import { resolveRefund } from '../../src/refunds/resolve.ts';
+import { decideOnProposal, proposeResolution, resolveRefund } from '../../src/refunds/resolve.ts';
 import type { Auditor } from './auditor.ts';
 import type { Chance } from './chance.ts';
 import type { Faults } from './faults.ts';
@@ -19,6 +19,8 @@ export interface PeopleWorld {
   readonly merchantIds: readonly string[];
   /** By account: what stands on a gateway's own dashboard. */
   readonly books: ReadonlyMap<string, ModelBooks>;
+  /** By account: what stands on that of its other account there. */
+  readonly otherBooks: ReadonlyMap<string, ModelBooks>;
   readonly files: FilePeople;
   readonly hasFiles: boolean;
   /** One of the processes that answer requests. */
@@ -28,6 +30,13 @@ export interface PeopleWorld {
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
+/** How a person's word on a refund reads. */
+type Resolution = Omit<Parameters<typeof resolveRefund>[3], 'cause'>;
+
+function causeOf(person: 'first' | 'second') {
+  return { by: 'user', user_id: person, email: `${person}@shop.test`, request_id: 'simulated' } as const;
+}
+
 const API = { by: 'api', key: 'simulated', request_id: 'simulated' } as const;
 
 /** Those who look after single refunds: they cancel, ask again and resolve, at bad moments, sometimes wrongly or without the right to. */
@@ -94,11 +103,11 @@ export class People {
 
   /** By what the gateway's own dashboard says; sometimes wrongly. Null: it cannot be said, or not by this person. */
   #outcomeByPerson(refundId: string, accountId: string): 'succeeded' | 'failed' | null {
-    const { faults, books } = this.#world;
+    const { faults, books, otherBooks } = this.#world;
     if (!faults.strikes('resolved by a person')) return null;
-    const status = books
-      .get(accountId)!
-      .refunds.find(({ reference }) => reference === refundId)
+    const status = [books, otherBooks]
+      .flatMap((all) => all.get(accountId)!.refunds)
+      .find(({ reference }) => reference === refundId)
       ?.history.at(-1)?.status;
     if (status === 'accepted' || status === 'no_balance') return null;
     const paid = (status === 'paid') !== faults.strikes('resolved wrongly by a person');
@@ -106,18 +115,69 @@ export class People {
   }
 
   #resolve(merchantId: string, refundId: string, outcome: 'succeeded' | 'failed'): void {
-    const resolution = {
-      outcome,
-      evidence: 'seen at the gateway',
-      arn: null,
-      gatewayRefundId: null,
-      cause: API,
-    } as const;
-    resolveRefund(this.#world.door().deps, merchantId, refundId, resolution).catch(() => undefined);
+    const { faults, auditor } = this.#world;
+    const door = this.#world.door();
+    const resolution = { outcome, evidence: 'seen at the gateway', arn: null, gatewayRefundId: null } as const;
+    const settling = auditor.settling(door, refundId);
+    resolveRefund(door.deps, merchantId, refundId, { ...resolution, cause: causeOf('first') }).then(
+      (resolved) => {
+        if (resolved.ok) auditor.settledAlone(settling, outcome, this.#isAskedWhereSent);
+        else auditor.notSettled(settling);
+        const isRefused = !resolved.ok && resolved.refusal === 'gateway_says_otherwise';
+        if (isRefused && faults.strikes('insisted against the gateway'))
+          this.#insist(merchantId, refundId, resolution);
+      },
+      () => auditor.notSettled(settling),
+    );
+  }
+
+  /** Whether everything is asked in the books that it was sent to. */
+  get #isAskedWhereSent(): boolean {
+    const { faults } = this.#world;
+    return !faults.has('credentials of another account') && !faults.has('credentials wrong from the start');
+  }
+
+  /** Against the gateway's word, which two people may. */
+  #insist(merchantId: string, refundId: string, resolution: Resolution): void {
+    const { timeline, faults, chance, auditor } = this.#world;
+    const decide = (by: 'first' | 'second', at: string) =>
+      decideOnProposal(this.#world.door().deps, merchantId, refundId, {
+        confirm: true,
+        at,
+        isSamePerson: async (proposerId) => proposerId === by,
+        cause: causeOf(by),
+      });
+    const proposed = proposeResolution(this.#world.door().deps, merchantId, refundId, {
+      ...resolution,
+      cause: causeOf('first'),
+    });
+    proposed.then(
+      (outcome) => {
+        const at = outcome.ok ? (outcome.refund.proposal?.at ?? null) : null;
+        if (at === null) return;
+        if (faults.strikes('confirmed by who proposed it'))
+          decide('first', at).then(
+            ({ ok }) => auditor.confirmedOwn(refundId, ok),
+            () => undefined,
+          );
+        timeline.at(timeline.nowMs + chance.pick([SECOND, MINUTE, HOUR]), () => {
+          decide('second', at).catch(() => undefined);
+        });
+      },
+      () => undefined,
+    );
   }
 
   #cancel(merchantId: string, refundId: string): void {
-    cancelRefund(this.#world.door().deps, merchantId, refundId, { reason: null, cause: API }).catch(
+    const { timeline, faults, chance } = this.#world;
+    cancelRefund(this.#world.door().deps, merchantId, refundId, { reason: null, cause: API }).then(
+      (cancelled) => {
+        if (!cancelled.ok || !faults.strikes('cancelled refund made at the gateway by hand')) return;
+        const { gatewayAccountId, gatewayPaymentId, amountMinor } = cancelled.refund;
+        timeline.at(timeline.nowMs + chance.whole(MINUTE, 4 * HOUR), () =>
+          this.#world.books.get(gatewayAccountId)!.makeByHand(refundId, gatewayPaymentId, amountMinor),
+        );
+      },
       () => undefined,
     );
   }

@@ -20,8 +20,8 @@ import { type Account, type Endpoint, type Order, writeFirstBooks } from './firs
 import { GatewayWebhooks } from './gateway-webhooks.ts';
 import type { Ground } from './ground.ts';
 import { Merchants } from './merchants.ts';
-import { ModelBooks } from './model-books.ts';
-import { MODEL_GATEWAYS, modelConnector, profileOf, SECRETS } from './model-gateway.ts';
+import { type BookedRefund, ModelBooks, type TakenPayment, type WebhookFate } from './model-books.ts';
+import { MODEL_GATEWAYS, modelConnector, NEW_WEBHOOK_SECRET, profileOf, SECRETS } from './model-gateway.ts';
 import { OurBooks } from './our-books.ts';
 import { People } from './people.ts';
 import { type LoopName, Process, RUN, type World } from './process.ts';
@@ -66,6 +66,8 @@ const CURRENCIES = [
   { currency: 'KWD', exponent: 3 },
 ] as const;
 const MOST_ROWS = Math.max(...DOORS.filter(({ isForFiles }) => isForFiles).map(({ most }) => most));
+/** Weeks in which what has ended is asked about, and a week more where the gateway does not answer. */
+const ASKED_FOR_AT_MOST_MS = 60 * 24 * HOUR;
 /** Longer than any look-up lags and any send is under way. */
 const RESTORE_TAKES_MS = 30 * MINUTE;
 
@@ -127,11 +129,18 @@ class Simulation implements World {
   readonly #orders: readonly Order[];
   /** Telling costs as much as refunding: only some worlds have merchants who want to be told. */
   readonly #endpoints: readonly Endpoint[];
+  /** By account: what the gateway it belongs to has. */
   readonly #books = new Map<string, ModelBooks>();
+  /** By account: what another account of its gateway has. */
+  readonly #otherBooks = new Map<string, ModelBooks>();
   readonly #auditor: Auditor;
   readonly #workers: Process[] = [];
   readonly #doors: Process[] = [];
   readonly #switchedOff = new Set<string>();
+  /** By account: the credentials that are entered in place of its own. */
+  readonly #entered = new Map<string, 'of another account' | 'new ones'>();
+  /** By account: until when its gateway signs with a secret that was not entered here. */
+  readonly #signsAnewUntilMs = new Map<string, number>();
   readonly #clockMode: 'forward' | 'back' | 'both';
   readonly #faultsEndMs: number;
   /** How much later than planned our machines take something up. */
@@ -144,6 +153,8 @@ class Simulation implements World {
   /** The loops of our workers that may find something to do. */
   readonly #mayBegin = new Set<LoopName>(['refunds']);
   #over = false;
+  /** Nothing is left but to ask about what has ended, and to hear of it. */
+  #isAllEnded = false;
 
   constructor(ground: Ground, spec: WorldSpec) {
     const root = new Chance(spec.seed);
@@ -240,8 +251,15 @@ class Simulation implements World {
       hasFiles: this.hasFiles,
       door: () => this.#door(),
     };
-    this.#webhooks = new GatewayWebhooks(shared);
-    this.#people = new People({ ...shared, merchantIds: this.#merchantIds });
+    this.#webhooks = new GatewayWebhooks({
+      ...shared,
+      accessOf: (accountId) => this.accessOf(accountId),
+      signingSecretOf: (accountId) => {
+        const isNew = this.timeline.nowMs < (this.#signsAnewUntilMs.get(accountId) ?? 0);
+        return isNew ? NEW_WEBHOOK_SECRET : SECRETS['webhook secret'];
+      },
+    });
+    this.#people = new People({ ...shared, otherBooks: this.#otherBooks, merchantIds: this.#merchantIds });
     this.#merchants = new Merchants({
       ...shared,
       orders: this.#orders,
@@ -253,7 +271,23 @@ class Simulation implements World {
       },
     });
     this.receivers = new Receivers(this.timeline, this.faults, root.fork(), this.#auditor);
-    for (const account of this.#accounts) this.#books.set(account.accountId, this.#openBooks(account));
+    for (const account of this.#accounts) {
+      const payments = this.#orders
+        .filter((order) => order.accountId === account.accountId)
+        .map((order) => [order.payment, order] as const);
+      this.#books.set(
+        account.accountId,
+        this.#openBooks(account, SECRETS.credential, new Map(payments), (refund, webhook) =>
+          this.#webhooks.send(account, refund, webhook),
+        ),
+      );
+      const other = SECRETS['credential of another account'];
+      // Its webhooks go to whom it belongs to.
+      this.#otherBooks.set(
+        account.accountId,
+        this.#openBooks(account, other, new Map(), () => undefined),
+      );
+    }
   }
 
   figures(): WorldFigures {
@@ -285,30 +319,45 @@ class Simulation implements World {
     this.timeline.at(this.#faultsEndMs, () => {
       this.faults.end();
       this.#switchedOff.clear();
+      this.#entered.clear();
     });
+    for (const { accountId } of this.#accounts)
+      if (this.faults.strikes('credentials wrong from the start')) {
+        this.#entered.set(accountId, 'of another account');
+        this.timeline.at(START_MS + this.#chance.whole(HOUR / 2, 8 * HOUR), () =>
+          this.#entered.delete(accountId),
+        );
+      }
   }
 
-  #openBooks(account: Account): ModelBooks {
+  #openBooks(
+    account: Account,
+    credential: string,
+    payments: ReadonlyMap<string, TakenPayment>,
+    tell: (refund: BookedRefund, webhook: WebhookFate) => void,
+  ): ModelBooks {
     return new ModelBooks(profileOf(account.gateway), {
       timeline: this.timeline,
       faults: this.faults,
       chance: this.#chance.fork(),
-      paidMinor: new Map(
-        this.#orders.filter((o) => o.accountId === account.accountId).map((o) => [o.payment, o.amountMinor]),
-      ),
+      payments,
+      credential,
       apartMs: this.faults.has('clocks apart') ? 2 * TOLERATED_APART_MS : 0,
       mayLag: !this.faults.has('clock jumped') || this.#clockMode === 'back',
       listener: {
-        asked: (reference, key, body, sentMs) => this.#auditor.asked(reference, key, body, sentMs),
+        asked: (asked) => this.#auditor.asked(asked),
         taken: (reference) => this.#auditor.taken(reference),
+        refused: (reference) => this.#auditor.refused(reference),
         sentPastKeyLife: (reference) => this.#auditor.sentPastKeyLife(reference),
         leftInDoubt: (reference) => {
           this.#people.growImpatient(account.merchantId, reference);
+          if (this.faults.strikes('credentials of another account')) this.#swapCredentials(account);
           this.#webhooks.mayForge(account, reference);
         },
         made: (refund) => this.#auditor.made(refund),
-        moved: (refund, quick) => {
-          this.#webhooks.send(account, refund, quick);
+        shown: (owner, reference, status) => this.#auditor.shown(owner, reference, status),
+        moved: (refund, webhook) => {
+          tell(refund, webhook);
           if (refund.reference !== null) this.#webhooks.mayForge(account, refund.reference);
         },
       },
@@ -339,7 +388,7 @@ class Simulation implements World {
       if (this.timeline.idle) {
         if (this.#mayBegin.size === 0 && !(await this.#passTime())) break;
         await this.timeline.settled();
-        if (this.timeline.nowMs > this.#lastMs())
+        if (this.timeline.nowMs > this.#lastMs() + (this.#isAllEnded ? ASKED_FOR_AT_MOST_MS : 0))
           throw new Broken('invariant 5: the world does not come to its end');
         continue;
       }
@@ -418,13 +467,15 @@ class Simulation implements World {
       look: Date | null;
       review: Date | null;
       open: number;
+      asked: number;
       tell: Date | null;
       step: Date | null;
       follow: Date | null;
     }>(
-      `select min(next_look_at) filter (where state <> 'manual_review' or not $1) as look,
+      `select least(min(next_look_at) filter (where state <> 'manual_review' or not $1), min(recheck_at)) as look,
               min(review_at) filter (where state in ('queued', 'unknown', 'waiting_for_funds', 'submitted')) as review,
               count(*) filter (where next_look_at is not null and state <> 'manual_review')::int as open,
+              count(recheck_at)::int as asked,
               case when $2 then least(
                 (select min(next_try_at) from deliveries where state = 'pending'),
                 (select min(spread_at) from notifications where spread_at is not null)
@@ -435,8 +486,9 @@ class Simulation implements World {
       [this.#over, this.#endpoints.length > 0, this.hasFiles],
     );
     const planned = this.timeline.nextMs();
-    const { look, review, open, tell, step, follow } = row!;
-    if (planned === null && open === 0 && tell === null && step === null && follow === null) return false;
+    const { look, review, open, asked, tell, step, follow } = row!;
+    this.#isAllEnded = open === 0 && tell === null && step === null && follow === null;
+    if (planned === null && this.#isAllEnded && asked === 0) return false;
     // Batches that only wait for outcomes look for them when something else happens anyway.
     const following = open === 0 ? follow : null;
     const ours = Math.min(
@@ -472,15 +524,41 @@ class Simulation implements World {
   // Our machines ------------------------------------------------------------------------------------------------
 
   httpOf(owner: Owner) {
-    const ways = new Map([...this.#books].map(([accountId, books]) => [accountId, books.httpOf(owner)]));
-    return (request: Parameters<ReturnType<ModelBooks['httpOf']>>[0]) =>
-      ways.get(new URL(request.url).hostname)!(request);
+    const waysOf = (books: ReadonlyMap<string, ModelBooks>) =>
+      new Map([...books].map(([accountId, ofAccount]) => [accountId, ofAccount.httpOf(owner)]));
+    const [ways, otherWays] = [waysOf(this.#books), waysOf(this.#otherBooks)];
+    return (request: Parameters<ReturnType<ModelBooks['httpOf']>>[0]) => {
+      const isOther = request.headers['authorization'] === SECRETS['credential of another account'];
+      return (isOther ? otherWays : ways).get(new URL(request.url).hostname)!(request);
+    };
   }
 
   openAccess(accountId: string): GatewayAccountAccess | null {
     return this.#switchedOff.has(accountId)
       ? null
-      : { accountId, baseUrl: `http://${accountId}`, credentials: { secret_key: SECRETS.credential } };
+      : this.accessOf(accountId);
+  }
+
+  /** What is entered for an account, whether it is switched on or not. */
+  accessOf(accountId: string): GatewayAccountAccess {
+    const entered = this.#entered.get(accountId);
+    const isOther = entered === 'of another account';
+    return {
+      accountId,
+      // Where a gateway cannot tell whose credentials they are, new ones of the same account look like another's.
+      identity: entered === undefined ? accountId : `${accountId} with credentials ${entered}`,
+      baseUrl: `http://${accountId}`,
+      credentials: {
+        secret_key: isOther ? SECRETS['credential of another account'] : SECRETS.credential,
+        webhook_secret: isOther ? 'of another account' : SECRETS['webhook secret'],
+      },
+    };
+  }
+
+  #swapCredentials({ accountId }: Account): void {
+    this.#entered.set(accountId, this.#chance.pick(['of another account', 'of another account', 'new ones']));
+    const untilMs = this.timeline.nowMs + this.#chance.pick([MINUTE, 10 * MINUTE, this.#chance.whole(0, 6 * HOUR)]);
+    this.timeline.at(untilMs, () => this.#entered.delete(accountId));
   }
 
   #fateOf(owner: Owner): Turn | 'die' | 'stall' {
@@ -581,7 +659,17 @@ class Simulation implements World {
         this.clockOffsetMs = Math.max(this.clockOffsetMs - jumpMs, -FARTHEST_BACK_MS);
       else this.clockOffsetMs = this.#chance.pick([jumpMs, -jumpMs]);
     }
-    for (const { accountId } of this.#accounts) {
+    for (const account of this.#accounts) {
+      const { accountId } = account;
+      if (this.faults.strikes('credentials of another account')) this.#swapCredentials(account);
+      if (this.faults.strikes('webhook secret changed at the gateway alone')) {
+        const lastsMs = this.#chance.pick([HOUR, this.#chance.whole(0, 36 * HOUR), 30 * 24 * HOUR]);
+        this.#signsAnewUntilMs.set(accountId, this.timeline.nowMs + lastsMs);
+      }
+      if (this.faults.strikes('page of somebody else for hours')) {
+        const lastsMs = this.#chance.pick([HOUR, 3 * HOUR, this.#chance.whole(HOUR, 30 * HOUR)]);
+        this.#books.get(accountId)!.putBox(Math.min(this.timeline.nowMs + lastsMs, this.#faultsEndMs));
+      }
       if (!this.faults.strikes('account switched off')) continue;
       this.#switchedOff.add(accountId);
       this.timeline.at(this.timeline.nowMs + this.#chance.whole(0, 3 * HOUR), () =>

@@ -6,9 +6,12 @@ import type { Vault } from '../lib/vault.ts';
 import {
   type Gateway,
   type GatewayAccountAccess,
+  type GatewayHttp,
+  type IdentityAnswer,
   MAX_CONCURRENT_LIMIT,
   MAX_PER_SECOND_LIMIT,
 } from './gateway.ts';
+import { endRest } from './health.ts';
 import type { GatewayRegistry } from './registry.ts';
 
 /** One set of credentials at one gateway, as it may be shown: secrets by their last four characters only. */
@@ -33,6 +36,12 @@ export interface GatewayAccount {
   readonly openUntil: Date | null;
   readonly lastError: string | null;
   readonly lastErrorAt: Date | null;
+  /** Refunds in a row that were refused for one reason. */
+  readonly refusalsInARow: number;
+  readonly webhooksRejectedAt: Date | null;
+  readonly webhooksRejectedWhy: string | null;
+  /** Whose books its credentials open, in the gateway's words; null where it has not told. */
+  readonly identity: string | null;
 }
 
 export interface NewGatewayAccount {
@@ -69,6 +78,9 @@ export interface AccountRefusal {
     | 'invalid_limit'
     | 'name_taken'
     | 'too_many_accounts'
+    | 'another_identity'
+    | 'identity_not_told'
+    | 'same_identity'
     | 'not_found';
   readonly field: string;
   readonly message: string;
@@ -84,6 +96,8 @@ export interface AccountDeps {
   readonly clock: Clock;
   readonly vault: Vault;
   readonly gateways: GatewayRegistry;
+  /** The way to the gateway, to ask whose books the credentials open; where it is absent nobody asks. */
+  readonly gatewayHttp?: GatewayHttp;
 }
 
 /** A merchant's accounts are listed whole and asked about at every import; more are a mistake or an attack. */
@@ -92,18 +106,28 @@ export const MAX_ACCOUNTS = 100;
 const DEFAULT_NAME = 'default';
 const MAX_CREDENTIAL_LENGTH = 16_384;
 
+/** Where the base URL of an account may lie beside the gateway's own address. */
+export interface BaseUrlRules {
+  /** Plain http, private networks and this machine. */
+  readonly allowPrivateAddresses: boolean;
+  /** Hosts of others for gateways that move real money. */
+  readonly allowOtherHosts: boolean;
+}
+
 /**
- * Makes an account and its health row. `allowPrivateAddresses` lets the base URL be plain http or lie on a
- * private network; without it only https on a public host is taken, or the gateway's own default.
+ * Makes an account and its health row. The gateway is asked whose books the credentials open; where no answer comes the
+ * account is made all the same, and the gateway asked again later.
  */
 export async function createGatewayAccount(
   deps: AccountDeps,
   input: NewGatewayAccount,
-  options: { readonly allowPrivateAddresses: boolean },
+  rules: BaseUrlRules,
 ): Promise<AccountResult> {
   const gateway = deps.gateways.get(input.gateway);
   if (!gateway) return { ok: false, refusal: unknownGateway(input.gateway, deps.gateways) };
-  const baseUrl = input.baseUrl?.replace(/\/+$/, '') ?? null;
+  const ownUrl = gateway.defaultBaseUrl.replace(/\/+$/, '');
+  const askedUrl = input.baseUrl?.replace(/\/+$/, '') ?? ownUrl;
+  const baseUrl = askedUrl === ownUrl ? null : askedUrl;
   const name = input.name ?? DEFAULT_NAME;
   const limits = {
     maxConcurrent: input.maxConcurrent ?? gateway.capabilities.maxConcurrent,
@@ -112,14 +136,22 @@ export async function createGatewayAccount(
   const credentials = trimmed(input.credentials);
   const refusal =
     refuseName(name) ??
-    (baseUrl === null ? null : refuseBaseUrl(baseUrl, gateway, options.allowPrivateAddresses)) ??
+    (baseUrl === null ? null : refuseBaseUrl(baseUrl, gateway, rules)) ??
     refuseLimits(limits) ??
     refuseCredentials(credentials, gateway);
   if (refusal) return { ok: false, refusal };
 
   const gatewayAccountId = `ga_${hexOf(newId())}`;
+  const access = accessOf(deps.vault, gateway, {
+    accountId: gatewayAccountId,
+    baseUrl,
+    credentials,
+    told: null,
+  });
+  const asked = await askIdentity(deps, gateway, access);
+  const identity = asked?.kind === 'told' ? asked.identity : null;
   try {
-    const made = await insertAccount(deps.db, {
+    const refused = await insertAccount(deps.db, gateway, {
       gatewayAccountId,
       merchantId: input.merchantId,
       gateway: gateway.name,
@@ -128,9 +160,11 @@ export async function createGatewayAccount(
       sealedCredentials: seal(deps.vault, gatewayAccountId, credentials),
       shownCredentials: mask(credentials, gateway),
       ...limits,
+      identity,
+      identityAskedAt: asked && deps.clock.now(),
       now: deps.clock.now(),
     });
-    if (!made) return { ok: false, refusal: tooManyAccounts };
+    if (refused) return { ok: false, refusal: refused };
   } catch (error) {
     if (sqlState(error) === UNIQUE_VIOLATION) return { ok: false, refusal: nameTaken(name) };
     throw error;
@@ -138,45 +172,78 @@ export async function createGatewayAccount(
   return { ok: true, account: (await readGatewayAccount(deps.db, input.merchantId, gatewayAccountId))! };
 }
 
-/** Changes an account; whatever is not named stays. Another merchant's account is `not_found`. */
+/**
+ * Changes an account; whatever is not named stays. Another merchant's account is `not_found`. Credentials that open other
+ * books are another account: they are refused where a refund of this one has gone out.
+ */
 export async function updateGatewayAccount(
   deps: AccountDeps,
   merchantId: string,
   gatewayAccountId: string,
   changes: GatewayAccountChanges,
 ): Promise<AccountResult> {
+  let result: AccountRefusal | 'changed' | 'changed meanwhile' = 'changed meanwhile';
   try {
-    const refusal = await deps.db.transaction(async (tx): Promise<AccountRefusal | null> => {
-      const held = await lockAccount(tx, merchantId, gatewayAccountId);
-      const gateway = held && deps.gateways.get(held.gateway);
-      if (!held || !gateway) return notFound;
-      const next = {
-        name: changes.name ?? held.name,
-        enabled: changes.enabled ?? held.enabled,
-        maxConcurrent: changes.maxConcurrent ?? held.maxConcurrent,
-        maxPerSecond: changes.maxPerSecond ?? held.maxPerSecond,
-      };
-      const credentials = trimmed({
-        ...unseal(deps.vault, gatewayAccountId, held.sealedCredentials),
-        ...changes.credentials,
+    // The gateway is asked between two looks at the account, and no lock is held for so long.
+    for (let tries = 0; result === 'changed meanwhile' && tries < MAX_UPDATE_TRIES; tries++) {
+      const held = await readSealedAccount(deps.db, gatewayAccountId);
+      const gateway = held?.merchantId === merchantId ? deps.gateways.get(held.gateway) : undefined;
+      if (!held || !gateway) return { ok: false, refusal: notFound };
+      const next = withChanges(deps.vault, gatewayAccountId, held, changes);
+      const refused =
+        refuseName(next.name) ?? refuseLimits(next) ?? refuseCredentials(next.credentials, gateway);
+      if (refused) return { ok: false, refusal: refused };
+      const whose = await identifyChange(deps, gateway, gatewayAccountId, held, next.credentials);
+      result = await deps.db.transaction(async (tx) => {
+        const still = await lockAccount(tx, merchantId, gatewayAccountId);
+        if (!still?.sealedCredentials.equals(held.sealedCredentials)) return 'changed meanwhile';
+        const { credentials, ...fresh } = withChanges(deps.vault, gatewayAccountId, still, changes);
+        const refusal = whose && (await refuseIdentity(tx, gateway, { gatewayAccountId, ...still }, whose));
+        if (refusal) return refusal;
+        await writeAccount(tx, gatewayAccountId, {
+          ...fresh,
+          identity: whose ? whose.identity : still.identity,
+          identityAskedAt: whose ? deps.clock.now() : still.identityAskedAt,
+          // Sealed anew it would be other bytes, and a change of the credentials at the same time would have to begin again.
+          sealedCredentials: changes.credentials
+            ? seal(deps.vault, gatewayAccountId, credentials)
+            : still.sealedCredentials,
+          shownCredentials: mask(credentials, gateway),
+          now: deps.clock.now(),
+        });
+        // What made it rest may have been put right by this.
+        if (whose || (fresh.enabled && !still.enabled)) await endRest(tx, gatewayAccountId);
+        return 'changed';
       });
-      const refused = refuseName(next.name) ?? refuseLimits(next) ?? refuseCredentials(credentials, gateway);
-      if (refused) return refused;
-      await writeAccount(tx, gatewayAccountId, {
-        ...next,
-        sealedCredentials: seal(deps.vault, gatewayAccountId, credentials),
-        shownCredentials: mask(credentials, gateway),
-        now: deps.clock.now(),
-      });
-      return null;
-    });
-    if (refusal) return { ok: false, refusal };
+    }
   } catch (error) {
     if (sqlState(error) === UNIQUE_VIOLATION) return { ok: false, refusal: nameTaken(changes.name!) };
     throw error;
   }
+  if (result === 'changed meanwhile') throw new Error(`account ${gatewayAccountId} does not stop changing`);
+  if (result !== 'changed') return { ok: false, refusal: result };
   opened.get(deps.db)?.delete(gatewayAccountId);
   return { ok: true, account: (await readGatewayAccount(deps.db, merchantId, gatewayAccountId))! };
+}
+
+const MAX_UPDATE_TRIES = 10;
+
+function withChanges(
+  vault: Vault,
+  gatewayAccountId: string,
+  held: SealedAccount,
+  changes: GatewayAccountChanges,
+) {
+  return {
+    name: changes.name ?? held.name,
+    enabled: changes.enabled ?? held.enabled,
+    maxConcurrent: changes.maxConcurrent ?? held.maxConcurrent,
+    maxPerSecond: changes.maxPerSecond ?? held.maxPerSecond,
+    credentials: trimmed({
+      ...unseal(vault, gatewayAccountId, held.sealedCredentials),
+      ...changes.credentials,
+    }),
+  };
 }
 
 /** The merchant's accounts, oldest first. They are few: there are no pages. */
@@ -217,6 +284,23 @@ export function chooseGatewayAccount(
   return candidates.find((account) => asked === null && account.name === DEFAULT_NAME) ?? 'several';
 }
 
+/** One paid payment that was told for the account, to ask its gateway about; null while there is none. */
+export async function readSomePayment(
+  db: Queryable,
+  merchantId: string,
+  gatewayAccountId: string,
+): Promise<{ readonly gatewayPaymentId: string; readonly currency: string } | null> {
+  // The index holds them by id, and gateways' ids mostly grow.
+  const [payment] = await db.query<{ gatewayPaymentId: string; currency: string }>(
+    `select t.gateway_payment_id as "gatewayPaymentId", o.currency
+     from transactions t join orders o using (merchant_id, order_id)
+     where t.gateway_account_id = $1 and t.merchant_id = $2 and t.status = 'CHARGED'
+     order by t.gateway_payment_id desc limit 1`,
+    [gatewayAccountId, merchantId],
+  );
+  return payment ?? null;
+}
+
 /** An account ready for use, its credentials in clear. Never logged, never answered. */
 export interface OpenGatewayAccount {
   readonly merchantId: string;
@@ -224,6 +308,7 @@ export interface OpenGatewayAccount {
   readonly access: GatewayAccountAccess;
   readonly enabled: boolean;
   readonly limits: { readonly maxConcurrent: number; readonly maxPerSecond: number };
+  readonly identityAskedAt: Date | null;
 }
 
 /**
@@ -256,6 +341,7 @@ export async function openGatewayAccess(
     }),
     enabled: row.enabled,
     limits: { maxConcurrent: row.maxConcurrent, maxPerSecond: row.maxPerSecond },
+    identityAskedAt: row.identityAskedAt,
   };
   cache.set(gatewayAccountId, { account, atMs: performance.now() });
   return account;
@@ -288,16 +374,30 @@ function refuseName(name: string): AccountRefusal | null {
   };
 }
 
-function refuseBaseUrl(baseUrl: string, gateway: Gateway, allowPrivate: boolean): AccountRefusal | null {
-  if (baseUrl === gateway.defaultBaseUrl.replace(/\/+$/, '')) return null;
+function refuseBaseUrl(baseUrl: string, gateway: Gateway, rules: BaseUrlRules): AccountRefusal | null {
+  const { allowPrivateAddresses: allowPrivate } = rules;
   const problem = urlProblem(baseUrl, allowPrivate) ?? baseUrlProblem(new URL(baseUrl), allowPrivate);
-  if (problem === null) return null;
-  return {
+  const refused = (why: string, accepted: string): AccountRefusal => ({
     code: 'invalid_base_url',
     field: 'base_url',
-    message: `The base URL cannot be used: ${problem}.`,
-    accepted: allowPrivate ? 'an http or https address' : 'an https address on the public internet',
-  };
+    message: `The base URL cannot be used: ${why}.`,
+    accepted,
+  });
+  if (problem !== null) {
+    return refused(
+      problem,
+      allowPrivate ? 'an http or https address' : 'an https address on the public internet',
+    );
+  }
+  const url = new URL(baseUrl);
+  // Who may add an account could have the gateway's credentials and "success" for refunds come from a place of their own.
+  const isOwn = [new URL(gateway.defaultBaseUrl).host, ...(gateway.otherHosts ?? [])].includes(url.host);
+  const isPrivate = urlProblem(baseUrl, false) !== null || !url.hostname.includes('.');
+  if (!gateway.movesRealMoney || isOwn || isPrivate || rules.allowOtherHosts) return null;
+  return refused(
+    `${url.host} is no address of ${gateway.label}, which moves real money`,
+    `no base_url, for ${gateway.label}'s own address. The operator can allow others: ALLOW_OTHER_GATEWAY_HOSTS=on`,
+  );
 }
 
 function baseUrlProblem(url: URL, allowPrivate: boolean): string | null {
@@ -426,13 +526,184 @@ function accessOf(
   return { accountId, identity: `${whose} ${place}`, baseUrl, credentials };
 }
 
+/** The gateway's answer to whose books these are; null where nobody can ask. */
+async function askIdentity(
+  deps: AccountDeps,
+  gateway: Gateway,
+  access: GatewayAccountAccess,
+): Promise<IdentityAnswer | null> {
+  const { gatewayHttp } = deps;
+  if (!gatewayHttp) return null;
+  return gateway.identify(access, (request) => gatewayHttp({ ...request, timeoutMs: ASK_WITHIN_MS }));
+}
+
+/** Somebody waits for the answer. */
+const ASK_WITHIN_MS = 5_000;
+/** A gateway that did not tell is not asked at each send. */
+const ASK_AGAIN_AFTER_MS = 3_600_000;
+
+/** Whose books changed credentials open, beside whose the account's were. */
+interface IdentityChange {
+  readonly before: string | null;
+  readonly identity: string | null;
+  /** Why the gateway did not say, where it was asked and could have. */
+  readonly unanswered: string | null;
+}
+
+/** Null where the change leaves alone what signs in. */
+async function identifyChange(
+  deps: AccountDeps,
+  gateway: Gateway,
+  gatewayAccountId: string,
+  held: SealedAccount,
+  credentials: Credentials,
+): Promise<IdentityChange | null> {
+  const accessWith = (by: Credentials) =>
+    accessOf(deps.vault, gateway, {
+      accountId: gatewayAccountId,
+      baseUrl: held.baseUrl,
+      credentials: by,
+      told: null,
+    });
+  const access = accessWith(credentials);
+  if (access.identity === accessWith(unseal(deps.vault, gatewayAccountId, held.sealedCredentials)).identity) {
+    return null;
+  }
+  const answer = await askIdentity(deps, gateway, access);
+  return {
+    before: held.identity,
+    identity: answer?.kind === 'told' ? answer.identity : null,
+    unanswered:
+      answer === null || answer.kind === 'told' || answer.kind === 'not_told' ? null : whyNotTold(answer),
+  };
+}
+
+function whyNotTold(answer: Exclude<IdentityAnswer, { kind: 'told' | 'not_told' }>): string {
+  if (answer.kind === 'misconfigured') return `it refuses them: ${answer.errorMessage}`;
+  return answer.kind === 'busy' ? 'it is too busy just now' : answer.why;
+}
+
+/** The way on where credentials are another account's. */
+const NEW_ACCOUNT =
+  'credentials of the same account. For another one add an account with POST /v1/gateway-accounts, and name it in ' +
+  'gateway_account when you tell the payments that lie there';
+
+async function refuseIdentity(
+  tx: Queryable,
+  gateway: Gateway,
+  account: SealedAccount & { readonly gatewayAccountId: string },
+  { before, identity, unanswered }: IdentityChange,
+): Promise<AccountRefusal | null> {
+  if (identity !== null) {
+    const taken = await readAccountOf(tx, identity, account);
+    if (taken) return sameIdentity(gateway, identity, taken);
+  }
+  const mayChange = before === null || identity === before;
+  if (mayChange || !(await hasSent(tx, account.merchantId, account.gatewayAccountId))) return null;
+  if (unanswered !== null) {
+    return {
+      code: 'identity_not_told',
+      field: 'credentials',
+      message:
+        `${gateway.label} did not say whose account these credentials open: ${unanswered}. ` +
+        `Refunds of this account have gone out from ${before}, and must not be asked for elsewhere.`,
+      accepted: `the same change once ${gateway.label} answers and takes the credentials`,
+    };
+  }
+  if (identity === null) return null;
+  return {
+    code: 'another_identity',
+    field: 'credentials',
+    message:
+      `These credentials open ${identity}, and this account is ${before}: refunds have gone out from there, ` +
+      'and their payments lie there.',
+    accepted: NEW_ACCOUNT,
+  };
+}
+
+function sameIdentity(gateway: Gateway, identity: string, name: string): AccountRefusal {
+  return {
+    code: 'same_identity',
+    field: 'credentials',
+    message:
+      `These credentials open ${identity} at ${gateway.label}, which is here already as the account ` +
+      `${JSON.stringify(name)}. In two accounts one payment could be told, and refunded, twice.`,
+    accepted: `credentials of another account at ${gateway.label}, or a change of the account that is here`,
+  };
+}
+
+/** What came of asking again whose books an account's credentials open. */
+export type LearntIdentity =
+  | { readonly kind: 'same' | 'learnt'; readonly identity: string }
+  /** The gateway tells of another account than before. */
+  | { readonly kind: 'another'; readonly identity: string; readonly before: string }
+  /** Another account of the merchant opens the same books. */
+  | { readonly kind: 'twice'; readonly identity: string; readonly name: string }
+  | { readonly kind: 'not_told'; readonly why: string };
+
+/** Asks the gateway whose books the account's credentials open, and writes down what was not known. */
+export async function learnIdentity(deps: AccountDeps, gatewayAccountId: string): Promise<LearntIdentity> {
+  const row = await readSealedAccount(deps.db, gatewayAccountId);
+  const gateway = row && deps.gateways.get(row.gateway);
+  if (!row || !gateway) return { kind: 'not_told', why: 'there is no such account' };
+  const access = accessOf(deps.vault, gateway, {
+    accountId: gatewayAccountId,
+    baseUrl: row.baseUrl,
+    credentials: unseal(deps.vault, gatewayAccountId, row.sealedCredentials),
+    told: row.identity,
+  });
+  const answer = await askIdentity(deps, gateway, access);
+  const told = answer?.kind === 'told' ? answer.identity : null;
+  await noteIdentity(deps.db, gatewayAccountId, row.sealedCredentials, told, deps.clock.now());
+  if (told !== null && row.identity === null) opened.get(deps.db)?.delete(gatewayAccountId);
+  if (answer === null) return { kind: 'not_told', why: 'nobody can ask it' };
+  if (answer.kind === 'not_told') return { kind: 'not_told', why: answer.why };
+  if (answer.kind !== 'told') return { kind: 'not_told', why: whyNotTold(answer) };
+  const { identity } = answer;
+  if (row.identity !== null && row.identity !== identity) {
+    return { kind: 'another', identity, before: row.identity };
+  }
+  const name = await readAccountOf(deps.db, identity, { gatewayAccountId, ...row });
+  if (name !== null) return { kind: 'twice', identity, name };
+  return { kind: row.identity === null ? 'learnt' : 'same', identity };
+}
+
+/**
+ * Opens an account for sending: one whose gateway was never reached is asked first whose books these are, since what is
+ * sent under a fingerprint cannot be proved absent once the gateway has told.
+ */
+export async function openForWork(
+  deps: AccountDeps,
+  gatewayAccountId: string,
+): Promise<OpenGatewayAccount | null> {
+  const account = await openGatewayAccess(deps, gatewayAccountId);
+  if (!account?.enabled || !account.access.identity.startsWith(FINGERPRINT)) return account;
+  const { identityAskedAt: askedAt } = account;
+  const sinceMs = askedAt
+    ? Math.abs(deps.clock.now().getTime() - askedAt.getTime())
+    : Number.POSITIVE_INFINITY;
+  if (sinceMs < ASK_AGAIN_AFTER_MS) return account;
+  const asking = learning.get(deps.db) ?? new Map<string, Promise<LearntIdentity>>();
+  learning.set(deps.db, asking);
+  const learnt =
+    asking.get(gatewayAccountId) ??
+    learnIdentity(deps, gatewayAccountId).finally(() => asking.delete(gatewayAccountId));
+  asking.set(gatewayAccountId, learnt);
+  await learnt;
+  opened.get(deps.db)?.delete(gatewayAccountId);
+  return openGatewayAccess(deps, gatewayAccountId);
+}
+
+const learning = new WeakMap<Queryable, Map<string, Promise<LearntIdentity>>>();
+const FINGERPRINT = 'key:';
+
 /** Stands for whose books these are where the gateway does not tell. Without the master key it says nothing. */
 function fingerprint(vault: Vault, gateway: Gateway, place: string, credentials: Credentials): string {
   const signingIn = gateway.credentialFields
-    .filter((field) => !field.provesWebhooksOnly)
-    .map(({ name }) => [name, credentials[name] ?? null]);
+    .filter(({ name, provesWebhooksOnly }) => !provesWebhooksOnly && credentials[name] !== undefined)
+    .map(({ name }) => [name, credentials[name]]);
   const mac = vault.mac('gateway account identity', Buffer.from(JSON.stringify([place, signingIn])));
-  return `key:${mac.toString('hex').slice(0, 32)}`;
+  return `${FINGERPRINT}${mac.toString('hex').slice(0, 32)}`;
 }
 
 // Statements --------------------------------------------------------------------------------------------
@@ -445,7 +716,9 @@ const SHOWN_ACCOUNT = `
     a.max_concurrent as "maxConcurrent", a.max_per_second as "maxPerSecond",
     a.created_at as "createdAt", a.updated_at as "updatedAt",
     h.failures_in_a_row as "failuresInARow", h.open_until as "openUntil",
-    h.last_error as "lastError", h.last_error_at as "lastErrorAt"
+    h.last_error as "lastError", h.last_error_at as "lastErrorAt",
+    h.refusals_in_a_row as "refusalsInARow", h.webhooks_rejected_at as "webhooksRejectedAt",
+    h.webhooks_rejected_why as "webhooksRejectedWhy", a.identity
   from gateway_accounts a
   join gateway_health h using (gateway_account_id)`;
 
@@ -491,9 +764,57 @@ async function lockAccount(
   return row;
 }
 
-/** False, with nothing written, where the merchant has as many as it may have. */
+/** The name of another account of the merchant that opens these books; null where there is none. */
+async function readAccountOf(
+  db: Queryable,
+  identity: string,
+  at: {
+    readonly gatewayAccountId: string;
+    readonly merchantId: string;
+    readonly gateway: string;
+    readonly baseUrl: string | null;
+  },
+): Promise<string | null> {
+  const [row] = await db.query<{ name: string }>(
+    `select name from gateway_accounts
+     where merchant_id = $1 and gateway = $2 and base_url is not distinct from $3 and identity = $4
+       and gateway_account_id <> $5
+     order by created_at limit 1`,
+    [at.merchantId, at.gateway, at.baseUrl, identity, at.gatewayAccountId],
+  );
+  return row?.name ?? null;
+}
+
+/** Whether a refund of the account was made at the gateway, or may have been. */
+async function hasSent(db: Queryable, merchantId: string, gatewayAccountId: string): Promise<boolean> {
+  const [row] = await db.query<{ sent: boolean }>(
+    `select exists (
+       select from refunds where merchant_id = $1 and gateway_account_id = $2
+         and (gateway_refund_id is not null or key_used_at is not null)) as sent`,
+    [merchantId, gatewayAccountId],
+  );
+  return row!.sent;
+}
+
+/** Writes down what the gateway told of these credentials, where it was not known. */
+async function noteIdentity(
+  db: Queryable,
+  gatewayAccountId: string,
+  sealedCredentials: Buffer,
+  identity: string | null,
+  now: Date,
+): Promise<void> {
+  await db.query(
+    `update gateway_accounts set identity = coalesce(identity, $3), identity_asked_at = $4
+     where gateway_account_id = $1 and sealed_credentials = $2`,
+    [gatewayAccountId, sealedCredentials, identity, now],
+  );
+}
+
+/** Why it was not written: the merchant has as many as it may have, or has this one. */
 async function insertAccount(
   db: Database,
+  gateway: Gateway,
   account: {
     readonly gatewayAccountId: string;
     readonly merchantId: string;
@@ -504,9 +825,11 @@ async function insertAccount(
     readonly shownCredentials: Credentials;
     readonly maxConcurrent: number;
     readonly maxPerSecond: number;
+    readonly identity: string | null;
+    readonly identityAskedAt: Date | null;
     readonly now: Date;
   },
-): Promise<boolean> {
+): Promise<AccountRefusal | null> {
   return db.transaction(async (tx) => {
     // So that two requests at once cannot both take the last place.
     await tx.query('select merchant_id from merchants where merchant_id = $1 for no key update', [
@@ -516,12 +839,16 @@ async function insertAccount(
       'select count(*) from gateway_accounts where merchant_id = $1',
       [account.merchantId],
     );
-    if (held!.count >= MAX_ACCOUNTS) return false;
+    if (held!.count >= MAX_ACCOUNTS) return tooManyAccounts;
+    const { identity } = account;
+    const taken = identity === null ? null : await readAccountOf(tx, identity, account);
+    if (identity !== null && taken !== null) return sameIdentity(gateway, identity, taken);
     await tx.query(
       `with account as (
          insert into gateway_accounts (gateway_account_id, merchant_id, gateway, name, base_url,
-           sealed_credentials, shown_credentials, max_concurrent, max_per_second, created_at, updated_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
+           sealed_credentials, shown_credentials, max_concurrent, max_per_second, created_at, updated_at,
+           identity, identity_asked_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12)
          returning gateway_account_id, max_per_second, created_at
        )
        insert into gateway_health (gateway_account_id, allowance, allowance_at)
@@ -537,9 +864,11 @@ async function insertAccount(
         account.maxConcurrent,
         account.maxPerSecond,
         account.now,
+        account.identity,
+        account.identityAskedAt,
       ],
     );
-    return true;
+    return null;
   });
 }
 
@@ -553,13 +882,15 @@ async function writeAccount(
     readonly maxPerSecond: number;
     readonly sealedCredentials: Buffer;
     readonly shownCredentials: Credentials;
+    readonly identity: string | null;
+    readonly identityAskedAt: Date | null;
     readonly now: Date;
   },
 ): Promise<void> {
   await tx.query(
     `update gateway_accounts
      set name = $2, enabled = $3, max_concurrent = $4, max_per_second = $5,
-       sealed_credentials = $6, shown_credentials = $7, updated_at = $8
+       sealed_credentials = $6, shown_credentials = $7, updated_at = $8, identity = $9, identity_asked_at = $10
      where gateway_account_id = $1`,
     [
       gatewayAccountId,
@@ -570,6 +901,8 @@ async function writeAccount(
       account.sealedCredentials,
       account.shownCredentials,
       account.now,
+      account.identity,
+      account.identityAskedAt,
     ],
   );
 }

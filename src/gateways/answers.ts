@@ -206,10 +206,10 @@ function saysNo(status: number): boolean {
   return status >= 400 && status <= 499 && !UNDECIDED.has(status);
 }
 
-/** JSON that is declared as JSON: a proxy's page that happens to parse is not the gateway's word. */
+/** JSON that is declared as JSON, once: a proxy's page that happens to parse is not the gateway's word. */
 function readJson(response: Response): unknown {
   const type = response.headers['content-type'] ?? '';
-  return /^application\/(?:[\w.-]+\+)?json\b/i.test(type) ? parseJson(response.body) : undefined;
+  return /^application\/(?:[\w.-]+\+)?json\s*(?:;[^,]*)?$/i.test(type) ? parseJson(response.body) : undefined;
 }
 
 function unreadable(response: Response): string {
@@ -218,7 +218,7 @@ function unreadable(response: Response): string {
 
 function saying(status: number, error: GatewayError | null): string {
   return error === null
-    ? `the gateway answered ${status}`
+    ? `the answer is ${status}, and not in the gateway’s own words`
     : `the gateway answered ${status}: ${error.message}`;
 }
 

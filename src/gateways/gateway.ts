@@ -180,6 +180,14 @@ export interface AccessCheck {
   readonly answer: { readonly kind: 'works'; readonly evidence: Evidence } | NothingLearnt;
 }
 
+/** Whether the account has a payment. Only where it is known can an absent refund of it prove anything. */
+export type PaymentAnswer =
+  | { readonly kind: 'known'; readonly evidence: Evidence }
+  /** It has the payment, in another currency than was told. */
+  | { readonly kind: 'misfit'; readonly why: string; readonly evidence: Evidence }
+  | { readonly kind: 'unknown'; readonly evidence: Evidence }
+  | NothingLearnt;
+
 /** Whose books an account's credentials open, in the gateway's own words. */
 export type IdentityAnswer =
   /** `identity` is equal for credentials of one account in one mode, and for no others: `acct_1A2b live`. */
@@ -279,6 +287,8 @@ export interface Gateway {
   /** The number that order objects carry as `gateway_id`. */
   readonly gatewayId: number;
   readonly defaultBaseUrl: string;
+  /** Its other hosts, with their port where it is not the usual one: for tests, regions … */
+  readonly otherHosts?: readonly string[];
   /** Where the gateway explains its refunds and keys; null where nobody but us does. */
   readonly docsUrl: string | null;
   /** False for a gateway of make-believe. */
@@ -305,6 +315,12 @@ export interface Gateway {
   ): Promise<FindAnswer>;
   /** Asks something harmless, with these credentials, of the part that refunds need. Never throws. */
   checkAccess(access: GatewayAccountAccess, http: GatewayHttp): Promise<AccessCheck>;
+  /** Asks whether the account has this payment; absent where the gateway has no such question. Never throws. */
+  readonly findPayment?: (
+    facts: Pick<RefundFacts, 'gatewayPaymentId' | 'currency'>,
+    access: GatewayAccountAccess,
+    http: GatewayHttp,
+  ) => Promise<PaymentAnswer>;
   /** Asks whose books these credentials open. Never throws. */
   identify(access: GatewayAccountAccess, http: GatewayHttp): Promise<IdentityAnswer>;
   /** Reads a webhook; `access.credentials` may hold several secrets while one is being rotated. */

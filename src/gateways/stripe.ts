@@ -29,6 +29,7 @@ import type {
   IncomingWebhook,
   LookAnswer,
   NothingLearnt,
+  PaymentAnswer,
   PreparedRequest,
   RefundFacts,
   RefundNews,
@@ -68,7 +69,7 @@ export const stripe: Gateway = {
       required: false,
       provesWebhooksOnly: true,
       pattern: '^whsec_[A-Za-z0-9+/=_-]{8,250}$',
-      help: 'Starts with whsec_. Without it webhooks are refused: outcomes are learnt by asking Stripe, but not that a success was taken back later.',
+      help: 'Starts with whsec_. Without it webhooks are refused: outcomes are learnt by asking Stripe; that a success was taken back, days later.',
     },
     {
       name: 'webhook_secret_previous',
@@ -102,6 +103,7 @@ export const stripe: Gateway = {
   fetchRefund,
   findRefunds,
   checkAccess,
+  findPayment,
   identify,
   readWebhook,
 };
@@ -218,24 +220,44 @@ async function absentWherePaid(
   http: GatewayHttp,
   evidence: Evidence,
 ): Promise<LookAnswer> {
-  const answer = await readPayment(facts.gatewayPaymentId, access, http);
-  if (answer.kind === 'payment') return { kind: 'absent', evidence: { ...evidence, payment_is_known: true } };
-  return answer;
+  const payment = await findPayment(facts, access, http);
+  switch (payment.kind) {
+    case 'known':
+    case 'misfit':
+      return { kind: 'absent', evidence: { ...evidence, payment_is_known: true } };
+    case 'unknown':
+      return {
+        kind: 'no_answer',
+        why: `this account has no payment ${facts.gatewayPaymentId}`,
+        answered: true,
+        evidence: payment.evidence,
+      };
+    default:
+      return payment;
+  }
 }
 
-/** Whether the account has this payment, by asking for it. */
-async function readPayment(
-  gatewayPaymentId: string,
+async function findPayment(
+  { gatewayPaymentId, currency }: Pick<RefundFacts, 'gatewayPaymentId' | 'currency'>,
   access: GatewayAccountAccess,
   http: GatewayHttp,
-): Promise<{ readonly kind: 'payment' } | NothingLearnt> {
+): Promise<PaymentAnswer> {
   const folder = paymentParameter(gatewayPaymentId) === 'charge' ? 'charges' : 'payment_intents';
   const path = `/v1/${folder}/${encodeURIComponent(gatewayPaymentId)}`;
-  const answer = readQuestion(await send(get(path), access, http), access, errorsOf(access));
-  if (answer.kind === 'json' && member(answer.json, 'id') === gatewayPaymentId) return { kind: 'payment' };
-  return answer.kind === 'json' || answer.kind === 'absent'
-    ? { kind: 'no_answer', why: 'the answer is not the payment', answered: true, evidence: answer.evidence }
-    : answer;
+  const answer = readQuestion(await send(get(path), access, http), access, (json, response) => {
+    const error = readError(json, response, access);
+    return error?.means === 'no_payment' ? { ...error, means: 'absent' } : error;
+  });
+  if (answer.kind === 'absent') return { kind: 'unknown', evidence: answer.evidence };
+  if (answer.kind !== 'json') return answer;
+  const { evidence } = answer;
+  const payment = Payment.safeParse(answer.json).data;
+  if (payment?.id !== gatewayPaymentId) {
+    return { kind: 'no_answer', why: 'the answer is not the payment', answered: true, evidence };
+  }
+  return payment.currency === currency
+    ? { kind: 'known', evidence }
+    : { kind: 'misfit', why: `the payment is in ${payment.currency}, not in ${currency}`, evidence };
 }
 
 async function findRefunds(
@@ -537,6 +559,14 @@ function paymentMisfitOf(refund: Refund, gatewayPaymentId: string): string | nul
     : `refund ${refund.id} is of payment ${payment}, not ${gatewayPaymentId}`;
 }
 
+const Payment = z.object({
+  id: Id,
+  currency: z
+    .string()
+    .regex(/^[A-Za-z]{3}$/)
+    .toUpperCase(),
+});
+
 const STATUSES: ReadonlyMap<string, RefundNews['status']> = new Map([
   ['pending', 'pending'],
   ['requires_action', 'pending'],
@@ -590,7 +620,6 @@ const ErrorBody = z.object({
     code: Word,
     message_code: Word,
     message: Word,
-    param: Word,
   }),
 });
 
@@ -617,14 +646,8 @@ function meaningOf(error: z.output<typeof ErrorBody>['error']): GatewayError['me
   // Another body came under this key before, and that one may have been made; or Stripe itself failed.
   if (error.type === 'idempotency_error' || error.type === 'api_error') return 'unknown';
   if (error.code === 'idempotency_key_in_use') return 'unknown';
-  // A test key with live payments, or the reverse: no refund of the account can work until that is put right.
-  if (
-    error.code === 'livemode_mismatch' ||
-    / a similar object exists in (live|test) mode/.test(error.message ?? '')
-  ) {
-    return 'misconfigured';
-  }
-  if (error.code === 'resource_missing' && NAMES_PAYMENT.has(error.param ?? '')) return 'no_payment';
+  // The payment is the only thing that a request for a refund names. A key of the other mode (live or test) lacks it too.
+  if (error.code === 'resource_missing' || error.code === 'livemode_mismatch') return 'no_payment';
   // Somebody has given it back by another way: in Stripe's dashboard, or another program.
   if (error.code === 'charge_already_refunded') return 'refunded_elsewhere';
   if (error.code === 'charge_disputed') return 'disputed';
@@ -636,8 +659,6 @@ function meaningOf(error: z.output<typeof ErrorBody>['error']): GatewayError['me
     /^insufficient funds in your stripe (balance|account)/i.test(error.message ?? '');
   return noBalance ? 'no_funds' : undefined;
 }
-
-const NAMES_PAYMENT = new Set(['charge', 'payment_intent']);
 
 async function send(
   prepared: PreparedRequest,

@@ -219,10 +219,11 @@ export async function bringRechecksForward(
   { spreadMs, limit }: { readonly spreadMs: number; readonly limit: number },
 ): Promise<number> {
   const rows = await db.query(
-    `update refunds r set recheck_at = $2::timestamptz + random() * make_interval(secs => $3::float / 1000)
-     from (select merchant_id, order_id, refund_id from refunds
-           where gateway_account_id = $1 and recheck_at > $2::timestamptz + make_interval(secs => $3::float / 1000)
-           order by recheck_at limit $4 for no key update skip locked) d
+    `update refunds r set recheck_at = $2::timestamptz + make_interval(secs => $3::float / 1000 * d.place / d.count)
+     from (select l.*, row_number() over (order by recheck_at, refund_id) as place, count(*) over () as count
+           from (select merchant_id, order_id, refund_id, recheck_at from refunds
+                 where gateway_account_id = $1 and recheck_at > $2::timestamptz + make_interval(secs => $3::float / 1000)
+                 order by recheck_at limit $4 for no key update skip locked) l) d
      where r.merchant_id = d.merchant_id and r.order_id = d.order_id and r.refund_id = d.refund_id
      returning 1`,
     [gatewayAccountId, clock.now(), spreadMs, limit],

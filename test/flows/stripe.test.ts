@@ -39,7 +39,12 @@ beforeEach(async () => {
   const baseUrl = network.url.replace('localhost', '127.0.0.1');
   deps = {
     ...engineDeps(fresh.db, { clock, gateways: [stripe], http: http.send }),
-    openAccess: async (accountId) => ({ accountId, identity: 'acct_1 test', baseUrl, credentials: { secret_key: STAND_IN_KEY } }),
+    openAccess: async (accountId) => ({
+      accountId,
+      identity: 'acct_1 test',
+      baseUrl,
+      credentials: { secret_key: STAND_IN_KEY },
+    }),
   };
   worker = createRefundWorker(deps);
   await merchantWithAccount(fresh.db, { gateway: 'STRIPE' });
@@ -122,7 +127,7 @@ test('the request is lost before Stripe saw it: proved absent, sent again under 
   expect(await others[0]!.body.getText()).toBe(await first!.body.getText());
 });
 
-test('Stripe refuses it: failed, with Stripe’s reason', async () => {
+test('Stripe says that the payment was refunded otherwise: a person is asked, and the amount stays held', async () => {
   await network.forUnmatchedRequest().thenForwardTo(standIn.url);
   const charge = await refund();
   await becomes('succeeded', 0);
@@ -133,8 +138,10 @@ test('Stripe refuses it: failed, with Stripe’s reason', async () => {
     async () => {
       expect(
         await fresh.db.query(`select state, error_code from refunds where unique_request_id = 'r2'`),
-      ).toEqual([{ state: 'failed', error_code: 'charge_already_refunded' }]);
+      ).toEqual([{ state: 'manual_review', error_code: 'charge_already_refunded' }]);
     },
     { timeout: 30_000, interval: 200 },
   );
+  const [payment] = await fresh.db.query<{ held: number }>('select reserved_minor as held from transactions');
+  expect(payment!.held).toBe(4_00 + 1_00);
 });

@@ -52,6 +52,13 @@ export interface Dialect {
   readonly listed: (refunds: readonly Json[], request: Asked) => Reply;
   /** Whether this GET asks for a list rather than for one refund. */
   readonly asksForList: (request: Asked) => boolean;
+  /** Whether this GET asks for a payment, and the answer where the account has it. */
+  readonly asksForPayment: (request: Asked) => boolean;
+  readonly payment: (facts: RefundFacts) => Reply;
+  /** "This account has no such payment", to a create and to any question about the payment. */
+  readonly noPayment: Reply;
+  /** Answers to whose account this is, and what they all say. */
+  readonly account: { readonly replies: readonly Reply[]; readonly identity: string };
   /** "No such refund", to a question by the gateway's id. */
   readonly absent: Reply;
   /** A 4xx with the gateway's own error, with which no refund exists. */
@@ -59,6 +66,11 @@ export interface Dialect {
     readonly name: string;
     readonly reply: Reply;
     readonly errorCode: string | null;
+  }[];
+  /** Refusals after which the customer may have the money already. */
+  readonly maybePaid: readonly {
+    readonly reply: Reply;
+    readonly because: 'refunded_elsewhere' | 'disputed';
   }[];
   readonly noFunds: readonly Reply[];
   /** "This key is in use right now", "this key was used with another body": a refund may well exist. */
@@ -157,6 +169,7 @@ export function conformsTo(name: string, makeDialect: () => Dialect | Promise<Di
       (...refunds: Json[]): Answering =>
       (asked) => {
         if (asked.method !== 'GET') return dialect.created(refunds[0]!);
+        if (dialect.asksForPayment(asked)) return dialect.payment(facts);
         return dialect.asksForList(asked) ? dialect.listed(refunds, asked) : dialect.fetched(refunds[0]!);
       };
     const always =
@@ -312,25 +325,34 @@ export function conformsTo(name: string, makeDialect: () => Dialect | Promise<Di
         }
       });
 
-      it('429: not made, with the wait that was asked for', async () => {
+      it('refused because the customer may have the money already', async () => {
+        for (const { reply, because } of dialect.maybePaid) {
+          peer.answer = always(reply);
+          expect(await create()).toMatchObject({ kind: 'refused', because });
+        }
+        for (const { reply } of dialect.refusals) {
+          peer.answer = always(reply);
+          expect(await create()).not.toHaveProperty('because');
+        }
+      });
+
+      it('no such payment in this account is no refusal of the refund', async () => {
+        peer.answer = always(dialect.noPayment);
+        expect(await create()).toMatchObject({ kind: 'no_payment', errorMessage: expect.any(String) });
+      });
+
+      it('429 of the gateway itself: not made, with the wait that was asked for', async () => {
         peer.answer = always({ status: 429, headers: { 'retry-after': '7' }, body: dialect.errorBody });
         expect(await create()).toMatchObject({ kind: 'busy', retryAfterMs: 7000 });
-        peer.answer = always({
-          status: 429,
-          headers: { 'content-type': 'text/html' },
-          body: '<h1>slow down</h1>',
-        });
-        expect(await create()).toMatchObject({ kind: 'busy', retryAfterMs: null });
         peer.answer = always({ status: 429, headers: { 'retry-after': '-1e9' }, body: dialect.errorBody });
         expect(await create()).toMatchObject({ kind: 'busy', retryAfterMs: null });
       });
 
-      it('401 and 403: our settings are wrong, which is no refusal', async () => {
+      it('401 and 403 of the gateway itself: our settings are wrong, which is no refusal', async () => {
         for (const reply of [
           ...dialect.misconfigured,
           { status: 401, body: dialect.errorBody },
           { status: 403, body: dialect.errorBody },
-          { status: 403, headers: { 'content-type': 'text/html' }, body: '<h1>Forbidden</h1>' },
         ]) {
           peer.answer = always(reply);
           expect(await create()).toMatchObject({ kind: 'misconfigured' });
@@ -350,24 +372,6 @@ export function conformsTo(name: string, makeDialect: () => Dialect | Promise<Di
           expect(await create(), String(status)).toMatchObject({ kind: 'unknown' });
         }
         expect(peer.asked.every((asked) => asked.method !== 'GET')).toBe(true);
-      });
-
-      it('a 4xx that the gateway did not write is unknown', async () => {
-        const page = { 'content-type': 'text/html' };
-        for (const status of [400, 404, 405, 410, 413, 422, 451]) {
-          for (const reply of [
-            { status, headers: page, body: '<html><h1>Not here</h1></html>' },
-            { status, headers: page, body: JSON.stringify(dialect.errorBody) },
-            { status, body: '' },
-            { status, body: '{"message":"no route and no such page"}' },
-            { status, body: { timestamp: 1, path: '/v1/refunds' } },
-            { status, body: 'null' },
-            { status, body: '[]' },
-          ]) {
-            peer.answer = always(reply);
-            expect(await create(), JSON.stringify(reply)).toMatchObject({ kind: 'unknown' });
-          }
-        }
       });
 
       it('a 2xx that cannot be read is unknown', async () => {
@@ -391,6 +395,146 @@ export function conformsTo(name: string, makeDialect: () => Dialect | Promise<Di
         }
         for (const baseUrl of await deadEnds(peer)) {
           expect(await create(facts, { ...access, baseUrl }), baseUrl).toMatchObject({ kind: 'not_sent' });
+        }
+      });
+    });
+
+    describe('a page of somebody else', () => {
+      const json = { 'content-type': 'application/json' };
+      const pages = (): [name: string, headers: Record<string, string>, body: Reply['body']][] => {
+        const own = JSON.stringify(dialect.errorBody);
+        const page = { 'content-type': 'text/html' };
+        return [
+          ['a page', page, '<html><h1>Blocked by the network policy</h1></html>'],
+          ['the gateway’s error as a page', page, own],
+          ['no type', { 'content-type': '' }, own],
+          ['two types', { 'content-type': 'application/json, text/html' }, own],
+          ['nothing', json, ''],
+          ['a torn error', json, own.slice(0, -1)],
+          ['an error with more after it', json, `${own}\n<!-- proxy -->`],
+          ['two errors', json, own + own],
+          ['an error that is cut by its length', { ...json, 'content-length': '9' }, own],
+          ['no object', json, 'null'],
+          ['a list', json, '[]'],
+          ['a text', json, '"Forbidden"'],
+          ['a proxy’s message', json, { message: 'Forbidden' }],
+          ['a proxy’s error', json, { error: 'forbidden' }],
+          ['a proxy’s error with a message', json, { error: { message: 'Forbidden' } }],
+          [
+            'an API’s error',
+            json,
+            { error: { code: 403, message: 'Forbidden', status: 'PERMISSION_DENIED' } },
+          ],
+          [
+            'an API’s error with words',
+            json,
+            { error: { type: 'forbidden', code: 'forbidden', message: 'Forbidden' } },
+          ],
+          ['errors', json, { errors: [{ code: 'forbidden', message: 'Forbidden' }] }],
+          [
+            'a problem',
+            { 'content-type': 'application/problem+json' },
+            { type: 'about:blank', title: 'Forbidden', status: 403, detail: 'no' },
+          ],
+        ];
+      };
+      const STATUSES = [400, 401, 402, 403, 404, 405, 407, 410, 413, 422, 426, 429, 451];
+
+      it('says nothing of a refund, whatever its status, type and body', async () => {
+        for (const status of STATUSES) {
+          for (const [name, headers, body] of pages()) {
+            peer.answer = always({ status, headers, body });
+            const what = `${status} with ${name}`;
+            expect(await create(), what).toMatchObject({ kind: 'unknown' });
+            for (const answer of [await fetch(known), await fetch(facts), await find()])
+              expect(answer, what).toMatchObject({ kind: 'no_answer' });
+            const { answer } = await gateway.checkAccess(access, http.send);
+            expect(answer, what).toMatchObject({ kind: 'no_answer' });
+            expect((await gateway.identify(access, http.send)).kind, what).toBe('no_answer');
+          }
+        }
+      });
+
+      it('is an answer all the same, unless it says that something is broken', async () => {
+        for (const [status, answered] of [
+          [403, true],
+          [404, true],
+          [429, true],
+          [502, false],
+          [503, false],
+        ] as const) {
+          peer.answer = always({ status, headers: { 'content-type': 'text/html' }, body: '<h1>No</h1>' });
+          expect(await create()).toMatchObject({ kind: 'unknown', answered });
+          expect(await fetch(known)).toMatchObject({ kind: 'no_answer', answered });
+          expect(await find()).toMatchObject({ kind: 'no_answer', answered });
+        }
+      });
+
+      it('in the place of the answer, before or after the deed: asking tells which', async () => {
+        const blocked = { status: 403, headers: { 'content-type': 'text/html' }, body: '<h1>Forbidden</h1>' };
+        for (const made of [true, false]) {
+          const books = made ? [dialect.refund(someWord('succeeded'), known)] : [];
+          peer.answer = (asked) => {
+            if (asked.method !== 'GET') return blocked;
+            return dialect.asksForPayment(asked) ? dialect.payment(facts) : dialect.listed(books, asked);
+          };
+          expect(await create()).toMatchObject({ kind: 'unknown', answered: true });
+          expect((await fetch(facts)).kind).toBe(made ? 'news' : 'absent');
+        }
+      });
+
+      it('by a redirect or an empty success is none either', async () => {
+        for (const status of [201, 202, 204, 205, 301, 302, 303, 307, 308]) {
+          const headers = { location: `${peer.url}/v1/elsewhere` };
+          for (const body of ['', status < 300 ? '{}' : JSON.stringify(dialect.errorBody)]) {
+            peer.answer = always({ status, headers, body });
+            expect(await create(), String(status)).toMatchObject({ kind: 'unknown', answered: true });
+            expect(await fetch(known), String(status)).toMatchObject({ kind: 'no_answer', answered: true });
+          }
+        }
+        expect(peer.asked.every(({ url }) => !url.includes('elsewhere'))).toBe(true);
+      });
+    });
+
+    describe('whose account it is', () => {
+      const identify = (at = access) => gateway.identify(at, http.send);
+
+      it('is told the same way by every answer that tells it', async () => {
+        for (const reply of dialect.account.replies) {
+          peer.answer = always(reply);
+          const answer = await identify();
+          expect(answer).toMatchObject({ kind: 'told', identity: dialect.account.identity });
+          expectNoSecrets(answer, dialect);
+          expect(peer.asked.every(({ method }) => method === 'GET')).toBe(true);
+        }
+      });
+
+      it('is not told by an account that says nothing, and never guessed', async () => {
+        for (const reply of [
+          { status: 200, body: {} },
+          { status: 200, body: { account: 'x y', object: 'account', id: "acct_1'; drop" } },
+          { status: 500, body: dialect.errorBody },
+          { status: 429, body: dialect.errorBody },
+          { status: 401, body: dialect.errorBody },
+          { status: 403, body: dialect.errorBody },
+          { status: 404, body: dialect.errorBody },
+        ]) {
+          peer.answer = always(reply);
+          expect((await identify()).kind, JSON.stringify(reply)).not.toBe('told');
+        }
+        for (const baseUrl of await deadEnds(peer))
+          expect((await identify({ ...access, baseUrl })).kind).toBe('no_answer');
+      });
+
+      it('an account without the payment proves nothing of its refunds', async () => {
+        peer.answer = (asked) =>
+          dialect.asksForList(asked) || dialect.asksForPayment(asked) ? dialect.noPayment : dialect.absent;
+        for (const answer of [await fetch(known), await fetch(facts), await find()])
+          expect(answer).toMatchObject({ kind: 'no_answer', answered: true });
+        if (gateway.findPayment) {
+          expect(await gateway.findPayment(facts, access, http.send)).toMatchObject({ kind: 'unknown' });
+          peer.answer = holding(dialect.refund(someWord('pending'), known));
+          expect(await gateway.findPayment(facts, access, http.send)).toMatchObject({ kind: 'known' });
         }
       });
     });
@@ -447,7 +591,10 @@ export function conformsTo(name: string, makeDialect: () => Dialect | Promise<Di
 
     describe('fetch and find', () => {
       it('absent only when the gateway itself says so', async () => {
-        peer.answer = (asked) => (dialect.asksForList(asked) ? dialect.listed([], asked) : dialect.absent);
+        peer.answer = (asked) => {
+          if (dialect.asksForPayment(asked)) return dialect.payment(facts);
+          return dialect.asksForList(asked) ? dialect.listed([], asked) : dialect.absent;
+        };
         expect(await fetch(known)).toMatchObject({ kind: 'absent' });
         expect(await fetch(facts)).toMatchObject({ kind: 'absent' });
         expect(await find()).toMatchObject({ kind: 'found', refunds: [] });
@@ -532,15 +679,46 @@ export function conformsTo(name: string, makeDialect: () => Dialect | Promise<Di
         }
       });
 
-      it('our refund with another amount is neither news nor absent', async () => {
-        const changed = dialect.refund(someWord('succeeded'), {
+      it('our refund of another amount, currency or payment does not fit', async () => {
+        const other = facts.currency === 'USD' ? 'EUR' : 'USD';
+        for (const changes of [
+          { amountMinor: facts.amountMinor + 100 },
+          { amountMinor: 1 },
+          { currency: other },
+        ]) {
+          peer.answer = holding(dialect.refund(someWord('succeeded'), { ...known, ...changes }));
+          for (const answer of [await create(), await fetch(known), await fetch(facts)]) {
+            expect(answer).toMatchObject({
+              kind: 'misfit',
+              why: expect.stringContaining(dialect.gatewayRefundId),
+            });
+            expect(answer.kind === 'misfit' && JSON.stringify(answer.evidence)).toContain(
+              dialect.gatewayRefundId,
+            );
+          }
+        }
+        const gatewayPaymentId = `${facts.gatewayPaymentId}9`;
+        peer.answer = holding(dialect.refund(someWord('succeeded'), { ...known, gatewayPaymentId }));
+        expect(await create()).toMatchObject({ kind: 'misfit' });
+        expect(await fetch(known)).toMatchObject({ kind: 'misfit' });
+        // In the list of one payment it is out of place altogether.
+        expect(['misfit', 'no_answer']).toContain((await fetch(facts)).kind);
+      });
+
+      it('of several that name ours, one that fits is ours, whatever was written into the others', async () => {
+        const stranger = dialect.refund(someWord('succeeded'), {
           ...known,
-          amountMinor: facts.amountMinor + 1,
+          amountMinor: facts.amountMinor + 100,
+          gatewayRefundId: `${dialect.gatewayRefundId.slice(0, -1)}9`,
         });
-        peer.answer = holding(changed);
-        expect(await create()).toMatchObject({ kind: 'unknown' });
-        expect(await fetch(known)).toMatchObject({ kind: 'no_answer' });
-        expect(await fetch(facts)).toMatchObject({ kind: 'no_answer' });
+        const ours = dialect.refund(someWord('failed'), known);
+        for (const listed of [
+          [stranger, ours],
+          [ours, stranger],
+        ]) {
+          peer.answer = (asked) => dialect.listed(listed, asked);
+          expect(newsOf(await fetch(facts))).toMatchObject({ gatewayRefundId: dialect.gatewayRefundId });
+        }
       });
 
       it('of several refunds that name ours, one that failed does not stand for one that may be paid', async () => {

@@ -62,6 +62,13 @@ export const sandboxDialect: Dialect = {
     return json(200, { refunds: page, next_after: whole ? null : page.at(-1)!['id'] });
   },
   asksForList: ({ url }) => new URL(url, 'http://peer').pathname.endsWith('/v1/refunds'),
+  asksForPayment: () => false,
+  payment: () => json(500, error('internal', 'nobody asks for it')),
+  noPayment: json(404, error('no_such_payment', 'This account has no such payment.')),
+  account: {
+    replies: [json(200, { account: 'sbxa_00112233445566778899aabbccddeeff' })],
+    identity: 'sbxa_00112233445566778899aabbccddeeff',
+  },
   absent: json(404, error('no_such_refund', 'The sandbox has no such refund.')),
   refusals: [
     {
@@ -73,6 +80,12 @@ export const sandboxDialect: Dialect = {
       name: 'a bad request',
       reply: json(400, error('invalid_request', 'currency: is not an ISO 4217 currency.')),
       errorCode: 'invalid_request',
+    },
+  ],
+  maybePaid: [
+    {
+      reply: json(400, error('already_refunded', 'This payment has been refunded already, by another way.')),
+      because: 'refunded_elsewhere',
     },
   ],
   noFunds: [json(402, error('insufficient_balance', 'The balance of the account is too low.'))],

@@ -124,6 +124,47 @@ describe('the sandbox', () => {
     expect(await kindFor('wrong_first_merchant')).toBe('misconfigured');
   });
 
+  it('tells whose account a key is, and nothing of the key', async () => {
+    const accountFor = async (key: string) => {
+      const answer = await sandbox.identify(access(key), http.send);
+      return answer.kind === 'told' ? answer.identity : answer.kind;
+    };
+    const told = await accountFor(KEY);
+    expect(told).toMatch(/^sbxa_[0-9a-f]{32}$/);
+    expect(await accountFor(KEY)).toBe(told);
+    expect(await accountFor(`${KEY}2`)).not.toBe(told);
+    expect(await accountFor('wrong_first_merchant')).toBe('misconfigured');
+  });
+
+  it('is one account in Refundry, however often it is added', async () => {
+    const deps = {
+      db: database.db,
+      vault: createVault(randomBytes(32)),
+      clock: systemClock,
+      gateways: registryOf([sandbox]),
+      gatewayHttp: http.send,
+    };
+    await database.db.query(`insert into merchants values ('chen', 'chen', '{}', now())`);
+    const add = (name: string, secretKey: string) =>
+      createGatewayAccount(
+        deps,
+        {
+          merchantId: 'chen',
+          gateway: 'SANDBOX',
+          name,
+          baseUrl: server.url,
+          credentials: { secret_key: secretKey },
+        },
+        { allowPrivateAddresses: true, allowOtherHosts: false },
+      );
+    expect(await add('one', 'sbx_sk_chen_one')).toMatchObject({ ok: true });
+    expect(await add('two', 'sbx_sk_chen_one')).toMatchObject({
+      ok: false,
+      refusal: { code: 'same_identity', message: expect.stringContaining('"one"') },
+    });
+    expect(await add('two', 'sbx_sk_chen_two')).toMatchObject({ ok: true });
+  });
+
   describe('does with a payment what its id says', () => {
     it('sbx_ok, and any other id: succeeds at once, with its ARN', async () => {
       for (const startsWith of ['sbx_ok', 'pay_29QQoUBi66xm2f', 'SBX_FAIL']) {
@@ -172,6 +213,45 @@ describe('the sandbox', () => {
       expect(await create(facts)).toMatchObject({ kind: 'refused', errorCode: 'refund_refused' });
       expect(await create(facts)).toMatchObject({ kind: 'refused', errorCode: 'refund_refused' });
       expect(await statusOf(facts)).toBe('absent');
+      expect(await payouts(facts)).toEqual([]);
+    });
+
+    it('sbx_page: pays, and a page of somebody else stands in the place of each answer', async () => {
+      const facts = factsFor('sbx_page');
+      for (let send = 0; send < 2; send++) {
+        expect(await create(facts)).toMatchObject({ kind: 'unknown', answered: true });
+      }
+      expect(await statusOf(facts)).toBe('succeeded');
+      expect(await payouts(facts)).toHaveLength(1);
+    });
+
+    it('sbx_other: pays another amount, which fits nowhere', async () => {
+      const facts = factsFor('sbx_other');
+      for (const answer of [await create(facts), await create(facts), await fetchRefund(facts)]) {
+        expect(answer).toMatchObject({
+          kind: 'misfit',
+          why: expect.stringContaining('12346 INR, not 12345 INR'),
+        });
+      }
+      expect(await payouts(facts)).toMatchObject([{ amount_minor: 12_346 }]);
+    });
+
+    it('sbx_refunded: refused, because the customer has the money', async () => {
+      const facts = factsFor('sbx_refunded');
+      for (let send = 0; send < 2; send++) {
+        expect(await create(facts)).toMatchObject({ kind: 'refused', because: 'refunded_elsewhere' });
+      }
+      expect(await payouts(facts)).toEqual([]);
+    });
+
+    it('sbx_unknown: no such payment, and nothing is proved absent', async () => {
+      const facts = factsFor('sbx_unknown');
+      expect(await create(facts)).toMatchObject({ kind: 'no_payment', errorCode: 'no_such_payment' });
+      for (const gatewayRefundId of [null, 'sbxr_0']) {
+        expect(await fetchRefund({ ...facts, gatewayRefundId })).toMatchObject({ kind: 'no_answer' });
+      }
+      expect(await sandbox.findRefunds(facts, access(), http.send)).toMatchObject({ kind: 'no_answer' });
+      expect(await sandbox.findPayment!(facts, access(), http.send)).toMatchObject({ kind: 'unknown' });
       expect(await payouts(facts)).toEqual([]);
     });
 
@@ -577,7 +657,10 @@ describe('the sandbox', () => {
         new Date(),
       ]);
       const account = { merchantId, gateway: 'SANDBOX', name, credentials: { secret_key: secretKey } };
-      const made = await createGatewayAccount(deps, account, { allowPrivateAddresses: true });
+      const made = await createGatewayAccount(deps, account, {
+        allowPrivateAddresses: true,
+        allowOtherHosts: false,
+      });
       expect(made).toMatchObject({ ok: true });
     };
     const tenants = tenantsOf({

@@ -110,19 +110,45 @@ export const stripeDialect: Dialect = {
   fetched: (refund) => ({ status: 200, body: refund }),
   listed: (refunds, request: Asked) => ({ status: 200, body: pageOf(refunds, request.url) }),
   asksForList: (request: Asked) => request.url.includes('?'),
+  asksForPayment: (request: Asked) => /\/v1\/(charges|payment_intents)\//.test(request.url),
+  // docs.stripe.com/api/payment_intents/object
+  payment: (facts) => ({
+    status: 200,
+    body: {
+      id: facts.gatewayPaymentId,
+      object: 'payment_intent',
+      amount: facts.amountMinor,
+      currency: facts.currency.toLowerCase(),
+    },
+  }),
+  noPayment: {
+    status: 404,
+    body: refusal({
+      code: 'resource_missing',
+      message: "No such payment_intent: 'pi_1'",
+      param: 'payment_intent',
+    }),
+  },
+  account: {
+    replies: [
+      // docs.stripe.com/api/accounts/object
+      { status: 200, body: { id: 'acct_1032D82eZvKYlo2C', object: 'account', country: 'IN' } },
+      // What a restricted key without the right to read accounts is told.
+      {
+        status: 403,
+        body: refusal({
+          message:
+            "The provided key 'rk_test_*********************0001' does not have the required permissions for this endpoint on account 'acct_1032D82eZvKYlo2C'. Having the 'rak_accounts_kyc_basic_read' permission would allow this request to continue.",
+        }),
+      },
+    ],
+    identity: 'acct_1032D82eZvKYlo2C test',
+  },
   absent: {
     status: 404,
     body: refusal({ code: 'resource_missing', message: "No such refund: 're_x'", param: 'refund' }),
   },
   refusals: [
-    {
-      name: 'already refunded',
-      reply: {
-        status: 400,
-        body: refusal({ code: 'charge_already_refunded', message: 'Charge ch_1 has already been refunded.' }),
-      },
-      errorCode: 'charge_already_refunded',
-    },
     {
       name: 'more than is left',
       reply: { status: 400, body: data('refund_error_greater_amount.json') },
@@ -134,32 +160,28 @@ export const stripeDialect: Dialect = {
       errorCode: 'invalid_request_error',
     },
     {
-      name: 'unknown payment',
-      reply: {
-        status: 404,
-        body: refusal({
-          code: 'resource_missing',
-          message: "No such payment_intent: 'pi_1'",
-          param: 'payment_intent',
-        }),
-      },
-      errorCode: 'resource_missing',
-    },
-    {
-      name: 'disputed',
-      reply: {
-        status: 400,
-        body: refusal({ code: 'charge_disputed', message: 'It has been charged back.' }),
-      },
-      errorCode: 'charge_disputed',
-    },
-    {
       name: 'request failed',
       reply: {
         status: 402,
         body: { error: { type: 'card_error', code: 'processing_error', message: 'No.' } },
       },
       errorCode: 'processing_error',
+    },
+  ],
+  maybePaid: [
+    {
+      reply: {
+        status: 400,
+        body: refusal({ code: 'charge_already_refunded', message: 'Charge ch_1 has already been refunded.' }),
+      },
+      because: 'refunded_elsewhere',
+    },
+    {
+      reply: {
+        status: 400,
+        body: refusal({ code: 'charge_disputed', message: 'It has been charged back.' }),
+      },
+      because: 'disputed',
     },
   ],
   noFunds: [
@@ -186,15 +208,6 @@ export const stripeDialect: Dialect = {
   misconfigured: [
     { status: 401, body: refusal({ message: 'Invalid API Key provided: sk_test_****0000' }) },
     { status: 403, body: refusal({ message: 'The provided key does not have the required permissions.' }) },
-    {
-      status: 404,
-      body: refusal({
-        code: 'resource_missing',
-        message:
-          "No such charge: 'ch_1'; a similar object exists in live mode, but a test mode key was used to make this request.",
-        param: 'charge',
-      }),
-    },
   ],
   errorBody: refusal({ message: 'Something is not right.' }),
   webhook: {

@@ -143,9 +143,10 @@ describe('against stripe-stateful-mock', () => {
     expect(await create(factsOf(payment, 1), at(url))).toMatchObject({
       kind: 'refused',
       errorCode: 'charge_already_refunded',
+      because: 'refunded_elsewhere',
     });
     expect(await create(factsOf('ch_unknown', 1), at(url))).toMatchObject({
-      kind: 'refused',
+      kind: 'no_payment',
       errorCode: 'resource_missing',
     });
     const disputed = await standIn.sdk.charges.create({
@@ -159,6 +160,7 @@ describe('against stripe-stateful-mock', () => {
     expect(await create(factsOf(disputed.id, 500), at(url))).toMatchObject({
       kind: 'refused',
       errorCode: 'charge_disputed',
+      because: 'disputed',
     });
     expect(await standIn.booksOf(payment)).toHaveLength(1);
   });
@@ -179,6 +181,22 @@ describe('against stripe-stateful-mock', () => {
       kind: 'misconfigured',
     });
     expect(await standIn.booksOf(facts.gatewayPaymentId)).toEqual([]);
+  });
+
+  test('an account without the payment proves nothing, though it lists no refund of it', async () => {
+    const facts = factsOf('ch_of_another_account', 1_00);
+    for (const of of [facts, { ...facts, gatewayRefundId: 're_never' }]) {
+      expect(await stripe.fetchRefund(of, at(url), http.send)).toMatchObject({
+        kind: 'no_answer',
+        why: expect.stringContaining('has no payment ch_of_another_account'),
+      });
+    }
+    expect(await stripe.findPayment!(facts, at(url), http.send)).toMatchObject({ kind: 'unknown' });
+    const paid = factsOf(await standIn.charge(), 1_00);
+    expect(await stripe.findPayment!(paid, at(url), http.send)).toMatchObject({ kind: 'known' });
+    expect(await stripe.findPayment!({ ...paid, currency: 'INR' }, at(url), http.send)).toMatchObject({
+      kind: 'misfit',
+    });
   });
 
   test('a refund by Stripe’s id that is not there is absent', async () => {
@@ -270,9 +288,13 @@ describe('against Stripe’s API description in Prism', () => {
         at(url),
         http.send,
       );
-    expect(await withCode(401)).toMatchObject({ kind: 'misconfigured' });
-    expect(await withCode(429)).toMatchObject({ kind: 'busy' });
-    expect(await withCode(500)).toMatchObject({ kind: 'unknown' });
+    // The example is an api_error, which is Stripe's own trouble: whatever its status, a refund may have been made.
+    for (const code of [401, 429, 500]) {
+      expect(await withCode(code)).toMatchObject({
+        kind: 'unknown',
+        evidence: { http_status: code, body: { error: { type: 'api_error' } } },
+      });
+    }
   });
 });
 

@@ -137,6 +137,60 @@ describe('what Stripe says', () => {
     expect(await newsOf({ status: 'canceled' })).toMatchObject({ status: 'failed', errorCode: 'canceled' });
   });
 
+  test('of a customer who has to tell where the money goes: it waits for them', async () => {
+    expect(await newsOf({ status: 'requires_action' })).toMatchObject({
+      status: 'pending',
+      rawStatus: 'requires_action',
+      waitsFor: 'customer',
+    });
+    expect(await newsOf({ status: 'pending' })).not.toHaveProperty('waitsFor');
+  });
+
+  test('on its own hosts, with the id it gives to each request: without one it is not Stripe', async () => {
+    const error = refusal({ message: 'Something is not right.' });
+    const at = (baseUrl: string, status: number, headers?: Record<string, string>) =>
+      stripe.createRefund(
+        stripe.prepareRefund(FACTS),
+        FACTS,
+        { ...ACCESS, baseUrl },
+        answering(status, error, headers),
+      );
+    for (const url of [
+      'https://api.stripe.com',
+      'https://API.stripe.com:443/',
+      'https://eu.api.stripe.com',
+    ]) {
+      expect(await at(url, 400), url).toMatchObject({ kind: 'unknown' });
+      expect(await at(url, 403), url).toMatchObject({ kind: 'unknown' });
+      expect(await at(url, 400, { 'request-id': 'a1b2c3d4' }), url).toMatchObject({ kind: 'unknown' });
+      expect(await at(url, 400, { 'request-id': 'req_1' }), url).toMatchObject({ kind: 'refused' });
+      // Before it knows whose request it is, or has time for it, there is no id.
+      expect(await at(url, 401), url).toMatchObject({ kind: 'misconfigured' });
+      expect(await at(url, 429), url).toMatchObject({ kind: 'busy' });
+    }
+    for (const url of ['https://api.stripe.example', 'https://stripe.com.example', 'http://127.0.0.1:1'])
+      expect(await at(url, 400), url).toMatchObject({ kind: 'refused' });
+  });
+
+  test('of a key of the other mode: no such payment, and nothing of its refunds', async () => {
+    const message =
+      "No such charge: 'ch_1'; a similar object exists in live mode, but a test mode key was used to make this request.";
+    const wrong = answering(404, refusal({ code: 'resource_missing', message, param: 'id' }));
+    expect(await create(FACTS, wrong)).toMatchObject({ kind: 'no_payment', errorMessage: message });
+    for (const gatewayRefundId of [null, 're_1'])
+      expect(await stripe.fetchRefund({ ...FACTS, gatewayRefundId }, ACCESS, wrong)).toMatchObject({
+        kind: 'no_answer',
+      });
+    expect(await stripe.findPayment!(FACTS, ACCESS, wrong)).toMatchObject({ kind: 'unknown' });
+  });
+
+  test('of whose account a key is: nothing, where the key does not tell its mode', async () => {
+    for (const secret_key of ['sk_oldKeyWithoutMode', 'sk_org_live_1234567890', ''])
+      expect(
+        (await stripe.identify({ ...ACCESS, credentials: { secret_key } }, answering(200, {}))).kind,
+      ).toBe('not_told');
+  });
+
   test('of a lack of balance: pending, since Stripe pays it by itself', async () => {
     expect(await newsOf({ pending_reason: 'insufficient_funds' })).toMatchObject({
       status: 'pending',
@@ -213,7 +267,7 @@ describe('what Stripe says', () => {
     const list = (amount: number, currency: string) =>
       answering(200, pageOf([{ ...refundObject('succeeded', FACTS), amount, currency }], '/'));
     const find = (currency: string, exponent: number, http: GatewayHttp) =>
-      stripe.findRefunds({ gatewayPaymentId: 'pi_1', currency, exponent }, ACCESS, http);
+      stripe.findRefunds({ ...FACTS, currency, exponent }, ACCESS, http);
     expect(await find('ISK', 0, list(500, 'isk'))).toMatchObject({
       refunds: [{ amountMinor: 5, currency: 'ISK' }],
     });

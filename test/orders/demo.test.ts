@@ -51,7 +51,8 @@ describe('the demo', () => {
     const charged = orders
       .filter(({ order }) => order.status === 'CHARGED')
       .flatMap((one) => one.transactions);
-    for (const { startsWith } of BEHAVIOURS) {
+    for (const { startsWith, rare } of BEHAVIOURS) {
+      if (rare) continue;
       expect(
         charged.filter((one) => one.gatewayPaymentId.startsWith(startsWith)).length,
       ).toBeGreaterThanOrEqual(2);

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { recordRefunds } from '../../src/refunds/record.ts';
+import { cancelRefund } from '../../src/refunds/cancel.ts';
+import { type RefundOutcome, recordRefunds } from '../../src/refunds/record.ts';
 import { readOrderRefunds } from '../../src/refunds/store.ts';
 import { type FreshDatabase, freshDatabase } from '../support/database.ts';
 import { engineDeps, ManualClock, merchantWithAccount, putOrder, refundRequest } from '../support/engine.ts';
@@ -140,6 +141,30 @@ describe('recording refunds', () => {
     );
     expect(outcomes.filter((o) => o.ok)).toHaveLength(25);
     expect(outcomes[25]).toMatchObject({ ok: false, refusal: 'too_many_refunds' });
+  });
+
+  test('refunds that came to nothing close an order only where there are very many', async () => {
+    await putOrder(fresh.db, { orderId: 'M2', amountMinor: 10_000 });
+    const deps = engineDeps(fresh.db);
+    const ask = async (from: number, count: number) => {
+      const outcomes: RefundOutcome[] = [];
+      for (let n = from; n < from + count; n += 25) {
+        const slice = Array.from({ length: Math.min(25, from + count - n) }, (_, i) =>
+          refundRequest({ orderId: 'M2', uniqueRequestId: `t${n + i}`, amount: '1' }),
+        );
+        const made = await recordRefunds(deps, slice);
+        outcomes.push(...made);
+        for (const outcome of made)
+          if (outcome.ok)
+            await cancelRefund(deps, 'acme', outcome.refund.refundId, {
+              reason: null,
+              cause: { by: 'worker', why: 'a test' },
+            });
+      }
+      return outcomes;
+    };
+    expect((await ask(0, 200)).every(({ ok }) => ok)).toBe(true);
+    expect(await ask(200, 1)).toMatchObject([{ ok: false, refusal: 'too_many_refunds' }]);
   });
 
   test('the same amount again is refused within the window and taken after it', async () => {

@@ -14,7 +14,7 @@ const LEAST_ROLE: readonly (readonly [methods: RegExp, path: RegExp, role: Role]
   [/GET/, /./, 'viewer'],
   [/POST/, /^\/v1\/refunds(\/[^/]+\/(sync|cancel))?$/, 'support'],
   [/POST/, /\/refund-preview$/, 'viewer'],
-  [/POST/, /^\/v1\/refunds\/[^/]+\/resolve$/, 'operations'],
+  [/POST/, /^\/v1\/refunds\/[^/]+\/(resolve|proposal\/(confirm|withdraw))$/, 'operations'],
   [/POST/, /^\/v1\/transactions$/, 'operations'],
   [/./, /^\/v1\/batches(\/|$)/, 'operations'],
   [/./, /^\/v1\/(gateway-accounts|webhook-endpoints|webhook-deliveries|settings)(\/|$)/, 'admin'],

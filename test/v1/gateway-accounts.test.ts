@@ -1,8 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openGatewayAccess } from '../../src/gateways/accounts.ts';
-import type { AccessCheck } from '../../src/gateways/gateway.ts';
-import { takeAllowance } from '../../src/gateways/health.ts';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { openForWork, openGatewayAccess } from '../../src/gateways/accounts.ts';
+import type { AccessCheck, IdentityAnswer, PaymentAnswer } from '../../src/gateways/gateway.ts';
+import { noteCall, takeAllowance, takeWebhookTrouble } from '../../src/gateways/health.ts';
 import { registryOf } from '../../src/gateways/registry.ts';
+import { systemClock } from '../../src/lib/clock.ts';
 import { createVault } from '../../src/lib/vault.ts';
 import { type Answer, call, startApi, type TestApi } from '../support/api.ts';
 import { ManualClock, putOrder } from '../support/engine.ts';
@@ -84,7 +85,13 @@ describe('adding an account', () => {
     expect(await open(id)).toEqual({
       merchantId: 'acme',
       gateway: 'SCRIPTED',
-      access: { accountId: id, baseUrl: scripted.defaultBaseUrl, credentials },
+      access: {
+        accountId: id,
+        identity: expect.stringMatching(/^key:[0-9a-f]{32} SCRIPTED$/),
+        baseUrl: scripted.defaultBaseUrl,
+        credentials,
+      },
+      identityAskedAt: expect.any(Date),
       enabled: true,
       limits: { maxConcurrent: 3, maxPerSecond: 40 },
     });
@@ -153,7 +160,19 @@ describe('adding an account', () => {
     expect(JSON.stringify(answer.body)).not.toMatch(/leaky|abcdefghij|pw@/);
   });
 
-  test('another address on the public internet is taken', async () => {
+  test.each([
+    'https://evil.example/v1',
+    'https://api.scripted.test.evil.example',
+    'https://api.scripted.test:8443/v1',
+    'https://93.184.216.34',
+  ])('money never goes by a host that is not the gateway’s: %s', async (base_url) => {
+    const answer = await add({ base_url });
+    expect(answer.status).toBe(400);
+    expect(answer.body.error).toMatchObject({ code: 'invalid_base_url', field: 'base_url' });
+    expect(answer.body.error.accepted).toContain('ALLOW_OTHER_GATEWAY_HOSTS');
+  });
+
+  test('another host of the gateway is taken', async () => {
     const answer = await add({ base_url: 'https://eu.api.scripted.test/v1/' });
     expect(answer.body.base_url).toBe('https://eu.api.scripted.test/v1');
   });
@@ -363,7 +382,11 @@ describe('testing an account', () => {
       /refuses the credentials: no such key\./,
     ],
     [{ kind: 'busy', retryAfterMs: 3, evidence: {} }, 'busy', /too busy/],
-    [{ kind: 'no_answer', why: 'ECONNREFUSED', evidence: {} }, 'no_answer', /ECONNREFUSED\. .* not judged/],
+    [
+      { kind: 'no_answer', why: 'ECONNREFUSED', answered: false, evidence: {} },
+      'no_answer',
+      /ECONNREFUSED\. .* not judged/,
+    ],
   ])('says what was tried and what came back: %o', async (answer, outcome, says) => {
     const { gateway_account_id: id } = (await add()).body;
     script.access = (opened) => {
@@ -420,6 +443,20 @@ test('a merchant has a hundred accounts at most, however many are asked for at o
   await few.close();
 });
 
+test('other public hosts are taken where the operator allows them, private ones are not thereby', async () => {
+  const lenient = await startApi({
+    gateways: [scripted],
+    settings: { ALLOW_PRIVATE_WEBHOOKS: 'false', ALLOW_OTHER_GATEWAY_HOSTS: 'true' },
+  });
+  const at = (base_url: string) =>
+    call(lenient, '/v1/gateway-accounts', {
+      json: { gateway: 'SCRIPTED', name: base_url, credentials, base_url },
+    });
+  expect((await at('https://proxy.shop.test/pg')).body.base_url).toBe('https://proxy.shop.test/pg');
+  expect((await at('https://127.0.0.1/pg')).status).toBe(400);
+  await lenient.close();
+});
+
 test('private addresses are taken where the setting allows them', async () => {
   const lenient = await startApi({
     gateways: [scripted],
@@ -429,5 +466,309 @@ test('private addresses are taken where the setting allows them', async () => {
     json: { gateway: 'SCRIPTED', credentials, base_url: 'http://127.0.0.1:9999/pg' },
   });
   expect(answer.body.base_url).toBe('http://127.0.0.1:9999/pg');
+  const elsewhere = await call(lenient, '/v1/gateway-accounts', {
+    json: { gateway: 'SCRIPTED', name: 'elsewhere', credentials, base_url: 'https://evil.example' },
+  });
+  expect(elsewhere.body.error.code).toBe('invalid_base_url');
   await lenient.close();
+});
+
+describe('whose account it is', () => {
+  /** A gateway at which a key opens the account that stands in it: sk_one1234 opens acct_one. */
+  const accountOf = (access: { credentials: Readonly<Record<string, string>> }): IdentityAnswer => ({
+    kind: 'told',
+    identity: `acct_${/^sk_([a-z]+)/.exec(access.credentials['secret_key'] ?? '')?.[1]} live`,
+    evidence: {},
+  });
+  const unreachable: IdentityAnswer = {
+    kind: 'no_answer',
+    why: 'ECONNREFUSED',
+    answered: false,
+    evidence: {},
+  };
+  const withKey = (secret_key: string) => ({ credentials: { secret_key, merchant_code: 'SHOP-7' } });
+  let letters = 0;
+  /** A name of letters that no other test has. */
+  const someone = () => `z${(++letters).toString().replace(/\d/g, (digit) => 'abcdefghij'[Number(digit)]!)}`;
+  beforeEach(() => {
+    script.identity = accountOf;
+  });
+  afterAll(() => {
+    script.identity = () => ({ kind: 'not_told', why: 'nothing was scripted' });
+  });
+  /** A refund of the account that was made at the gateway, or of which nobody knows. */
+  const putRefund = async (accountId: string, sent: 'made' | 'unknown' | 'not made') => {
+    const orderId = `W-${accountId}`;
+    await putOrder(api.db, { orderId, amountMinor: 10_000, gateway: 'SCRIPTED', accountId });
+    const asked = { order_id: orderId, unique_request_id: accountId, amount: '1.00' };
+    expect((await call(api, '/v1/refunds', { json: asked })).status).toBe(201);
+    await api.db.query(
+      `update refunds set gateway_refund_id = $2, key_used_at = $3 where gateway_account_id = $1`,
+      [accountId, sent === 'made' ? `re_${accountId}` : null, sent === 'unknown' ? new Date() : null],
+    );
+  };
+
+  test('is asked when it is made, shown, and part of what a connector is given', async () => {
+    const who = someone();
+    const made = await add(withKey(`sk_${who}1`));
+    expect(made.body.identity).toBe(`acct_${who} live`);
+    expect((await open(made.body.gateway_account_id))?.access.identity).toBe(`acct_${who} live SCRIPTED`);
+  });
+
+  test('the same books are no second account, by another key, name or way of writing the address', async () => {
+    const who = someone();
+    const first = await add({ ...withKey(`sk_${who}1`), name: `first ${who}` });
+    for (const body of [
+      withKey(`sk_${who}1`),
+      withKey(`sk_${who}2`),
+      { ...withKey(`sk_${who}3`), base_url: 'https://api.scripted.test/v1/' },
+    ]) {
+      const again = await add(body);
+      expect(again.status).toBe(409);
+      expect(again.body.error).toMatchObject({ code: 'same_identity', field: 'credentials' });
+      expect(again.body.error.message).toContain(`first ${who}`);
+    }
+    // Switched off it is there all the same; another merchant's is nobody's business here.
+    await patch(first.body.gateway_account_id, { enabled: false });
+    expect((await add(withKey(`sk_${who}4`))).status).toBe(409);
+    expect((await add(withKey(`sk_${who}4`), 'other')).status).toBe(201);
+    const both = await Promise.all([add(withKey(`sk_${who}x1`)), add(withKey(`sk_${who}x2`))]);
+    expect(both.map(({ status }) => status).sort()).toEqual([201, 409]);
+  });
+
+  test('keys of the same account may be rolled, whatever was sent', async () => {
+    const who = someone();
+    const { gateway_account_id: id } = (await add(withKey(`sk_${who}1`))).body;
+    await putRefund(id, 'made');
+    const rolled = await patch(id, { credentials: { secret_key: `sk_${who}2` } });
+    expect(rolled.status).toBe(200);
+    expect((await open(id))?.access).toMatchObject({
+      identity: `acct_${who} live SCRIPTED`,
+      credentials: { secret_key: `sk_${who}2` },
+    });
+  });
+
+  test.each(['made', 'unknown'] as const)(
+    'another account’s key is refused once a refund is %s, with what to do',
+    async (sent) => {
+      const [who, other] = [someone(), someone()];
+      const { gateway_account_id: id } = (await add(withKey(`sk_${who}1`))).body;
+      await putRefund(id, sent);
+      const refused = await patch(id, { credentials: { secret_key: `sk_${other}1` } });
+      expect(refused.status).toBe(409);
+      expect(refused.body.error).toMatchObject({ code: 'another_identity', field: 'credentials' });
+      expect(refused.body.error.message).toContain(`acct_${who} live`);
+      expect(refused.body.error.message).toContain(`acct_${other} live`);
+      expect(refused.body.error.accepted).toContain('POST /v1/gateway-accounts');
+      expect((await open(id))?.access.credentials['secret_key']).toBe(`sk_${who}1`);
+      // The way that it names works.
+      expect((await add(withKey(`sk_${other}1`))).status).toBe(201);
+    },
+  );
+
+  test('a wrong key that made nothing can be put right', async () => {
+    const [wrong, right] = [someone(), someone()];
+    const { gateway_account_id: id } = (await add(withKey(`sk_${wrong}1`))).body;
+    await putRefund(id, 'not made');
+    await noteCall(api.db, systemClock, id, {
+      answered: true,
+      refusesUs: true,
+      why: 'no such key',
+      begunAt: new Date(),
+    });
+    const put = await patch(id, { credentials: { secret_key: `sk_${right}1` } });
+    expect(put.body).toMatchObject({ identity: `acct_${right} live`, health: { paused_until: null } });
+  });
+
+  test('a gateway that does not answer is no reason to take what may be another account’s', async () => {
+    const [who, other] = [someone(), someone()];
+    const { gateway_account_id: id } = (await add(withKey(`sk_${who}1`))).body;
+    await putRefund(id, 'unknown');
+    for (const answer of [
+      unreachable,
+      { kind: 'misconfigured', errorMessage: 'Invalid API key', evidence: {} },
+      { kind: 'busy', retryAfterMs: null, evidence: {} },
+    ] satisfies IdentityAnswer[]) {
+      script.identity = () => answer;
+      const refused = await patch(id, { credentials: { secret_key: `sk_${other}1` } });
+      expect(refused.body.error).toMatchObject({ code: 'identity_not_told' });
+    }
+    // What does not sign in is no question of identity.
+    expect((await patch(id, { credentials: { webhook_secret: 'any text' } })).status).toBe(200);
+    expect((await patch(id, { max_per_second: 3 })).status).toBe(200);
+  });
+
+  test('where the gateway does not tell, other credentials are another identity, and webhook secrets are not', async () => {
+    script.identity = () => ({ kind: 'not_told', why: 'it has no such question' });
+    const { gateway_account_id: id } = (await add(withKey('sk_untold1'))).body;
+    await putRefund(id, 'unknown');
+    const identity = async () => (await open(id))?.access.identity;
+    const before = await identity();
+    expect(before).toMatch(/^key:[0-9a-f]{32} SCRIPTED$/);
+    await patch(id, { credentials: { webhook_secret: 'any text' } });
+    expect(await identity()).toBe(before);
+    expect((await patch(id, { credentials: { secret_key: 'sk_untold2' } })).status).toBe(200);
+    expect(await identity()).not.toBe(before);
+    await patch(id, { credentials: { secret_key: 'sk_untold1' } });
+    expect(await identity()).toBe(before);
+    const [row] = await api.db.query<{ text: string }>(
+      'select to_jsonb(a)::text as text from gateway_accounts a where gateway_account_id = $1',
+      [id],
+    );
+    expect(row!.text).not.toContain(before!.slice(4, 36));
+  });
+
+  test('an account made while its gateway was away learns it before its first send, once', async () => {
+    script.identity = () => unreachable;
+    const who = someone();
+    const made = await add(withKey(`sk_${who}1`));
+    expect(made.body.identity).toBeNull();
+    const id: string = made.body.gateway_account_id;
+    const deps = {
+      db: api.db,
+      clock: new ManualClock(new Date(Date.now() + 3_600_000)),
+      vault,
+      gateways: registryOf([scripted]),
+      gatewayHttp: async () => ({ kind: 'not_sent' as const, why: 'scripted' }),
+    };
+    let asked = 0;
+    script.identity = (access) => {
+      asked++;
+      return accountOf(access);
+    };
+    const opened = await Promise.all([openForWork(deps, id), openForWork(deps, id)]);
+    for (const account of opened) expect(account?.access.identity).toBe(`acct_${who} live SCRIPTED`);
+    await openForWork(deps, id);
+    expect(asked).toBe(1);
+    expect((await read(id)).body.identity).toBe(`acct_${who} live`);
+  });
+
+  test('a gateway that tells nothing is asked once an hour, not at each send', async () => {
+    script.identity = () => unreachable;
+    const { gateway_account_id: id } = (await add(withKey('sk_silent1'))).body;
+    const clock = new ManualClock(new Date(Date.now() + 3_600_000));
+    const deps = {
+      db: api.db,
+      clock,
+      vault,
+      gateways: registryOf([scripted]),
+      gatewayHttp: async () => ({ kind: 'not_sent' as const, why: 'scripted' }),
+    };
+    let asked = 0;
+    script.identity = () => {
+      asked++;
+      return unreachable;
+    };
+    for (let n = 0; n < 5; n++) {
+      expect((await openForWork(deps, id))?.access.identity).toMatch(/^key:/);
+      clock.pass(600_000);
+    }
+    expect(asked).toBe(1);
+  });
+});
+
+describe('the test of an account', () => {
+  const works: AccessCheck = { tried: 'GET /', answer: { kind: 'works', evidence: {} } };
+  const tryOut = async (id: string) =>
+    (await call(api, `/v1/gateway-accounts/${id}/test`, { method: 'POST' })).body;
+  beforeEach(() => {
+    script.access = () => works;
+  });
+  afterAll(() => {
+    script.identity = () => ({ kind: 'not_told', why: 'nothing was scripted' });
+    script.payment = () => ({ kind: 'known', evidence: {} });
+  });
+
+  test('says whose account it is, and learns it', async () => {
+    const { gateway_account_id: id } = (
+      await add({ credentials: { ...credentials, secret_key: 'sk_t1aaa' } })
+    ).body;
+    script.identity = () => ({ kind: 'told', identity: 'acct_tested live', evidence: {} });
+    const tested = await tryOut(id);
+    expect(tested).toMatchObject({ outcome: 'works', identity: 'acct_tested live', payment: null });
+    expect(tested.says).toContain('They open acct_tested live.');
+    expect((await read(id)).body.identity).toBe('acct_tested live');
+    script.identity = () => ({ kind: 'told', identity: 'acct_exchanged live', evidence: {} });
+    expect((await tryOut(id)).says).toMatch(
+      /they open acct_exchanged live, and this account is acct_tested live/,
+    );
+    expect((await read(id)).body.identity).toBe('acct_tested live');
+    script.identity = () => ({ kind: 'not_told', why: 'this key may not ask' });
+    expect((await tryOut(id)).says).toMatch(/does not say whose account they open: this key may not ask\./);
+  });
+
+  test('says where two accounts of before are one', async () => {
+    const one = (await add({ credentials: { ...credentials, secret_key: 'sk_t2aaa' } })).body;
+    const two = (await add({ credentials: { ...credentials, secret_key: 'sk_t2bbb' } })).body;
+    script.identity = () => ({ kind: 'told', identity: 'acct_twice live', evidence: {} });
+    expect((await tryOut(one.gateway_account_id)).says).toContain('They open acct_twice live.');
+    expect((await tryOut(two.gateway_account_id)).says).toContain(`"${one.name}"`);
+  });
+
+  test('asks for a payment that was told, and says when it is not there', async () => {
+    script.identity = () => ({ kind: 'not_told', why: 'no' });
+    const { gateway_account_id: id } = (
+      await add({ credentials: { ...credentials, secret_key: 'sk_t3aaa' } })
+    ).body;
+    expect((await tryOut(id)).payment).toBeNull();
+    await putOrder(api.db, {
+      orderId: 'T-3',
+      amountMinor: 100,
+      gateway: 'SCRIPTED',
+      accountId: id,
+      paymentId: 'p3',
+    });
+    const says = async (answer: PaymentAnswer) => {
+      script.payment = (facts) => {
+        expect(facts).toMatchObject({ gatewayPaymentId: 'p3', currency: 'INR' });
+        return answer;
+      };
+      const { outcome, payment, says } = await tryOut(id);
+      expect(outcome).toBe('works');
+      return `${JSON.stringify(payment)} ${says}`;
+    };
+    expect(await says({ kind: 'known', evidence: {} })).toMatch(/"known":true.*It knows p3/);
+    expect(await says({ kind: 'unknown', evidence: {} })).toMatch(
+      /"known":false.*does not know p3.*another account/,
+    );
+    expect(await says({ kind: 'misfit', why: 'the payment is in USD, not in INR', evidence: {} })).toMatch(
+      /"known":true.*in USD, not in INR/,
+    );
+    expect(await says({ kind: 'no_answer', why: 'reset', answered: false, evidence: {} })).toMatch(
+      /"known":null.*could not be learnt/,
+    );
+  });
+});
+
+test('an account shows refusals in a row and rejected webhooks', async () => {
+  const { gateway_account_id: id } = (await add({ credentials: { ...credentials, secret_key: 'sk_t4aaa' } }))
+    .body;
+  expect((await read(id)).body.health).toMatchObject({ refusals_in_a_row: 0, webhook_rejected_at: null });
+  const refusal = { code: 'x', message: 'No such charge' };
+  for (let n = 0; n < 20; n++)
+    await noteCall(api.db, systemClock, id, {
+      answered: true,
+      refusesUs: false,
+      why: null,
+      refusal,
+      begunAt: systemClock.now(),
+    });
+  script.readWebhook = () => ({ kind: 'rejected', why: 'the signature is wrong' });
+  const hook = await fetch(`${api.url}/gateways/${id}/webhooks`, { method: 'POST', body: '{}' });
+  expect(hook.status).toBe(400);
+  expect((await read(id)).body.health).toMatchObject({
+    refusals_in_a_row: 20,
+    paused_until: expect.any(String),
+    last_error: 'The last 20 refunds were refused alike: No such charge',
+    webhook_rejected_at: expect.any(String),
+    webhook_rejected_because: 'the signature is wrong',
+  });
+  expect(
+    (await takeWebhookTrouble(api.db, systemClock)).map(({ gatewayAccountId }) => gatewayAccountId),
+  ).toContain(id);
+  // Switched off and on, it begins anew.
+  await patch(id, { enabled: false });
+  expect((await read(id)).body.health.refusals_in_a_row).toBe(20);
+  await patch(id, { enabled: true });
+  expect((await read(id)).body.health).toMatchObject({ refusals_in_a_row: 0, paused_until: null });
 });

@@ -1,10 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { RefundNews } from '../../src/gateways/gateway.ts';
 import { newId } from '../../src/lib/ids.ts';
 import type { Decision } from '../../src/refunds/outcome.ts';
 import { readRefund, writeChanges } from '../../src/refunds/store.ts';
 import { type Answer, call, startApi, type TestApi } from '../support/api.ts';
 import { ManualClock, merchantWithAccount, putOrder } from '../support/engine.ts';
+import { addPerson, type Browser, signedIn } from '../support/people.ts';
 import { ScriptedGateway } from './scripted-gateway.ts';
 
 const clock = new ManualClock(new Date('2026-03-01T10:00:00.700Z'));
@@ -133,6 +134,9 @@ describe('POST /v1/refunds', () => {
       failed_at: null,
       // Ten days for cards, rounded up to the hour.
       due_at: '2026-03-11T11:00:00.000Z',
+      recheck_at: null,
+      settled_by_hand: false,
+      proposal: null,
       next_look_at: '2026-03-01T10:00:00.700Z',
       recheck_at: null,
       settled_by_hand: false,
@@ -514,6 +518,110 @@ describe('POST /v1/refunds/{refund_id}/resolve', () => {
     expect(answer.status).toBe(400);
     expect(answer.body.error.field).toBe(field);
     expect((await get(`/${id}`)).body.status).toBe('MANUAL_REVIEW');
+  });
+});
+
+describe('against what the gateway says', () => {
+  const evidence = 'The bank’s letter of 2 March, case 17.';
+  const before = scripted.look;
+  const people = new Map<string, Browser>();
+  beforeAll(async () => {
+    for (const name of ['first', 'second']) {
+      await addPerson(api.db, { role: 'operations', email: `${name}@acme.test` });
+      people.set(name, await signedIn(api, `${name}@acme.test`));
+    }
+  });
+  afterEach(() => {
+    scripted.look = before;
+  });
+
+  async function reviewed(): Promise<string> {
+    const { refund_id: id } = await refunded();
+    await move(id, sent(), submitted, inReview);
+    return id;
+  }
+  const as = (name: string, id: string, verb: string, json: unknown) =>
+    people.get(name)!.ask(`/v1/refunds/${id}/${verb}`, { method: 'POST', json });
+
+  test.each([
+    ['failed', { kind: 'news', news: news({ status: 'pending', rawStatus: 'processing' }) }, 'processing'],
+    ['succeeded', { kind: 'absent', evidence: {} }, 'no such refund'],
+    ['failed', { kind: 'misfit', why: 'refund re_1 is of 9.00 INR', evidence: {} }, 're_1 is of 9.00 INR'],
+  ] as const)('"%s" of one alone is refused, with what the gateway said', async (outcome, look, said) => {
+    const id = await reviewed();
+    scripted.look = look;
+    const answer = await act(id, 'resolve', { outcome, evidence });
+    expect([answer.status, answer.body.error.code]).toEqual([409, 'gateway_says_otherwise']);
+    expect(answer.body.error.message).toContain(said);
+    expect((await get(`/${id}`)).body.status).toBe('MANUAL_REVIEW');
+  });
+
+  test('the gateway’s own word that it was paid settles it, whatever a person wanted', async () => {
+    const id = await reviewed();
+    scripted.look = { kind: 'news', news: news({ status: 'succeeded', rawStatus: 'paid' }) };
+    const answer = await as('first', id, 'resolve', { outcome: 'failed', evidence });
+    expect(answer.body.error.code).toBe('gateway_says_otherwise');
+    expect((await get(`/${id}`)).body).toMatchObject({ status: 'SUCCESS', settled_by_hand: false });
+  });
+
+  test('where it agrees, one person is enough, and the end is the gateway’s', async () => {
+    const id = await reviewed();
+    scripted.look = { kind: 'news', news: news({ status: 'succeeded', rawStatus: 'paid' }) };
+    const answer = await act(id, 'resolve', { outcome: 'succeeded', evidence });
+    expect(answer.status).toBe(200);
+    expect(answer.body).toMatchObject({ status: 'SUCCESS', settled_by_hand: false });
+  });
+
+  test('where nobody can be asked, a person’s word counts, and is looked at again', async () => {
+    const id = await reviewed();
+    const answer = await act(id, 'resolve', { outcome: 'failed', evidence });
+    expect(answer.body).toMatchObject({ status: 'FAILURE', settled_by_hand: true });
+    expect(Date.parse(answer.body.recheck_at)).toBe(clock.now().getTime() + 3_600_000);
+  });
+
+  test('a second person’s yes settles it; the first one’s own does not, nor a key’s', async () => {
+    const id = await reviewed();
+    scripted.look = { kind: 'absent', evidence: {} };
+    const word = { outcome: 'succeeded', evidence, against_gateway: true };
+    expect((await act(id, 'resolve', word)).body.error.code).toBe('people_only');
+    const proposed = await as('first', id, 'resolve', word);
+    expect(proposed.body).toMatchObject({
+      status: 'MANUAL_REVIEW',
+      proposal: {
+        outcome: 'succeeded',
+        proposed_by: 'first@acme.test',
+        gateway_said: 'it has no such refund',
+      },
+    });
+    const { at } = proposed.body.proposal;
+    expect((await as('first', id, 'proposal/confirm', { at })).body.error.code).toBe('same_person');
+    expect((await act(id, 'proposal/confirm', { at })).status).toBe(403);
+    expect(
+      (await as('second', id, 'proposal/confirm', { at: '2020-01-01T00:00:00.000Z' })).body.error.code,
+    ).toBe('other_proposal');
+    const settled = await as('second', id, 'proposal/confirm', { at });
+    expect(settled.body).toMatchObject({ status: 'SUCCESS', settled_by_hand: true, proposal: null });
+    const last = (await get(`/${id}`)).body.events.at(-1);
+    expect(last).toMatchObject({
+      to: 'succeeded',
+      evidence: { email: 'first@acme.test', gateway_said: 'it has no such refund' },
+    });
+    expect(last.cause).toMatchObject({ by: 'user', email: 'second@acme.test' });
+  });
+
+  test('a proposal can be withdrawn, and is gone with the gateway’s own word', async () => {
+    const id = await reviewed();
+    scripted.look = { kind: 'absent', evidence: {} };
+    const word = { outcome: 'succeeded', evidence, against_gateway: true };
+    const { at } = (await as('first', id, 'resolve', word)).body.proposal;
+    const withdrawn = await as('first', id, 'proposal/withdraw', { at });
+    expect(withdrawn.body).toMatchObject({ status: 'MANUAL_REVIEW', proposal: null });
+    expect((await as('second', id, 'proposal/confirm', { at })).body.error.code).toBe('no_proposal');
+
+    const again = (await as('first', id, 'resolve', word)).body.proposal.at;
+    scripted.look = { kind: 'news', news: news({ status: 'failed', rawStatus: 'failed' }) };
+    expect((await act(id, 'sync')).body).toMatchObject({ status: 'FAILURE', proposal: null });
+    expect((await as('second', id, 'proposal/confirm', { at: again })).body.error.code).toBe('no_proposal');
   });
 });
 

@@ -4,6 +4,7 @@ import type {
   GatewayAccountAccess,
   IdentityAnswer,
   LookAnswer,
+  PaymentAnswer,
   WebhookReading,
 } from '../../src/gateways/gateway.ts';
 import { modelGateway } from '../juspay/model-gateway.ts';
@@ -19,6 +20,10 @@ export class ScriptedGateway {
     kind: 'not_told',
     why: 'nothing was scripted',
   });
+  payment: (...asked: Parameters<NonNullable<Gateway['findPayment']>>) => PaymentAnswer = () => ({
+    kind: 'known',
+    evidence: {},
+  });
   readWebhook: Gateway['readWebhook'] = (): WebhookReading => ({
     kind: 'rejected',
     why: 'nothing was scripted',
@@ -30,6 +35,7 @@ export class ScriptedGateway {
     label: 'Scripted PG',
     gatewayId: 78,
     defaultBaseUrl: 'https://api.scripted.test/v1',
+    otherHosts: ['eu.api.scripted.test'],
     credentialFields: [
       {
         name: 'secret_key',
@@ -52,6 +58,7 @@ export class ScriptedGateway {
     capabilities: { ...modelGateway.capabilities, maxConcurrent: 7, maxPerSecond: 40 },
     fetchRefund: async () => this.look,
     checkAccess: async (access) => this.access(access),
+    findPayment: async (...asked) => this.payment(...asked),
     identify: async (access) => this.identity(access),
     readWebhook: (webhook, access) => this.readWebhook(webhook, access),
   };

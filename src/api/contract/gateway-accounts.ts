@@ -94,14 +94,31 @@ export const gatewayAccountSchema = z
     credentials: z
       .record(z.string(), z.string())
       .describe('Secrets by their last four characters; the other fields as they are.'),
+    identity: z
+      .string()
+      .nullable()
+      .describe('Whose account at the gateway this is, as the gateway told it; null where it has not.'),
     enabled: z.boolean(),
     ...limits,
     webhook_url: z.string().describe('The address to enter at the gateway for its webhooks.'),
     health: z.object({
       failures_in_a_row: z.int(),
-      paused_until: z.string().nullable().describe('Until then nothing is sent, because calls kept failing.'),
+      paused_until: z
+        .string()
+        .nullable()
+        .describe(
+          'Until then nothing is sent: calls kept failing, or refunds were all refused alike. See last_error.',
+        ),
       last_error: z.string().nullable(),
       last_error_at: z.string().nullable(),
+      refusals_in_a_row: z
+        .int()
+        .describe('Refunds in a row that the gateway refused for one and the same reason.'),
+      webhook_rejected_at: z
+        .string()
+        .nullable()
+        .describe('When a webhook to webhook_url was last rejected, to the minute.'),
+      webhook_rejected_because: z.string().nullable(),
       calls_in_last_second: z
         .int()
         .describe('How much of max_per_second is used just now, by all processes together.'),
@@ -127,6 +144,19 @@ export const gatewayAccountTestSchema = z
       .describe('refused: the gateway does not accept the credentials, or not for refunds.'),
     tried: z.string().describe('What was asked of the gateway; it changes nothing there.'),
     says: z.string().describe('What came back, in a sentence.'),
+    identity: z
+      .string()
+      .nullable()
+      .describe('Whose account the credentials open, where the gateway told it.'),
+    payment: z
+      .object({
+        gateway_payment_id: z.string(),
+        known: z.boolean().nullable().describe('Null: the gateway did not say.'),
+      })
+      .nullable()
+      .describe(
+        'A payment that was told for the account, and whether the gateway knows it; null while there is none.',
+      ),
     answer: z
       .record(z.string(), z.unknown())
       .describe('The gateway’s answer, scrubbed of credentials and of card and bank data.'),

@@ -6,9 +6,12 @@ import {
   type AccountResult,
   createGatewayAccount,
   type GatewayAccount,
+  type LearntIdentity,
+  learnIdentity,
   listGatewayAccounts,
   openGatewayAccess,
   readGatewayAccount,
+  readSomePayment,
   updateGatewayAccount,
 } from '../../gateways/accounts.ts';
 import type { AccessCheck, Gateway } from '../../gateways/gateway.ts';
@@ -91,7 +94,10 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
           maxConcurrent: max_concurrent,
           maxPerSecond: max_per_second,
         },
-        { allowPrivateAddresses: deps.settings.allowPrivateWebhooks },
+        {
+          allowPrivateAddresses: deps.settings.allowPrivateWebhooks,
+          allowOtherHosts: deps.settings.allowOtherGatewayHosts,
+        },
       );
       const shown = await viewOf(result);
       request.log.info(
@@ -203,16 +209,84 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
       const begunMs = performance.now();
       const { tried, answer } = await gateway.checkAccess(opened.access, deps.gatewayHttp);
       const outcome = answer.kind === 'misconfigured' ? ('refused' as const) : answer.kind;
+      const whose = answer.kind === 'works' ? await learnIdentity(deps, id) : null;
+      const payment = answer.kind === 'works' ? await tryKnownPayment(deps, gateway, account) : null;
       return {
         outcome,
         tried,
-        says: whatCameBack(gateway, answer),
+        says: [whatCameBack(gateway, answer), whose && whoseWords(gateway, whose), payment?.says]
+          .filter(Boolean)
+          .join(' '),
+        identity: whose && 'identity' in whose ? whose.identity : null,
+        payment: payment && { gateway_payment_id: payment.gatewayPaymentId, known: payment.known },
         answer: { ...answer.evidence },
         duration_ms: Math.round(performance.now() - begunMs),
         at: at.toISOString(),
       };
     },
   );
+}
+
+interface TriedPayment {
+  readonly gatewayPaymentId: string;
+  /** Null: the gateway did not say. */
+  readonly known: boolean | null;
+  readonly says: string;
+}
+
+/** Asks for one of the account's paid payments: credentials that work may still be another account's. */
+async function tryKnownPayment(
+  deps: ApiDeps,
+  gateway: Gateway,
+  { merchantId, gatewayAccountId }: GatewayAccount,
+): Promise<TriedPayment | null> {
+  const payment = gateway.findPayment && (await readSomePayment(deps.db, merchantId, gatewayAccountId));
+  // Opened again: what was learnt of the account just now is in it.
+  const opened = payment && (await openGatewayAccess(deps, gatewayAccountId));
+  const answer = opened && (await gateway.findPayment?.(payment, opened.access, deps.gatewayHttp));
+  if (!answer) return null;
+  const { gatewayPaymentId } = payment;
+  const { label } = gateway;
+  const tried = (known: boolean | null, says: string) => ({ gatewayPaymentId, known, says });
+  switch (answer.kind) {
+    case 'known':
+      return tried(true, `It knows ${gatewayPaymentId}, a payment that was told for this account.`);
+    case 'unknown':
+      return tried(
+        false,
+        `But it does not know ${gatewayPaymentId}, a payment that was told for this account: either the credentials ` +
+          `are of another account at ${label}, or of its other mode (test or live), or the payment was told for the ` +
+          'wrong account. Its refunds cannot be made until that is put right.',
+      );
+    case 'misfit':
+      return tried(
+        true,
+        `But of ${gatewayPaymentId} it says: ${answer.why}. Tell the payment as ${label} has it.`,
+      );
+    case 'misconfigured':
+      return tried(null, `But asked for ${gatewayPaymentId} it refuses: ${sentence(answer.errorMessage)}`);
+    default:
+      return tried(null, `Whether it knows ${gatewayPaymentId} could not be learnt.`);
+  }
+}
+
+function whoseWords({ label }: Gateway, whose: LearntIdentity): string {
+  switch (whose.kind) {
+    case 'another':
+      return (
+        `But they open ${whose.identity}, and this account is ${whose.before}: enter credentials of ${whose.before}, ` +
+        'or add an account for the other one.'
+      );
+    case 'twice':
+      return (
+        `They open ${whose.identity}, and so do those of the account ${JSON.stringify(whose.name)}: one payment could ` +
+        'be told for both, and refunded twice. Tell new payments for one of them only.'
+      );
+    case 'not_told':
+      return `${label} does not say whose account they open: ${sentence(whose.why)}`;
+    default:
+      return `They open ${whose.identity}.`;
+  }
 }
 
 /** The outcome of a test call, with what to do. */
@@ -237,6 +311,9 @@ function sentence(text: string): string {
 const CODES: Partial<Record<AccountRefusal['code'], string>> = {
   name_taken: 'gateway_account_name_taken',
   too_many_accounts: 'too_many_gateway_accounts',
+  another_identity: 'another_identity',
+  identity_not_told: 'identity_not_told',
+  same_identity: 'same_identity',
 };
 
 function refusalError(refusal: AccountRefusal): ApiError {
@@ -265,6 +342,7 @@ function accountView(
     name: shown.name,
     base_url: shown.baseUrl,
     credentials: { ...shown.shownCredentials },
+    identity: shown.identity,
     enabled: shown.enabled,
     max_concurrent: shown.maxConcurrent,
     max_per_second: shown.maxPerSecond,
@@ -274,6 +352,9 @@ function accountView(
       paused_until: shown.openUntil?.toISOString() ?? null,
       last_error: shown.lastError,
       last_error_at: shown.lastErrorAt?.toISOString() ?? null,
+      refusals_in_a_row: shown.refusalsInARow,
+      webhook_rejected_at: shown.webhooksRejectedAt?.toISOString() ?? null,
+      webhook_rejected_because: shown.webhooksRejectedWhy,
       calls_in_last_second: now.callsTaken,
       pending_refunds: now.pending,
     },

@@ -8,6 +8,16 @@ export interface Behaviour {
   readonly silent?: true;
   /** Refused with an answer that says so. */
   readonly refused?: true;
+  /** Refused because its money has been given back by another way. */
+  readonly refundedElsewhere?: true;
+  /** The account has no such payment. */
+  readonly noPayment?: true;
+  /** A page of somebody else stands in the place of each answer. */
+  readonly paged?: true;
+  /** What is made is of another amount. */
+  readonly otherAmount?: true;
+  /** Too rare to be among the demo's orders. */
+  readonly rare?: true;
   /** The first tries are turned away with this status, and nothing is made. */
   readonly turnsAway?: 402 | 429;
   /** What happens to it by itself, about a second later, told by a webhook. */
@@ -87,6 +97,35 @@ export const BEHAVIOURS: readonly Behaviour[] = [
     says: 'Succeeds; its webhooks come twice and out of order, the first before the answer, which says pending.',
     makes: 'succeeded',
     tellsBadly: true,
+  },
+  {
+    startsWith: 'sbx_page',
+    says: 'Pays, but a page of somebody else (403, no JSON) comes in the place of the answer. Look-ups are answered.',
+    makes: 'succeeded',
+    paged: true,
+    rare: true,
+  },
+  {
+    startsWith: 'sbx_other',
+    says: 'Pays one minor unit more than it was asked for, and says so.',
+    makes: 'succeeded',
+    otherAmount: true,
+    rare: true,
+  },
+  {
+    startsWith: 'sbx_refunded',
+    says: 'Refused at once, because the money has been given back by another way; no refund exists.',
+    makes: null,
+    refused: true,
+    refundedElsewhere: true,
+    rare: true,
+  },
+  {
+    startsWith: 'sbx_unknown',
+    says: 'No such payment in this account (404), whatever is asked about it.',
+    makes: null,
+    noPayment: true,
+    rare: true,
   },
 ];
 

@@ -18,6 +18,7 @@ import type {
   GatewayHttp,
   LookAnswer,
   NothingLearnt,
+  PaymentAnswer,
   RefundFacts,
   RefundNews,
 } from '../gateway.ts';
@@ -100,7 +101,13 @@ export const sandbox: Gateway = {
   async fetchRefund(facts, access, http) {
     if (facts.gatewayRefundId === null) return fetchByOurId(facts, access, http);
     const exchange = await http(ask(access, `/v1/refunds/${encodeURIComponent(facts.gatewayRefundId)}`));
-    return readLookAnswer(exchange, access, readingOf(facts));
+    const answer = readLookAnswer(exchange, access, readingOf(facts));
+    if (answer.kind !== 'absent') return answer;
+    const payment = await findPayment(facts, access, http);
+    if (payment.kind === 'known') return answer;
+    return payment.kind === 'unknown'
+      ? unlike(`this account has no payment ${facts.gatewayPaymentId}`, payment.evidence)
+      : payment;
   },
 
   async findRefunds(facts, access, http) {
@@ -120,6 +127,8 @@ export const sandbox: Gateway = {
     }
     return { kind: 'found', refunds, evidence: { refunds: refunds.length } };
   },
+
+  findPayment,
 
   async identify(access, http) {
     const answer = readQuestion(await http(ask(access, '/v1/account')), access, readError);
@@ -169,6 +178,24 @@ export const sandbox: Gateway = {
     };
   },
 };
+
+/** The sandbox takes every payment id for a payment of the account, except those of one behaviour. */
+async function findPayment(
+  { gatewayPaymentId }: Pick<RefundFacts, 'gatewayPaymentId'>,
+  access: GatewayAccountAccess,
+  http: GatewayHttp,
+): Promise<Exclude<PaymentAnswer, { kind: 'misfit' }>> {
+  const query = new URLSearchParams({ payment: gatewayPaymentId, limit: '1' });
+  const answer = readQuestion(await http(ask(access, `/v1/refunds?${query}`)), access, (json) => {
+    const error = readError(json);
+    return error?.means === 'no_payment' ? { ...error, means: 'absent' } : error;
+  });
+  if (answer.kind === 'absent') return { kind: 'unknown', evidence: answer.evidence };
+  if (answer.kind !== 'json') return answer;
+  return Array.isArray(member(answer.json, 'refunds'))
+    ? { kind: 'known', evidence: answer.evidence }
+    : unlike('the answer is not a list of refunds', answer.evidence);
+}
 
 /** By our own id: the look-up for refunds whose answer never came. */
 async function fetchByOurId(
@@ -313,11 +340,27 @@ function misfitOf({ news, payment, amountMinor, currency }: ReadRefund, facts: R
         `not ${amountText(facts.amountMinor, facts.exponent, facts.currency)}`;
 }
 
+const CODES = new Set([
+  'already_refunded',
+  'bad_key',
+  'insufficient_balance',
+  'internal',
+  'invalid_request',
+  'key_in_progress',
+  'key_reused',
+  'no_such_page',
+  'no_such_payment',
+  'no_such_refund',
+  'refund_refused',
+  'too_many_requests',
+]);
+
 function readError(json: unknown): ReturnType<Reading['error']> {
   const error = member(json, 'error');
   const code = cleanText(member(error, 'code'), 100);
   const message = cleanText(member(error, 'message'), 500);
-  if (code === null || message === null) return null;
+  // Others write {"error":{"code","message"}} too.
+  if (code === null || message === null || !CODES.has(code)) return null;
   if (code === 'insufficient_balance') return { code, message, means: 'no_funds' };
   if (code === 'no_such_payment') return { code, message, means: 'no_payment' };
   if (code === 'no_such_refund') return { code, message, means: 'absent' };

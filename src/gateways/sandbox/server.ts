@@ -12,7 +12,7 @@ import { exponentOf, formatAmount, MAX_AMOUNT_MINOR } from '../../lib/money.ts';
 import { type Behaviour, behaviourOf, TURNED_AWAY_TRIES } from './behaviours.ts';
 import { createCourier } from './courier.ts';
 import { bookEntry, newArn, newEventId, refundObject, webhookAbout } from './objects.ts';
-import { accountOf, webhookKeyOf } from './signing.ts';
+import { accountIdOf, accountOf, webhookKeyOf } from './signing.ts';
 import {
   countTry,
   holdKey,
@@ -75,7 +75,13 @@ export async function sandboxServer(app: FastifyInstance, options: SandboxOption
     if (answer.dueAt) courier.expect(answer.dueAt);
     if (answer.tellFirst !== undefined) await courier.deliverNow(answer.tellFirst);
     if (answer.silent) return silence.keep(request, reply);
+    if (answer.paged) return reply.code(403).type('text/html').send(PAGE);
     return reply.code(answer.status).headers(answer.headers).type('application/json').send(answer.body);
+  });
+
+  // Whose books a key opens is told to whoever has the key; whether it has an account yet does not matter.
+  app.get('/v1/account', route, async (request) => {
+    return { account: accountIdOf(bearerOf(request)) };
   });
 
   app.get('/v1/refunds/:id', route, async (request) => {
@@ -90,6 +96,7 @@ export async function sandboxServer(app: FastifyInstance, options: SandboxOption
   app.get('/v1/refunds', route, async (request) => {
     const account = accountOf(await secretKeyOf(request, options));
     const query = read(LIST_QUERY, request.query);
+    requirePayment(query.payment);
     const payouts = await listPayouts(
       db,
       { accounts: [account], gatewayPaymentId: query.payment, refundId: query.refund_id },
@@ -134,6 +141,8 @@ interface Answer {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
   readonly silent?: boolean;
+  /** A page of somebody else goes out in its place. */
+  readonly paged?: boolean;
   /** A webhook that has to arrive before this answer. */
   readonly tellFirst?: string | undefined;
   /** When the courier has something to do for it. */
@@ -149,6 +158,7 @@ async function create(
   rawBody: Buffer | undefined,
 ): Promise<Answer> {
   const request = readCreateBody(rawBody, options.webhookOrigins);
+  requirePayment(request.payment);
   const behaviour = behaviourOf(request.payment);
   const account = accountOf(secretKey);
   const requestHash = createHash('sha256').update(rawBody!).digest();
@@ -156,7 +166,7 @@ async function create(
 
   return options.db.transaction(async (tx): Promise<Answer> => {
     const stored = key === null ? null : await answerOf(tx, account, key, requestHash);
-    if (stored !== null) return { ...stored, headers: REPLAYED, silent: !!behaviour.silent };
+    if (stored !== null) return { ...stored, headers: REPLAYED, ...instead(behaviour) };
     if (
       behaviour.turnsAway &&
       (await countTry(tx, account, request.payment, request.refund_id)) < TURNED_AWAY_TRIES
@@ -165,7 +175,7 @@ async function create(
     }
     if (behaviour.makes === null && behaviour.silent) return NOTHING;
 
-    let answer: Answer = REFUSED;
+    let answer: Answer = behaviour.refundedElsewhere ? REFUNDED_ELSEWHERE : REFUSED;
     if (behaviour.makes !== null) {
       const payout = payoutOf(request, account, key, behaviour, now, options.laterMs ?? 1_000);
       await insertPayout(tx, payout, webhookKeyOf(secretKey));
@@ -175,7 +185,7 @@ async function create(
         status: 201,
         headers: {},
         body: JSON.stringify(refundObject(behaviour.tellsBadly ? beforeSuccess(payout) : payout)),
-        silent: !!behaviour.silent,
+        ...instead(behaviour),
         tellFirst: webhooks[0]?.webhookId,
         dueAt: payout.nextChangeAt ?? webhooks.at(-1)?.dueAt,
       };
@@ -183,6 +193,15 @@ async function create(
     if (key !== null) await storeAnswer(tx, account, key, { ...answer, requestHash }, now);
     return answer;
   });
+}
+
+function instead({ silent, paged }: Behaviour): Pick<Answer, 'silent' | 'paged'> {
+  return { silent: !!silent, paged: !!paged };
+}
+
+function requirePayment(gatewayPaymentId: string): void {
+  if (behaviourOf(gatewayPaymentId).noPayment)
+    throw new SandboxError(404, 'no_such_payment', 'This account has no such payment.', 'payment');
 }
 
 /** What was answered to this request before, once nobody else works on its key; null for a new key. */
@@ -213,7 +232,7 @@ function payoutOf(
     refundId: request.refund_id,
     orderId: request.order_id,
     idempotencyKey,
-    amountMinor: request.amount,
+    amountMinor: request.amount + (behaviour.otherAmount ? 1 : 0),
     currency: request.currency,
     exponent: exponentOf(request.currency)!,
     reason: request.reason ?? null,
@@ -250,6 +269,12 @@ const KEY_HEADER = 'Idempotency-Key';
 const REPLAYED = { 'idempotent-replayed': 'true' };
 const NOTHING: Answer = { status: 0, headers: {}, body: '', silent: true };
 const REFUSED = errorAnswer(422, 'refund_refused', 'The bank of this payment takes no refunds.');
+const REFUNDED_ELSEWHERE = errorAnswer(
+  400,
+  'already_refunded',
+  'This payment has been refunded already, by another way.',
+);
+const PAGE = '<!doctype html><title>403 Forbidden</title><h1>Blocked by the network policy</h1>\n';
 const TURNED_AWAY = {
   402: errorAnswer(402, 'insufficient_balance', 'The balance of the account is too low; no refund was made.'),
   429: {
@@ -353,17 +378,26 @@ function readKey(request: FastifyRequest): string | null {
 
 // Keys --------------------------------------------------------------------------------------------------
 
+/** The key, whether it has an account here or not. */
+function bearerOf(request: FastifyRequest): string {
+  const secretKey = BEARER.exec(request.headers.authorization ?? '')?.[1];
+  if (secretKey === undefined) throw badKey();
+  return secretKey;
+}
+
+function badKey(): SandboxError {
+  return new SandboxError(
+    401,
+    'bad_key',
+    'Send "Authorization: Bearer <secret key>" with a key that starts with sbx_sk_ and has an account here.',
+  );
+}
+
 const BEARER = /^Bearer (sbx_sk_[A-Za-z0-9_-]{5,121})$/;
 
 async function secretKeyOf(request: FastifyRequest, options: SandboxOptions): Promise<string> {
-  const secretKey = BEARER.exec(request.headers.authorization ?? '')?.[1];
-  if (secretKey === undefined || (options.admits && !(await options.admits(secretKey)))) {
-    throw new SandboxError(
-      401,
-      'bad_key',
-      'Send "Authorization: Bearer <secret key>" with a key that starts with sbx_sk_ and has an account here.',
-    );
-  }
+  const secretKey = bearerOf(request);
+  if (options.admits && !(await options.admits(secretKey))) throw badKey();
   return secretKey;
 }
 

@@ -11,6 +11,12 @@ export function accountOf(secretKey: string): Buffer {
   return createHash('sha256').update(secretKey).digest();
 }
 
+/** The name of an account, for people. It says nothing about the secret key it comes from. */
+export function accountIdOf(secretKey: string): string {
+  const name = Buffer.from(hkdfSync('sha256', secretKey, '', 'refundry sandbox account', 16));
+  return `sbxa_${name.toString('hex')}`;
+}
+
 /** The key that signs an account's webhooks. It says nothing about the secret key it comes from. */
 export function webhookKeyOf(secretKey: string): Buffer {
   return Buffer.from(hkdfSync('sha256', secretKey, '', 'refundry sandbox webhooks', 32));

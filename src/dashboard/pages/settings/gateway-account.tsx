@@ -97,6 +97,15 @@ export function AccountCard({ account, gateway, mayManage, onEdit }: Props) {
                   </span>,
                 ] as const,
             ),
+          ['Account there', account.identity],
+          [
+            'Webhook rejected',
+            health.webhook_rejected_at && (
+              <span key="webhook">
+                {health.webhook_rejected_because} <Time at={health.webhook_rejected_at} />
+              </span>
+            ),
+          ],
           ['Address', account.base_url ?? gateway?.base_url],
         ]}
       />
@@ -123,7 +132,8 @@ function HealthSign({ account, nowMs }: { readonly account: GatewayAccount; read
   const { failures_in_a_row, paused_until } = account.health;
   if (!account.enabled) return <Sign is="off" word="Off" />;
   if (paused_until !== null && new Date(paused_until).getTime() > nowMs) {
-    return <Sign is="bad" word="Paused" detail="calls kept failing" />;
+    const detail = failures_in_a_row > 0 ? 'calls kept failing' : 'refunds are refused alike';
+    return <Sign is="bad" word="Paused" detail={detail} />;
   }
   if (failures_in_a_row > 0) {
     return <Sign is="waits" word="Failing" detail={`${failures_in_a_row} in a row`} />;
