@@ -229,7 +229,7 @@ test('what a person says against the gateway’s word is settled by a second per
   await page.getByText(`of order ${refund.order_id} waits for a second person`, { exact: false }).waitFor();
   await row.getByText('You proposed it: somebody else', { exact: false }).waitFor();
   expect(await row.getByRole('button', { name: 'Confirm that it was paid …' }).isDisabled()).toBe(true);
-  expect(await row.getByRole('button', { name: 'It was paid …' }).count()).toBe(0);
+  expect(await row.getByRole('button', { name: 'It was paid …', exact: true }).count()).toBe(0);
 
   const support = await pageOf('support', pathOf(refund));
   await support.getByText('Confirming takes somebody of operations or an admin', { exact: false }).waitFor();
