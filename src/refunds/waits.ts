@@ -5,10 +5,25 @@ import { isFollowed, type Refund } from './refund.ts';
 
 /** Why nothing is done about a refund just now, though something is due: a word for programs, a sentence for people. */
 export interface Wait {
-  readonly code: 'batch_stopped' | 'account_off' | 'account_rests' | 'gateway_missing' | 'customer';
+  readonly code:
+    | 'books_in_doubt'
+    | 'account_held'
+    | 'batch_stopped'
+    | 'account_off'
+    | 'account_rests'
+    | 'gateway_missing'
+    | 'customer';
   readonly says: string;
   /** When it goes on by itself; null where somebody has to do something first. */
   readonly until: Date | null;
+}
+
+/** What stops sending besides accounts and batches; none where absent. */
+interface Stops {
+  /** Whether nothing is done because the books themselves may have gone back in time. */
+  readonly booksInDoubt?: () => Promise<boolean>;
+  /** The accounts through which nothing is sent until a person has looked. */
+  readonly heldAccounts?: () => Promise<readonly string[]>;
 }
 
 export type WaitOf = (refund: Refund) => Wait | null;
@@ -17,7 +32,7 @@ type Waiting = Pick<Refund, 'state' | 'gateway' | 'gatewayAccountId' | 'batchId'
 
 /** What holds these refunds up at this moment. One question for all of them, and none where all have ended. */
 export async function readWaits(
-  deps: Pick<EngineDeps, 'db' | 'clock' | 'gateways' | 'stoppedBatches'>,
+  deps: Pick<EngineDeps, 'db' | 'clock' | 'gateways' | 'stoppedBatches'> & Stops,
   refunds: readonly Waiting[],
 ): Promise<WaitOf> {
   const waiting = refunds.filter(isAboutToGoOn);
@@ -32,9 +47,13 @@ export async function readWaits(
   const stopped = waiting.some(({ state, batchId }) => state === 'queued' && batchId !== null)
     ? ((await deps.stoppedBatches?.()) ?? [])
     : [];
+  const booksInDoubt = (await deps.booksInDoubt?.()) ?? false;
+  const heldAccounts = (await deps.heldAccounts?.()) ?? [];
   return (refund) =>
     isAboutToGoOn(refund)
       ? waitOf(refund, {
+          booksInDoubt,
+          accountIsHeld: heldAccounts.includes(refund.gatewayAccountId),
           stopped: refund.batchId !== null && stopped.includes(refund.batchId),
           connected: deps.gateways.get(refund.gateway) !== undefined,
           account: held.get(refund.gatewayAccountId) ?? null,
@@ -48,13 +67,32 @@ function isAboutToGoOn(refund: Waiting): boolean {
 }
 
 interface InTheWay {
+  readonly booksInDoubt: boolean;
+  readonly accountIsHeld: boolean;
   readonly stopped: boolean;
   readonly connected: boolean;
   readonly account: HeldAccount | null;
 }
 
-function waitOf(refund: Waiting, { stopped, connected, account }: InTheWay): Wait | null {
+function waitOf(
+  refund: Waiting,
+  { booksInDoubt, accountIsHeld, stopped, connected, account }: InTheWay,
+): Wait | null {
   const unsent = refund.state === 'queued';
+  if (booksInDoubt) {
+    return {
+      code: 'books_in_doubt',
+      says: 'These books may have gone back in time, so nothing is sent or asked until whoever runs this installation has said what they are.',
+      until: null,
+    };
+  }
+  if (unsent && accountIsHeld) {
+    return {
+      code: 'account_held',
+      says: 'The gateway knows a refund of ours that these books do not, so nothing is sent through this account until somebody has looked under Settings › Gateways.',
+      until: null,
+    };
+  }
   if (unsent && stopped) {
     return {
       code: 'batch_stopped',

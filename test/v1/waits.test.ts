@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { noteCall } from '../../src/gateways/health.ts';
 import { WAITS_FOR_CUSTOMER } from '../../src/refunds/outcome.ts';
 import { readRefund, writeChanges } from '../../src/refunds/store.ts';
+import { readWaits } from '../../src/refunds/waits.ts';
 import { csv, post, upload } from '../batches/batch.ts';
 import { modelGateway } from '../juspay/model-gateway.ts';
 import { call, startApi, type TestApi } from '../support/api.ts';
@@ -112,7 +113,21 @@ describe('a refund that waits to be sent', () => {
     });
   });
 
-  test('says that its batch is paused, before all else', async () => {
+  test('says that its account is held, and that the books are in doubt', async () => {
+    const { refund_id } = await refunded();
+    const refund = (await readRefund(api.db, 'acme', refund_id))!;
+    const { engine } = api.batches;
+    const codeWith = async (stops: Parameters<typeof readWaits>[0]) =>
+      (await readWaits(stops, [refund]))(refund)?.code;
+    const heldAccounts = async () => [accountId];
+    expect(await codeWith({ ...engine, heldAccounts })).toBe('account_held');
+    expect(await codeWith({ ...engine, heldAccounts, booksInDoubt: async () => true })).toBe(
+      'books_in_doubt',
+    );
+    expect(await codeWith({ ...engine, heldAccounts: async () => ['ga_other'] })).toBeUndefined();
+  });
+
+  test('says that its batch is paused, before what its account does', async () => {
     await putOrder(api.db, { orderId: 'W-BATCH', amountMinor: 10_000 });
     const { body: batch } = await upload(api, csv(['W-BATCH,a,10.00,INR,']));
     await post(api, batch.batch_id, 'confirm', { totals: { INR: '10.00' } });

@@ -214,7 +214,9 @@ export const refundSchema = z
       .object({
         code: z
           .string()
-          .describe('For programs: batch_stopped, account_off, account_rests, gateway_missing or customer.'),
+          .describe(
+            'For programs: batch_stopped, account_off, account_rests, account_held, books_in_doubt, gateway_missing or customer.',
+          ),
         says: z.string().describe('For people: what holds it up, and what to do.'),
         until: time.nullable().describe('When it goes on by itself; null where somebody has to act first.'),
       })

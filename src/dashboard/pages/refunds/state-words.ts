@@ -70,6 +70,14 @@ const WORDS: Readonly<Record<RefundState, Words>> = {
 
 /** What stands in the way of a refund that would go on by itself. */
 const WAITS: Readonly<Record<string, { readonly word: string; readonly todo: string }>> = {
+  books_in_doubt: {
+    word: 'books in doubt',
+    todo: 'Ask whoever runs this installation to say what the books are.',
+  },
+  account_held: {
+    word: 'account held',
+    todo: 'Have an admin look at the account under Settings › Gateways.',
+  },
   batch_stopped: { word: 'batch paused', todo: 'Have the batch resumed.' },
   account_off: { word: 'account off', todo: 'Have the account switched on under Settings › Gateways.' },
   account_rests: {
