@@ -134,9 +134,6 @@ describe('POST /v1/refunds', () => {
       failed_at: null,
       // Ten days for cards, rounded up to the hour.
       due_at: '2026-03-11T11:00:00.000Z',
-      recheck_at: null,
-      settled_by_hand: false,
-      proposal: null,
       next_look_at: '2026-03-01T10:00:00.700Z',
       recheck_at: null,
       settled_by_hand: false,
