@@ -4,7 +4,7 @@ import type { GatewayHttp } from './gateways/gateway.ts';
 import type { GatewayRegistry } from './gateways/registry.ts';
 import { systemClock } from './lib/clock.ts';
 import type { Database } from './lib/db.ts';
-import { formatAmount } from './lib/money.ts';
+import { amountText, exponentOf } from './lib/money.ts';
 import { OperatorError } from './lib/operator-error.ts';
 import type { Vault } from './lib/vault.ts';
 import { type CheckedPayment, checkRestored, readRestored } from './refunds/restored.ts';
@@ -80,11 +80,11 @@ export async function printCheck(
 function linesOf({ payment, ...found }: CheckedPayment): string[] {
   const place = `merchant ${payment.merchantId}, order ${payment.orderId}, payment ${payment.gatewayPaymentId}`;
   if (found.kind === 'not_asked') return [`${place}: could not be asked for: ${found.why}.`];
-  const left = `${formatAmount(payment.remainingMinor, payment.exponent)} ${payment.currency}`;
+  const left = amountText(payment.remainingMinor, payment.exponent, payment.currency);
   return found.strangers.map(
     ({ news, amountMinor, currency }) =>
       `${place}: ${payment.gateway} has refund ${news.gatewayRefundId} over ` +
-      `${formatAmount(amountMinor, payment.exponent)} ${currency} (${news.rawStatus}), which is not in these books; ` +
+      `${amountText(amountMinor, exponentOf(currency) ?? payment.exponent, currency)} (${news.rawStatus}), which is not in these books; ` +
       `they count ${left} as left.`,
   );
 }

@@ -71,6 +71,7 @@ export interface RefundFacts {
   readonly state: string;
   readonly amountMinor: number;
   readonly currency: string;
+  readonly exponent: number;
   readonly eventSeq: number;
 }
 
@@ -81,7 +82,7 @@ export async function readRefundFacts(
 ): Promise<RefundFacts[]> {
   return db.query<RefundFacts>(
     `select order_id as "orderId", refund_id as "refundId", state, amount_minor as "amountMinor", currency,
-       event_seq as "eventSeq"
+       exponent, event_seq as "eventSeq"
      from refunds where merchant_id = $1 and order_id > $2 ${upTo(range, 3)}
      order by order_id, refund_id`,
     [merchantId, ...ends(range)],
@@ -95,6 +96,8 @@ export interface WrongReserve {
   readonly heldMinor: number;
   readonly refundsMinor: number;
   readonly effectiveMinor: number;
+  readonly currency: string;
+  readonly exponent: number;
 }
 
 export async function readWrongReserves(
@@ -104,8 +107,8 @@ export async function readWrongReserves(
 ): Promise<WrongReserve[]> {
   return db.query<WrongReserve>(
     `select t.order_id as "orderId", t.txn_id as "txnId", t.reserved_minor as "heldMinor",
-       coalesce(r.sum, 0)::bigint as "refundsMinor", t.effective_minor as "effectiveMinor"
-     from transactions t
+       coalesce(r.sum, 0)::bigint as "refundsMinor", t.effective_minor as "effectiveMinor", o.currency, o.exponent
+     from transactions t join orders o using (merchant_id, order_id)
      left join (
        select order_id, txn_id, sum(amount_minor) as sum from refunds
        where merchant_id = $1 and order_id > $2 ${upTo(range, 3)} and state_reserves(state)

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Database, Queryable } from '../lib/db.ts';
+import { amountText, exponentOf } from '../lib/money.ts';
 import type { Vault } from '../lib/vault.ts';
 import { checkpointHash, checkpointSeal, type SealedOrder } from './checkpoint.ts';
 import {
@@ -157,7 +158,19 @@ interface OrderCheck {
 interface RefundTrail {
   state: string | null;
   seq: number;
-  amount: string | null;
+  amount: RecordedAmount | null;
+}
+
+/** As it stands in the event, be it nonsense. */
+interface RecordedAmount {
+  readonly minor: unknown;
+  readonly currency: unknown;
+}
+
+function recordedWords({ minor, currency }: RecordedAmount, exponent: number): string {
+  return typeof minor === 'number' && Number.isSafeInteger(minor)
+    ? amountText(minor, exponentOf(String(currency)) ?? exponent, String(currency))
+    : `${JSON.stringify(minor)} ${currency}`;
 }
 
 function newOrderCheck(orderId: string, head: ChainHead | null): OrderCheck {
@@ -223,7 +236,7 @@ function follow(order: OrderCheck, refundId: string, seq: number, body: EventBod
   if (typeof body.to === 'string') trail.state = body.to;
   trail.seq = seq;
   if (body.kind === 'refund.recorded')
-    trail.amount = `${body.evidence?.['amount_minor']} ${body.evidence?.['currency']}`;
+    trail.amount = { minor: body.evidence?.['amount_minor'], currency: body.evidence?.['currency'] };
 }
 
 /** The hash of an event by its definition, computed here and not by the database's function. */
@@ -268,10 +281,11 @@ async function verifyRefunds(
         at,
       );
     }
-    const amount = `${refund.amountMinor} ${refund.currency}`;
-    if (trail.amount !== amount) {
+    const { amountMinor: minor, currency, exponent } = refund;
+    if (trail.amount?.minor !== minor || trail.amount.currency !== currency) {
+      const recorded = trail.amount ? recordedWords(trail.amount, exponent) : 'no amount';
       check.fault(
-        `Refund ${refund.refundId} is over ${amount} (minor units); it was recorded over ${trail.amount}.`,
+        `Refund ${refund.refundId} is over ${amountText(minor, exponent, currency)}; it was recorded over ${recorded}.`,
         at,
       );
     }
@@ -282,9 +296,10 @@ async function verifyRefunds(
     }
   }
   for (const wrong of await readWrongReserves(check.tx, check.merchantId, range)) {
+    const money = (minor: number) => amountText(minor, wrong.exponent, wrong.currency);
     check.fault(
-      `Transaction ${wrong.txnId} holds ${wrong.heldMinor} (minor units) as refunded; its refunds come to ` +
-        `${wrong.refundsMinor} of the ${wrong.effectiveMinor} that were paid.`,
+      `Transaction ${wrong.txnId} holds ${money(wrong.heldMinor)} as refunded; its refunds come to ` +
+        `${money(wrong.refundsMinor)} of the ${money(wrong.effectiveMinor)} that were paid.`,
       { orderId: wrong.orderId },
     );
   }

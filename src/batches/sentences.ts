@@ -1,4 +1,4 @@
-import { formatAmount } from '../lib/money.ts';
+import { amountText } from '../lib/money.ts';
 import { STATES } from '../refunds/states.ts';
 import { ROW_CODES, type RowCode } from './file/row-codes.ts';
 import type { ShownRow } from './store.ts';
@@ -58,9 +58,9 @@ const orderOf = (row: Row) =>
   row.orderId === '' ? `the payment ${row.txnId ?? '(none)'}` : `the order ${row.orderId}`;
 
 function restOf(stored: Stored): string {
-  if (stored.rest != null) return `${stored.currency} ${stored.rest}`;
+  if (stored.rest != null) return `${stored.rest} ${stored.currency}`;
   if (stored.rest_minor == null || stored.exponent == null) return 'less';
-  return `${stored.currency} ${formatAmount(Math.max(0, stored.rest_minor), stored.exponent)}`;
+  return amountText(Math.max(0, stored.rest_minor), stored.exponent, String(stored.currency));
 }
 
 const WORDS: Readonly<Record<string, Words>> = {
@@ -128,7 +128,7 @@ const WORDS: Readonly<Record<string, Words>> = {
     field: 'amount',
     general: 'More is asked for than is left to refund.',
     says: (row, stored) =>
-      `${row.amount === 'full' ? 'Nothing is' : `${row.currency} ${row.amount} is more than what is`} left to refund: ` +
+      `${row.amount === 'full' ? 'Nothing is' : `${row.amount} ${row.currency} is more than what is`} left to refund: ` +
       `${restOf(stored)}, after what was refunded before and the rows above of the same order.`,
   },
   instant_not_supported: {

@@ -30,6 +30,31 @@ export async function readWorkingAccounts(db: Queryable, clock: Clock): Promise<
   );
 }
 
+/** An account through which nothing goes for now. */
+export interface HeldAccount {
+  readonly gatewayAccountId: string;
+  readonly name: string;
+  readonly enabled: boolean;
+  /** Where it is switched on: until when it rests. */
+  readonly openUntil: Date | null;
+  readonly lastError: string | null;
+}
+
+/** Of these accounts, the ones that are switched off or rest. */
+export async function readHeldAccounts(
+  db: Queryable,
+  clock: Clock,
+  gatewayAccountIds: readonly string[],
+): Promise<HeldAccount[]> {
+  return db.query<HeldAccount>(
+    `select a.gateway_account_id as "gatewayAccountId", a.name, a.enabled,
+            case when h.open_until > $2 then h.open_until end as "openUntil", h.last_error as "lastError"
+     from gateway_accounts a join gateway_health h using (gateway_account_id)
+     where a.gateway_account_id = any($1) and (not a.enabled or (h.open_until > $2 and h.open_until <= $3))`,
+    [gatewayAccountIds, clock.now(), plusMs(clock.now(), LONGEST_REST_MS)],
+  );
+}
+
 /**
  * Takes calls off the accounts' allowances, and says how many each account grants: workers that saw the same
  * allowance a moment ago do not both get it.

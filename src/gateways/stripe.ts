@@ -1,6 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import { isUuid } from '../lib/ids.ts';
+import { amountText } from '../lib/money.ts';
 import {
   checkedList,
   type GatewayError,
@@ -544,10 +545,10 @@ function misfitOf(refund: Refund, facts: RefundFacts): string | null {
 }
 
 function amountMisfitOf(refund: Refund, facts: RefundFacts): string | null {
-  const asked = stripeAmount(facts).text;
-  return String(refund.amount) === asked && refund.currency === facts.currency
+  return String(refund.amount) === stripeAmount(facts).text && refund.currency === facts.currency
     ? null
-    : `refund ${refund.id} is of ${refund.amount} ${refund.currency}, not ${asked} ${facts.currency}`;
+    : `refund ${refund.id} is of ${amountText(refund.amount, unitsOf(refund.currency).decimals, refund.currency)}, ` +
+        `not ${amountText(facts.amountMinor, facts.exponent, facts.currency)}`;
 }
 
 /** A refund names its payment as a charge and, where there is one, as a payment intent: like is compared with like. */

@@ -60,6 +60,11 @@ export function formatAmount(amountMinor: number | bigint, exponent: number): st
   return `${sign}${digits.slice(0, -exponent)}.${digits.slice(-exponent)}`;
 }
 
+/** An amount as sentences for people name it, in major units and with its currency: 1250, 2, "USD" → "12.50 USD". */
+export function amountText(amountMinor: number | bigint, exponent: number, currency: string): string {
+  return `${formatAmount(amountMinor, exponent)} ${currency}`;
+}
+
 /** The same amount as the JSON number that the contract's objects carry; exact for all allowed amounts. */
 export function amountNumber(amountMinor: number, exponent: number): number {
   return Number(formatAmount(amountMinor, exponent));

@@ -10,7 +10,7 @@ import type {
   RefusedBecause,
 } from '../gateways/gateway.ts';
 import { plusMs } from '../lib/clock.ts';
-import { formatAmount } from '../lib/money.ts';
+import { amountText, exponentOf } from '../lib/money.ts';
 import type { WebhookEventName } from '../webhooks/events.ts';
 import { isFollowed, isSent, LANES, type Lane, type Proposal, type Refund } from './refund.ts';
 import { mayMove, type RefundState, STATES } from './states.ts';
@@ -616,11 +616,13 @@ function entering(to: RefundState, refund: Refund, news: RefundNews, at: Circums
   }
 }
 
+/** Attention of a refund that the gateway goes on with once the customer has done something. */
+export const WAITS_FOR_CUSTOMER =
+  'The gateway waits for the customer: it has asked for something that it needs to pay out, such as bank details. Ask the customer to look for its message.';
+
 /** What people have to do before the gateway goes on; null where it goes on by itself. */
 function waitingFor(news: RefundNews): string | null {
-  return news.waitsFor === 'customer'
-    ? 'The gateway waits for the customer: it has asked for something that it needs to pay out, such as bank details. Ask the customer to look for its message.'
-    : null;
+  return news.waitsFor === 'customer' ? WAITS_FOR_CUSTOMER : null;
 }
 
 /** Only what the news adds: known facts are never replaced by silence. */
@@ -687,7 +689,7 @@ export function decideMayRepeat(
 ): Decision {
   const named = strangers.map(
     ({ news, amountMinor, currency }) =>
-      `${news.gatewayRefundId} over ${formatAmount(amountMinor, refund.exponent)} ${currency}`,
+      `${news.gatewayRefundId} over ${amountText(amountMinor, exponentOf(currency) ?? refund.exponent, currency)}`,
   );
   return toReview(
     refund,

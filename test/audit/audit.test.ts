@@ -94,7 +94,7 @@ describe('what a superuser does behind its back shows', () => {
     );
     expect(await faults()).toEqual([
       { ...at('A-1', 2), sentence: expect.stringMatching(/does not fit its hash/) },
-      { ...at('A-1', 4), sentence: expect.stringMatching(/is over 2500 INR .* recorded over 1 INR/) },
+      { ...at('A-1', 4), sentence: expect.stringMatching(/is over 25\.00 INR; .* recorded over 0\.01 INR/) },
     ]);
   });
 
@@ -119,7 +119,7 @@ describe('what a superuser does behind its back shows', () => {
     await tamper(`delete from events where ${event('ada', 'A-1', 2)}`);
     expect(await faults()).toEqual([
       { ...at('A-1', 3), sentence: 'Event 2 is missing.' },
-      { ...at('A-1', 4), sentence: expect.stringMatching(/recorded over null/) },
+      { ...at('A-1', 4), sentence: expect.stringMatching(/recorded over no amount/) },
     ]);
   });
 
@@ -215,11 +215,20 @@ describe('what a superuser does behind its back shows', () => {
     await tamper(`delete from refunds where merchant_id = 'ada' and order_id = 'B-1'`);
     expect(await faults()).toEqual([
       { ...at('A-1', 4), sentence: expect.stringMatching(/is failed, its last event says succeeded/) },
-      { ...at('A-2', 4), sentence: expect.stringMatching(/is over 9900 INR .* recorded over 2500 INR/) },
+      { ...at('A-2', 4), sentence: expect.stringMatching(/is over 99\.00 INR; .* recorded over 25\.00 INR/) },
       { ...at('B-1', 4), sentence: expect.stringMatching(/has events, but is gone/) },
-      { ...at('A-1', null), sentence: expect.stringMatching(/holds 2500 .* come to 0 of the 10000/) },
-      { ...at('A-2', null), sentence: expect.stringMatching(/holds 2500 .* come to 9900 of the 10000/) },
-      { ...at('B-1', null), sentence: expect.stringMatching(/holds 2500 .* come to 0 of the 10000/) },
+      {
+        ...at('A-1', null),
+        sentence: expect.stringMatching(/holds 25\.00 INR .* come to 0\.00 INR of the 100\.00 INR/),
+      },
+      {
+        ...at('A-2', null),
+        sentence: expect.stringMatching(/holds 25\.00 INR .* come to 99\.00 INR of the 100\.00 INR/),
+      },
+      {
+        ...at('B-1', null),
+        sentence: expect.stringMatching(/holds 25\.00 INR .* come to 0\.00 INR of the 100\.00 INR/),
+      },
     ]);
   });
 
@@ -229,7 +238,7 @@ describe('what a superuser does behind its back shows', () => {
       where merchant_id = 'ada' and order_id = 'A-1'`);
     expect(await sentences()).toEqual([
       expect.stringMatching(/^Refund .* has no event/),
-      expect.stringMatching(/holds 2500 .* come to 5000/),
+      expect.stringMatching(/holds 25\.00 INR .* come to 50\.00 INR/),
     ]);
   });
 

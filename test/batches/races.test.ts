@@ -458,7 +458,7 @@ describe('an approval', () => {
       ...Array(ORDERS).fill('made'),
       ...Array(ORDERS).fill('refused'),
     ]);
-    for (const { problem } of shown.slice(ORDERS)) expect(problem.message).toContain('INR 15.00');
+    for (const { problem } of shown.slice(ORDERS)) expect(problem.message).toContain('15.00 INR');
     expect(await reservedOf()).toEqual(Array(ORDERS).fill(50_00 + 35_00));
     const { body } = await get(api, id);
     expect(body.rows).toMatchObject({ made: ORDERS, refused: ORDERS, left: 0 });

@@ -166,7 +166,7 @@ describe('nothing is sent but what was confirmed', () => {
     await post(api, batch.batch_id, 'confirm', { totals: { INR: '120.00' } });
     const [first, second] = await rowsOf(api, batch.batch_id);
     expect(first).toMatchObject({ state: 'refused', refund: null, problem: { code: 'amount_exceeds_rest' } });
-    expect(first.problem.message).toContain('INR 50.00');
+    expect(first.problem.message).toContain('50.00 INR');
     expect(second).toMatchObject({
       state: 'made',
       problem: null,

@@ -76,7 +76,7 @@ test('a file goes its whole way: checked, confirmed by its total, sent and follo
   await total.fill('1110.5');
   expect(await confirm.isDisabled()).toBe(true);
   await total.fill('1111.50');
-  await page.getByText('1111.50 is not 1110.50').waitFor();
+  await page.getByText('INR 1,111.50 is not INR 1,110.50.').waitFor();
   expect(await confirm.isDisabled()).toBe(true);
   await checkBothSchemes(page);
   await total.fill('1110.50');

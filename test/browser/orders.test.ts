@@ -84,7 +84,7 @@ test('more than is left, too many decimals and what is no amount are refused bes
   const orderId = await paidOrder();
   const page = await desk.signIn('support', { path: orderPath(orderId) });
   await openPopup(page);
-  for (const amount of ['1299.01', '1.234', '1,000', '0']) {
+  for (const amount of ['1299.01', '1.234', '1,00,0', '12,50', '0']) {
     await fillPart(page, amount);
     const field = page.getByRole('dialog').getByLabel('Amount in INR');
     await page.waitForFunction(
@@ -99,6 +99,93 @@ test('more than is left, too many decimals and what is no amount are refused bes
     ).toBe(true);
   }
   expect(await refundsOf(orderId)).toEqual([]);
+});
+
+/** A charged order of an amount in a currency. */
+async function orderIn(currency: string, amount: string): Promise<string> {
+  made += 1;
+  const orderId = `BROWSER-${made}`;
+  const told = await desk.api.post('/v1/transactions', {
+    order_id: orderId,
+    amount,
+    currency,
+    gateway: 'SANDBOX',
+    gateway_payment_id: `pay_${orderId}`,
+    status: 'CHARGED',
+  });
+  expect(told.status, JSON.stringify(told.body)).toBe(200);
+  return orderId;
+}
+
+test('an amount is typed as the page of a German shows it, and goes out as the button says', async () => {
+  const orderId = await orderIn('EUR', '9999.00');
+  const page = await desk.signIn('support', { path: orderPath(orderId), locale: 'de-DE' });
+  await openPopup(page);
+  const dialog = page.getByRole('dialog');
+  await dialog.getByText('Full: all that is left, EUR 9.999,00').waitFor();
+  await dialog.getByRole('radio', { name: 'Other amount' }).check();
+  await dialog.getByLabel('Reason').fill('Item returned');
+  await page.keyboard.press('Escape');
+  const field = dialog.getByLabel('Amount in EUR');
+  await field.fill('1.234');
+  await dialog
+    .getByText('can be read in two ways: for EUR 1.234,00 write 1.234,00 or 1234.00, for EUR 1,23', {
+      exact: false,
+    })
+    .waitFor();
+  expect(await dialog.getByRole('button', { name: /^Initiate/ }).isDisabled()).toBe(true);
+
+  await field.fill('1.234,50');
+  await dialog.getByText('EUR 1.234,50 of EUR 9.999,00, leaves EUR 8.764,50').waitFor();
+  await dialog.getByText(/^Refunds EUR.1\.234,50 to .* through .*; it should be there by/).waitFor();
+  await dialog.getByRole('button', { name: 'Initiate refund of EUR 1.234,50' }).click();
+  await dialog.getByText('The refund is recorded.', { exact: false }).waitFor();
+  expect((await refundsOf(orderId)).map(({ amount }) => amount)).toEqual(['1234.50']);
+});
+
+test('a point before three digits of dinars is asked about, never guessed', async () => {
+  const orderId = await orderIn('KWD', '2614.000');
+  const page = await desk.signIn('support', { path: orderPath(orderId), locale: 'de-DE' });
+  await openPopup(page);
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('radio', { name: 'Other amount' }).check();
+  await dialog.getByLabel('Reason').fill('Item returned');
+  await page.keyboard.press('Escape');
+  const field = dialog.getByLabel('Amount in KWD');
+  const button = dialog.getByRole('button', { name: /^Initiate refund/ });
+  await field.fill('2.614');
+  await dialog
+    .getByText('for KWD 2.614,000 write 2.614,000 or 2614.000, for KWD 2,614 write 2,614.', { exact: false })
+    .waitFor();
+  expect(await button.isDisabled()).toBe(true);
+  // Each way that the message names is taken for what it says.
+  for (const [typed, meant] of [
+    ['2.614,000', '2.614,000'],
+    ['2614.000', '2.614,000'],
+    ['2,614', '2,614'],
+  ] as const) {
+    await field.fill(typed);
+    await dialog.getByRole('button', { name: `Initiate refund of KWD ${meant}`, exact: true }).waitFor();
+  }
+  await button.click();
+  await dialog.getByText('The refund is recorded.', { exact: false }).waitFor();
+  expect((await refundsOf(orderId)).map(({ amount }) => amount)).toEqual(['2.614']);
+});
+
+test('the filter of amounts takes what the list shows', async () => {
+  const page = await desk.signIn('support', { path: '/operations/orders', locale: 'de-DE' });
+  await page.getByRole('button', { name: 'Amount', exact: true }).click();
+  await page.getByLabel('From').fill('9.999,00');
+  await page.getByRole('button', { name: 'Apply' }).click();
+  await page.getByText('Amounts compare only within a currency: say which.').waitFor();
+  await page.getByLabel('Currency, such as INR').fill('eur');
+  await page.getByLabel('To').fill('9.999');
+  await page.getByRole('button', { name: 'Apply' }).click();
+  await page.getByText('can be read in two ways', { exact: false }).waitFor();
+  await page.getByLabel('To').fill('9.999,00');
+  await page.getByRole('button', { name: 'Apply' }).click();
+  await page.waitForURL(/amount_from=9999\.00.*amount_to=9999\.00|amount_to=9999\.00.*amount_from=9999\.00/);
+  await page.getByRole('button', { name: 'Amount EUR 9.999,00 to 9.999,00' }).waitFor();
 });
 
 test('of two tabs the slower one is told what changed before anything is sent', async () => {

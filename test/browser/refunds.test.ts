@@ -1,5 +1,5 @@
 import type { Page } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import type { Role } from '../../src/access/roles.ts';
 import { type Console, checkAxe, openConsole, problemsOf } from '../support/console.ts';
 import { chargedAtSandbox, receiver, until } from '../support/running.ts';
@@ -28,6 +28,7 @@ interface Refund {
   readonly state: string;
   readonly status: string;
   readonly arn: string | null;
+  readonly gateway_account_id: string;
 }
 
 let made = 0;
@@ -178,7 +179,11 @@ test('a refund that has not been sent is cancelled once; a page that did not hea
   const asked = { order_id: 'GULF-1', unique_request_id: 'gulf-1', amount: 'full' };
   const refund = (await desk.api.post('/v1/refunds', asked)).body as Refund;
   const page = await pageOf('support', pathOf(refund));
+  await page.getByText('The gateway account “Gulf” is switched off', { exact: false }).waitFor();
+  await page.getByText('Or cancel it: nothing has been paid.', { exact: false }).waitFor();
   const deaf = await page.context().newPage();
+  await deaf.goto('/operations/refunds?q=GULF-1');
+  await deaf.getByRole('row', { name: /GULF-1.*account off/ }).waitFor();
   await deaf.goto(pathOf(refund));
   for (const each of [page, deaf]) {
     await each.getByRole('button', { name: 'Cancel refund …' }).click();
@@ -187,7 +192,7 @@ test('a refund that has not been sent is cancelled once; a page that did not hea
   await deaf.route(/\/v1\/(stream|refunds\/[^/]+$)/, (route) => route.abort());
   await page.getByRole('dialog').getByLabel('Reason').fill('Wrong order');
   await page.getByRole('dialog').getByRole('button', { name: 'Cancel the refund' }).dblclick();
-  await page.getByText('It was cancelled before it was sent. Wrong order.').waitFor();
+  await page.getByText('It was cancelled before the gateway made it. Wrong order.').waitFor();
 
   await deaf.getByRole('dialog').getByRole('button', { name: 'Cancel the refund' }).click();
   await deaf.getByRole('dialog').getByText('already at its end', { exact: false }).waitFor();
@@ -197,7 +202,7 @@ test('a refund that has not been sent is cancelled once; a page that did not hea
   expect(events[1].cause).toMatchObject({ by: 'user', email: 'support@shop.test' });
 });
 
-test('a refund in review is settled as paid with ARN and evidence', async () => {
+test('what a person says against the gateway’s word is settled by a second person', async () => {
   const refund = await refundInReview();
   const page = await pageOf('operations', '/operations/review');
   const row = page.getByRole('row', { name: new RegExp(refund.order_id) });
@@ -214,19 +219,62 @@ test('a refund in review is settled as paid with ARN and evidence', async () => 
   expect((await desk.api.get(`/v1/refunds/${refund.refund_id}`)).body.state).toBe('manual_review');
   await dialog.getByLabel('ARN').fill('74332745678901234567890');
   await dialog.getByRole('button', { name: 'Settle as paid' }).click();
-  await page.getByText(`of order ${refund.order_id} is settled as Success.`, { exact: false }).waitFor();
+  await dialog.getByText('The gateway says otherwise: nothing was settled').waitFor();
+  await dialog.getByText('it says "pending"', { exact: false }).waitFor();
+  expect((await desk.api.get(`/v1/refunds/${refund.refund_id}`)).body).toMatchObject({
+    state: 'manual_review',
+    proposal: null,
+  });
+  await dialog.getByRole('button', { name: 'Propose against the gateway’s word' }).click();
+  await page.getByText(`of order ${refund.order_id} waits for a second person`, { exact: false }).waitFor();
+  await row.getByText('You proposed it: somebody else', { exact: false }).waitFor();
+  expect(await row.getByRole('button', { name: 'Confirm that it was paid …' }).isDisabled()).toBe(true);
+  expect(await row.getByRole('button', { name: 'It was paid …', exact: true }).count()).toBe(0);
+
+  const support = await pageOf('support', pathOf(refund));
+  await support.getByText('Confirming takes somebody of operations or an admin', { exact: false }).waitFor();
+  const second = await pageOf('admin', '/operations/review');
+  const shown = second.getByRole('row', { name: new RegExp(refund.order_id) });
+  await shown.getByText('operations@shop.test says so', { exact: false }).waitFor();
+  await shown.getByText(EVIDENCE).waitFor();
+  await shown.getByRole('button', { name: 'Confirm that it was paid …' }).click();
+  await second.getByRole('dialog').getByText('as the second person', { exact: false }).waitFor();
+  await second.getByRole('dialog').getByRole('button', { name: 'Settle as paid' }).click();
+  await second.getByText(`of order ${refund.order_id} is settled as Success.`, { exact: false }).waitFor();
   await row.waitFor({ state: 'detached' });
 
-  await page.getByRole('link', { name: 'Look at it' }).click();
-  await page.getByText('A person settled it: it was paid').waitFor();
+  await page.goto(pathOf(refund));
+  await page.getByText('Two people settled it, against the gateway’s word: it was paid').waitFor();
+  await page.getByText('People settled it as paid, with evidence.').waitFor();
   await page.getByText(EVIDENCE).first().waitFor();
   const settled = (await desk.api.get(`/v1/refunds/${refund.refund_id}`)).body;
   expect(settled).toMatchObject({ state: 'succeeded', arn: '74332745678901234567890' });
   expect(problemsOf(page)).toEqual([]);
 });
 
+test('a proposal is withdrawn, and the refund can be settled anew', async () => {
+  const refund = await refundInReview();
+  const page = await pageOf('operations', pathOf(refund));
+  await page.getByRole('button', { name: 'It failed …' }).click();
+  await settle(page, 'Settle as failed');
+  await page.getByRole('dialog').getByRole('button', { name: 'Propose against the gateway’s word' }).click();
+  await page.getByText('Waits for a second person: it failed').waitFor();
+  await page.getByRole('button', { name: 'Withdraw the proposal …' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Withdraw it' }).click();
+  await page.getByText('The proposal was withdrawn').waitFor();
+  await page.getByRole('button', { name: 'It failed …' }).waitFor();
+  expect((await desk.api.get(`/v1/refunds/${refund.refund_id}`)).body).toMatchObject({
+    state: 'manual_review',
+    proposal: null,
+  });
+});
+
 test('several are settled with one note, each answered on its own; what failed can be issued again', async () => {
   const refunds = [await refundInReview(), await refundInReview(), await refundInReview()];
+  // A gateway that cannot be asked says nothing against a person's word.
+  const accountPath = `/v1/gateway-accounts/${refunds[0]!.gateway_account_id}`;
+  await desk.api.patch(accountPath, { enabled: false });
+  onTestFinished(() => desk.api.patch(accountPath, { enabled: true }).then(() => undefined));
   const page = await pageOf('operations', '/operations/review');
   // By keys alone: each row is chosen with Space.
   for (const { order_id } of refunds) {

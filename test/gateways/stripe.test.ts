@@ -108,6 +108,25 @@ describe('what Stripe says', () => {
     return answer.kind === 'news' ? answer.news : expect.fail(JSON.stringify(answer));
   };
 
+  test('of another amount or currency: both in major units, as Stripe counts each currency', async () => {
+    const whyOf = async (changes: Record<string, unknown>) => {
+      const answer = await create(FACTS, answering(200, { ...refundObject('pending', FACTS), ...changes }));
+      return answer.kind === 'misfit' ? answer.why : expect.fail(JSON.stringify(answer));
+    };
+    expect(await whyOf({ id: 're_1', amount: 125_051 })).toBe(
+      'refund re_1 is of 1250.51 INR, not 1250.50 INR',
+    );
+    expect(await whyOf({ id: 're_1', currency: 'usd' })).toBe(
+      'refund re_1 is of 1250.50 USD, not 1250.50 INR',
+    );
+    expect(await whyOf({ id: 're_1', currency: 'jpy' })).toBe(
+      'refund re_1 is of 125050 JPY, not 1250.50 INR',
+    );
+    expect(await whyOf({ id: 're_1', currency: 'kwd' })).toBe(
+      'refund re_1 is of 125.050 KWD, not 1250.50 INR',
+    );
+  });
+
   test('of a failure: the reason', async () => {
     expect(await newsOf({ status: 'failed', failure_reason: 'expired_or_canceled_card' })).toMatchObject({
       status: 'failed',

@@ -4,6 +4,7 @@ import { createMerchant } from '../../src/access/merchants.ts';
 import { KEY_PERMISSIONS } from '../../src/access/roles.ts';
 import { buildServer } from '../../src/api/server.ts';
 import type { BatchDeps } from '../../src/batches/deps.ts';
+import { readStoppedBatches } from '../../src/batches/store.ts';
 import { readSettings } from '../../src/config.ts';
 import type { Gateway } from '../../src/gateways/gateway.ts';
 import type { Clock } from '../../src/lib/clock.ts';
@@ -43,7 +44,11 @@ export async function startApi(
   const log = createLogger('info', {
     write: (line: string) => lines.push(line),
   } as unknown as NodeJS.WritableStream);
-  const engine = { ...engineDeps(fresh.db, options), log };
+  const engine = {
+    ...engineDeps(fresh.db, options),
+    log,
+    stoppedBatches: () => readStoppedBatches(fresh.db),
+  };
   for (const merchantId of ['acme', 'other']) {
     await createMerchant(fresh.db, clock, { merchantId, name: merchantId });
     await merchantWithAccount(fresh.db, { merchantId });

@@ -33,6 +33,7 @@ export interface PageOptions {
   readonly width?: number;
   readonly height?: number;
   readonly colours?: 'light' | 'dark';
+  readonly locale?: string;
   /** Where to go after signing in. */
   readonly path?: string;
   /** Who signs in, where it is not the person of the role. */
@@ -68,7 +69,7 @@ export async function openConsole(environment: Record<string, string> = {}): Pro
       viewport: { width: options.width ?? 1280, height: options.height ?? 800 },
       colorScheme: options.colours ?? 'light',
       reducedMotion: 'reduce',
-      locale: 'en-IN',
+      locale: options.locale ?? 'en-IN',
       timezoneId: 'Asia/Kolkata',
       baseURL: url,
     });

@@ -206,6 +206,22 @@ export const refundSchema = z
     state: z.enum(STATE_WORDS).describe('Where exactly it is; several states share one status.'),
     meaning: z.string().describe('What the state means for the money.'),
     attention: z.string().nullable().describe('Why a person is needed; null while none is.'),
+    refused_because: z
+      .enum(['refunded_elsewhere', 'disputed'])
+      .nullable()
+      .describe('Where the gateway refused it because the customer may have the money otherwise: how.'),
+    waits_for: z
+      .object({
+        code: z
+          .string()
+          .describe(
+            'For programs: batch_stopped, account_off, account_rests, account_held, books_in_doubt, gateway_missing or customer.',
+          ),
+        says: z.string().describe('For people: what holds it up, and what to do.'),
+        until: time.nullable().describe('When it goes on by itself; null where somebody has to act first.'),
+      })
+      .nullable()
+      .describe('What holds it up at this moment; null where nothing does.'),
     sent_to_gateway: z.boolean().describe('False while it waits for its first send or is in it.'),
     refund_type: z.enum(REFUND_TYPES),
     reason: z.string().nullable(),

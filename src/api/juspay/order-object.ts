@@ -4,6 +4,7 @@ import { amountNumber } from '../../lib/money.ts';
 import type { Order, Transaction } from '../../orders/order.ts';
 import { isSent, type Refund } from '../../refunds/refund.ts';
 import { STATES } from '../../refunds/states.ts';
+import type { Wait, WaitOf } from '../../refunds/waits.ts';
 import type { OrderObject, RefundEntry, RefundObject } from './schemas.ts';
 
 /** Statuses of orders and transactions and their numbers (contract section 4.3). */
@@ -37,6 +38,8 @@ export interface OrderObjectOptions {
   /** Where the outside reaches us, for the payment links. */
   readonly publicUrl: string;
   readonly gateways: GatewayRegistry;
+  /** What holds a refund up as this is asked; a webhook tells what has changed, and leaves it out. */
+  readonly waitOf?: WaitOf;
 }
 
 /**
@@ -50,6 +53,7 @@ export function orderObject(
   refunds: readonly Refund[],
   options: OrderObjectOptions,
 ): OrderObject {
+  const { waitOf = () => null } = options;
   const charged = transactions.filter((transaction) => transaction.status === 'CHARGED');
   const main = charged[0] ?? transactions.at(-1);
   const refundedMinor = sum(refunds.map(reservedBy));
@@ -93,17 +97,17 @@ export function orderObject(
     effective_amount: number(effectiveMinor),
     maximum_eligible_refund_amount: number(effectiveMinor - refundedMinor),
     ...(main && transactionKeys(order, main, refunds, options.gateways)),
-    ...(refunds.length > 0 && { refunds: refunds.map(refundEntry) }),
+    ...(refunds.length > 0 && { refunds: refunds.map((refund) => refundEntry(refund, waitOf(refund))) }),
     ...(charged.length > 1 && {
       txn_list: charged.map((transaction) =>
-        listedTransaction(order, transaction, refunds, options.gateways),
+        listedTransaction(order, transaction, refunds, options.gateways, waitOf),
       ),
     }),
   };
 }
 
 /** One refund as an entry of its order's `refunds` (contract section 2.3). */
-export function refundEntry(refund: Refund): RefundEntry {
+export function refundEntry(refund: Refund, wait: Wait | null): RefundEntry {
   return {
     unique_request_id: refund.uniqueRequestId,
     amount: amountNumber(refund.amountMinor, refund.exponent),
@@ -115,7 +119,7 @@ export function refundEntry(refund: Refund): RefundEntry {
     initiated_by: refund.initiatedBy,
     refund_source: refund.gateway,
     refund_type: refund.refundType,
-    error_message: errorText(refund) ?? '',
+    error_message: errorText(refund, wait) ?? '',
     error_code: refund.errorCode,
     last_updated: timeText(refund.updatedAt),
     expected_refund_credit_time: timeText(refund.dueAt),
@@ -126,7 +130,7 @@ export function refundEntry(refund: Refund): RefundEntry {
 }
 
 /** One refund as `POST /refunds` answers it (contract section 3). */
-export function refundObject(refund: Refund): RefundObject {
+export function refundObject(refund: Refund, wait: Wait | null): RefundObject {
   return {
     unique_request_id: refund.uniqueRequestId,
     order_id: refund.orderId,
@@ -144,7 +148,7 @@ export function refundObject(refund: Refund): RefundObject {
     refund_arn: refund.arn,
     authorization_id: null,
     response_code: refund.errorCode,
-    error_message: errorText(refund),
+    error_message: errorText(refund, wait),
     created: timeText(refund.createdAt),
     expected_refund_credit_time: timeText(refund.dueAt),
   };
@@ -191,6 +195,7 @@ function listedTransaction(
   transaction: Transaction,
   allRefunds: readonly Refund[],
   gateways: GatewayRegistry,
+  waitOf: WaitOf,
 ) {
   const refunds = refundsOf(transaction, allRefunds);
   return {
@@ -202,7 +207,7 @@ function listedTransaction(
     amount_refunded: amountNumber(sum(refunds.map(reservedBy)), order.exponent),
     txn_detail: txnDetail(order, transaction, refunds, gateways),
     payment_gateway_response: paymentGatewayResponse(transaction),
-    ...(refunds.length > 0 && { refunds: refunds.map(refundEntry) }),
+    ...(refunds.length > 0 && { refunds: refunds.map((refund) => refundEntry(refund, waitOf(refund))) }),
   };
 }
 
@@ -257,8 +262,9 @@ function reservedBy(refund: Refund): number {
   return STATES[refund.state].reserves ? refund.amountMinor : 0;
 }
 
-/** The gateway's words, else ours where the state needs some. */
-function errorText(refund: Refund): string | null {
+/** What holds it up now, or the gateway's words, else ours where the state needs some. */
+function errorText(refund: Refund, wait: Wait | null): string | null {
+  if (wait !== null) return wait.says;
   if (refund.errorMessage !== null) return refund.errorMessage;
   const { public: status, says } = STATES[refund.state];
   return status === 'FAILURE' || status === 'MANUAL_REVIEW' ? says : null;

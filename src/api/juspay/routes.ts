@@ -7,6 +7,7 @@ import { updateOrder } from '../../orders/update.ts';
 import { recordRefund } from '../../refunds/record.ts';
 import type { Refund } from '../../refunds/refund.ts';
 import { readOrderRefunds } from '../../refunds/store.ts';
+import { readWaits } from '../../refunds/waits.ts';
 import { causeOf } from '../auth.ts';
 import type { ApiDeps, Caller } from '../deps.ts';
 import { invalidField, mandatoryFieldMissing, orderNotFound } from './errors.ts';
@@ -113,7 +114,8 @@ export async function juspayRoutes(app: FastifyInstance, deps: ApiDeps): Promise
       const orderId = optionalText(fields, 'order_id', MAX_ID) ?? null;
       const txnId = optionalText(fields, 'txn_id', MAX_ID) ?? null;
       if (orderId === null && txnId === null) throw mandatoryFieldMissing('order_id');
-      return refundObject(await makeRefund(deps, request, fields, { orderId, txnId }));
+      const refund = await makeRefund(deps, request, fields, { orderId, txnId });
+      return refundObject(refund, (await readWaits(deps.engine, [refund]))(refund));
     },
   );
 }
@@ -213,6 +215,7 @@ async function shown(deps: ApiDeps, request: FastifyRequest, { order, transactio
     version: versionOf(request),
     publicUrl: deps.settings.publicUrl,
     gateways: deps.gateways,
+    waitOf: await readWaits(deps.engine, refunds),
   });
 }
 

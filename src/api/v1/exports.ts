@@ -79,7 +79,7 @@ export async function exportRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
         const last = found.at(-1)?.refund;
         const at = query.sort === 'due' ? last?.dueAt : last?.createdAt;
         return {
-          rows: found.map((each) => refundInListView(each, now)),
+          rows: found.map((each) => refundInListView(each, now, null)),
           last: last && { at: at!.getTime(), id: last.refundId },
         };
       });

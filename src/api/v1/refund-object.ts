@@ -4,6 +4,7 @@ import type { RefundOfCustomer } from '../../refunds/list.ts';
 import { isSent, type Proposal, type Refund } from '../../refunds/refund.ts';
 import { STATES } from '../../refunds/states.ts';
 import type { Attempt } from '../../refunds/store.ts';
+import type { Wait } from '../../refunds/waits.ts';
 import type {
   Attempt as AttemptJson,
   RefundEvent as EventJson,
@@ -13,9 +14,9 @@ import type {
 
 const DAY_MS = 86_400_000;
 
-/** The refund as /v1 shows it at this moment. */
-export function refundView(refund: Refund, now: Date): RefundJson {
-  const { public: status, says, final } = STATES[refund.state];
+/** The refund as /v1 shows it at this moment; `wait`: what holds it up. */
+export function refundView(refund: Refund, now: Date, wait: Wait | null): RefundJson {
+  const { public: status, final } = STATES[refund.state];
   return {
     refund_id: refund.refundId,
     order_id: refund.orderId,
@@ -25,8 +26,10 @@ export function refundView(refund: Refund, now: Date): RefundJson {
     currency: refund.currency,
     status,
     state: refund.state,
-    meaning: says,
+    meaning: meaningOf(refund, wait),
     attention: refund.attention,
+    refused_because: refund.refusedBecause,
+    waits_for: wait && { ...wait, until: wait.until?.toISOString() ?? null },
     sent_to_gateway: isSent(refund),
     refund_type: refund.refundType,
     reason: refund.reason,
@@ -69,8 +72,21 @@ function proposalView({ user_id: _, email, ...proposal }: Proposal): RefundJson[
   return { ...proposal, proposed_by: email };
 }
 
-export function refundInListView({ refund, customerEmail }: RefundOfCustomer, now: Date): RefundInList {
-  return { ...refundView(refund, now), customer_email: customerEmail };
+/** What the state means for the money, unless what is known besides says otherwise. */
+function meaningOf({ state, attention }: Refund, wait: Wait | null): string {
+  const { public: status, says } = STATES[state];
+  if (wait?.code === 'customer') return 'The gateway has accepted it and waits for the customer.';
+  return status === 'FAILURE' && attention !== null
+    ? 'It counts as not paid here, which is in doubt: see attention. Give the money back in no other way before somebody has looked.'
+    : says;
+}
+
+export function refundInListView(
+  { refund, customerEmail }: RefundOfCustomer,
+  now: Date,
+  wait: Wait | null,
+): RefundInList {
+  return { ...refundView(refund, now, wait), customer_email: customerEmail };
 }
 
 export function eventView(event: TrailEvent): EventJson {

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { type GatewayAccount, listGatewayAccounts } from '../../gateways/accounts.ts';
-import { formatAmount } from '../../lib/money.ts';
+import { amountText, formatAmount } from '../../lib/money.ts';
 import type { Transaction } from '../../orders/order.ts';
 import { readOrder } from '../../orders/store.ts';
 import {
@@ -172,7 +172,7 @@ function refundOf(facts: PreviewFacts, preview: Preview, names: Names): Answer['
     partial_possible: can?.partialRefunds ?? true,
     several_possible: more,
     instant_possible: can?.instantRefunds ?? false,
-    says: `Refunds ${decimal(amountMinor)} ${order.currency} to ${to} through ${through}; it should be there by ${dayWords(dueAt)}.`,
+    says: `Refunds ${amountText(amountMinor, order.exponent, order.currency)} to ${to} through ${through}; it should be there by ${dayWords(dueAt)}.`,
     cannot_be_undone:
       'Until it is sent, which is usually within seconds, it can be cancelled; after that it cannot be undone.',
   };
@@ -186,7 +186,7 @@ function warningsOf(
   names: Names,
 ): Warning[] {
   const { order, refunds, now } = facts;
-  const money = (refund: Refund) => `${formatAmount(refund.amountMinor, refund.exponent)} ${refund.currency}`;
+  const money = (refund: Refund) => amountText(refund.amountMinor, refund.exponent, refund.currency);
   const about = (refund: Refund, code: string, message: string): Warning => ({
     code,
     message,

@@ -13,6 +13,7 @@ import { type RefundOutcome, recordRefund } from '../../refunds/record.ts';
 import type { Refund } from '../../refunds/refund.ts';
 import { decideOnProposal, proposeResolution, resolveRefund } from '../../refunds/resolve.ts';
 import { readAttempts, readOrderEvents, readOrderRefunds, readRefundEvents } from '../../refunds/store.ts';
+import { readWaits } from '../../refunds/waits.ts';
 import { causeOf, doorOf } from '../auth.ts';
 import { orderParamsSchema } from '../contract/orders.ts';
 import {
@@ -54,7 +55,8 @@ const tags = ['Refunds'];
 export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   const { db, engine } = deps;
-  const view = (refund: Refund) => refundView(refund, deps.clock.now());
+  const view = async (refund: Refund) =>
+    refundView(refund, deps.clock.now(), (await readWaits(engine, [refund]))(refund));
 
   app.post(
     '/v1/refunds',
@@ -103,7 +105,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
           ? await lookAlikeRefusal(deps, request.caller.merchantId, outcome, asked)
           : notRecorded(outcome, asked);
       }
-      return reply.code(201).send(view(outcome.refund));
+      return reply.code(201).send(await view(outcome.refund));
     },
   );
 
@@ -127,8 +129,15 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
         at: (sort === 'due' ? refund.dueAt : refund.createdAt).getTime(),
         id: refund.refundId,
       }));
+      const waitOf = await readWaits(
+        engine,
+        page.map(({ refund }) => refund),
+      );
       const now = deps.clock.now();
-      return { refunds: page.map((each) => refundInListView(each, now)), next_cursor };
+      return {
+        refunds: page.map((each) => refundInListView(each, now, waitOf(each.refund))),
+        next_cursor,
+      };
     },
   );
 
@@ -147,12 +156,13 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
       const { merchantId } = request.caller;
       const found = await readRefundOfCustomer(db, merchantId, request.params.refund_id);
       if (!found) throw refundNotFound();
-      const [attempts, events] = await Promise.all([
+      const [attempts, events, waitOf] = await Promise.all([
         readAttempts(db, found.refund),
         readRefundEvents(db, found.refund),
+        readWaits(engine, [found.refund]),
       ]);
       return {
-        ...refundInListView(found, deps.clock.now()),
+        ...refundInListView(found, deps.clock.now(), waitOf(found.refund)),
         attempts: attempts.map(attemptView),
         events: events.map(eventView),
       };
@@ -175,7 +185,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
       const { merchantId } = request.caller;
       const looked = await lookNow(engine, merchantId, request.params.refund_id, causeOf(request));
       if (!looked.ok) throw looked.refusal === 'not_found' ? refundNotFound() : notLooked(looked.refund);
-      return { ...view(looked.refund), gateway_answer: looked.answer };
+      return { ...(await view(looked.refund)), gateway_answer: looked.answer };
     },
   );
 
@@ -282,7 +292,12 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
       const found = await readOrder(db, merchantId, request.params.order_id);
       if (!found) throw orderNotFound(request.params.order_id);
       const refunds = await readOrderRefunds(db, merchantId, found.order.orderId);
-      return { order_id: found.order.orderId, refunds: refunds.map(view) };
+      const waitOf = await readWaits(engine, refunds);
+      const now = deps.clock.now();
+      return {
+        order_id: found.order.orderId,
+        refunds: refunds.map((each) => refundView(each, now, waitOf(each))),
+      };
     },
   );
 

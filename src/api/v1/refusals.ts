@@ -1,4 +1,4 @@
-import { formatAmount } from '../../lib/money.ts';
+import { amountText } from '../../lib/money.ts';
 import type { EngineDeps } from '../../refunds/engine.ts';
 import type { RefundOutcome } from '../../refunds/record.ts';
 import type { Refund } from '../../refunds/refund.ts';
@@ -233,7 +233,7 @@ export function lookAlike(earlier: Refund, now: Date): ApiError {
 
 /** That the same was done before: what, when, by whom. */
 export function lookAlikeWords(refund: Refund, now: Date): string {
-  const amount = `${formatAmount(refund.amountMinor, refund.exponent)} ${refund.currency}`;
+  const amount = amountText(refund.amountMinor, refund.exponent, refund.currency);
   const by =
     refund.door === 'dashboard'
       ? ` by ${refund.initiatedBy}`

@@ -1,4 +1,5 @@
 import type { ErrorBody } from '../../api/contract/errors.ts';
+import { withAmountsAsShown } from '../parts/amounts.ts';
 
 /** What the server refused, or what kept the question from reaching it, in words for people. */
 export class Problem extends Error {
@@ -13,7 +14,7 @@ export class Problem extends Error {
   readonly details: Readonly<Record<string, unknown>>;
 
   constructor(status: number, error: ErrorBody, requestId: string | null) {
-    super(error.message);
+    super(withAmountsAsShown(error.message));
     this.name = 'Problem';
     this.status = status;
     this.code = error.code;

@@ -62,6 +62,15 @@ export function resolveRefund(refundId: string, body: Resolution): Promise<Refun
   return ask('POST', `${path(refundId)}/resolve`, { body });
 }
 
+/** A second person's yes to the proposal that was made at this time, or anybody's no. */
+export function decideOnProposal(
+  refundId: string,
+  verb: 'confirm' | 'withdraw',
+  at: string,
+): Promise<Refund> {
+  return ask('POST', `${path(refundId)}/proposal/${verb}`, { body: { at } });
+}
+
 function path(refundId: string): string {
   return `/v1/refunds/${encodeURIComponent(refundId)}`;
 }

@@ -12,7 +12,7 @@ import { batchesQuery } from '../api/batches.ts';
 import { searchQuery } from '../api/search.ts';
 import { useMe } from '../api/session.ts';
 import { STATUSES } from '../pages/batches/words.ts';
-import { moneyText } from '../parts/money.tsx';
+import { moneyText } from '../parts/amounts.ts';
 import { statusWord } from '../parts/status.tsx';
 import { PLACES } from './places.ts';
 

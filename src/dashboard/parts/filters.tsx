@@ -68,21 +68,40 @@ interface FieldProps {
     readonly type?: string;
     readonly value: string | undefined;
   }[];
-  readonly onChange: (values: Readonly<Record<string, string | undefined>>) => void;
+  /** What was typed as the filter has it, or what is wrong with it; absent where it is taken as it is. */
+  readonly read?: (typed: FieldValues) => ReadFields;
+  readonly onChange: (values: FieldValues) => void;
 }
 
+/** By the keys of the fields. */
+export type FieldValues = Readonly<Record<string, string | undefined>>;
+
+export type ReadFields =
+  | { readonly ok: true; readonly values: FieldValues }
+  | { readonly ok: false; readonly problems: FieldValues };
+
 /** A filter that is typed: an amount's bounds, a range of days, an e-mail address. */
-export function FieldFilter({ name, shown, fields, onChange }: FieldProps) {
+export function FieldFilter({ name, shown, fields, read, onChange }: FieldProps) {
   const [opened, setOpened] = useState(false);
   const [typed, setTyped] = useState<Record<string, string>>({});
+  const [problems, setProblems] = useState<FieldValues>({});
   const id = useId();
   // biome-ignore lint/correctness/useExhaustiveDependencies: what is typed outlives a new list beside it
   useEffect(() => {
     if (opened) setTyped(Object.fromEntries(fields.map((field) => [field.key, field.value ?? ''])));
+    setProblems({});
   }, [opened]);
 
   function apply(): void {
-    onChange(Object.fromEntries(fields.map((field) => [field.key, typed[field.key]?.trim() || undefined])));
+    const values = Object.fromEntries(
+      fields.map((field) => [field.key, typed[field.key]?.trim() || undefined]),
+    );
+    const found = read?.(values) ?? { ok: true, values };
+    if (!found.ok) {
+      setProblems(found.problems);
+      return;
+    }
+    onChange(found.values);
     setOpened(false);
   }
 
@@ -115,6 +134,7 @@ export function FieldFilter({ name, shown, fields, onChange }: FieldProps) {
                 label={field.label}
                 type={field.type ?? 'text'}
                 value={typed[field.key] ?? ''}
+                error={problems[field.key]}
                 onChange={(event) => {
                   const { value } = event.currentTarget;
                   setTyped((before) => ({ ...before, [field.key]: value }));

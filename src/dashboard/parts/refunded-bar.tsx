@@ -1,4 +1,4 @@
-import { moneyText, shareOf } from './money.tsx';
+import { moneyText, shareOf } from './amounts.ts';
 import classes from './refunded-bar.module.css';
 
 interface Props {

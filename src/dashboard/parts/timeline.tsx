@@ -4,6 +4,7 @@ import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import type { RefundEvent } from '../../api/contract/refunds.ts';
 import { STATES } from '../../api/contract/states.ts';
+import { withAmountsAsShown } from './amounts.ts';
 import { Fold } from './fold.tsx';
 import { Id } from './id.tsx';
 import { Json } from './json.tsx';
@@ -70,7 +71,7 @@ function Step({ event, before, refundId }: StepProps) {
           </div>
         )}
         {moved && <div className={classes.means}>{moved.says}</div>}
-        {statement && <blockquote className={classes.statement}>{statement}</blockquote>}
+        {statement && <blockquote className={classes.statement}>{withAmountsAsShown(statement)}</blockquote>}
         {event.evidence && Object.keys(event.evidence).length > 0 && (
           <Fold summary={evidenceName(event)}>
             <Json value={event.evidence} of={evidenceName(event).toLowerCase()} />

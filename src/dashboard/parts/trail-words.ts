@@ -16,6 +16,8 @@ const KINDS: Readonly<Record<string, string>> = {
   'refund.waiting_for_funds': 'The gateway has no balance for it',
   'refund.told_to_wait': 'The gateway asks to be called later',
   'refund.account_refused': 'The gateway refuses our account',
+  'refund.no_payment': 'The gateway knows no such payment in this account; not made',
+  'refund.misfit': 'The gateway made another refund than was asked for',
   'refund.not_sent': 'Nothing reached the gateway',
   'refund.unknown': 'The gateway did not answer',
   'refund.answered_late': 'An answer came late and changes nothing',
@@ -29,11 +31,16 @@ const KINDS: Readonly<Record<string, string>> = {
   'refund.restored': 'Restored from a backup',
   'refund.cancelled': 'Cancelled',
   'refund.confirmed': 'A person confirmed it as it is',
+  'refund.proposed': 'A person says otherwise than the gateway; a second person has to confirm it',
+  'refund.proposal_withdrawn': 'The proposal was withdrawn',
   'refund.resolved_as_succeeded': 'A person settled it: it was paid',
   'refund.resolved_as_failed': 'A person settled it: it failed',
 };
 
 export function eventTitle(event: RefundEvent): string {
+  // Only what two people said stands against the gateway's word.
+  if (event.kind.startsWith('refund.resolved_as_') && event.evidence?.['gateway_said'])
+    return `Two people settled it, against the gateway’s word: it ${event.kind.endsWith('succeeded') ? 'was paid' : 'failed'}`;
   const title = KINDS[event.kind] ?? event.kind.replace('.', ': ').replaceAll('_', ' ');
   const attempt = event.kind === 'refund.sending' ? event.evidence?.['attempt'] : null;
   if (typeof attempt === 'number' && attempt > 1) return `${title}, try ${attempt} under the same key`;
@@ -84,8 +91,8 @@ export function isRefundState(word: string | null): word is RefundState {
 
 /** What of the evidence a person wrote, to be read without unfolding anything. */
 export function statementIn(event: RefundEvent): string | null {
-  const { statement, reason, why } = event.evidence ?? {};
-  const words = [statement, reason, why].find((each) => typeof each === 'string');
+  const { statement, reason, why, evidence } = event.evidence ?? {};
+  const words = [statement, reason, why, evidence].find((each) => typeof each === 'string');
   return (words as string | undefined) ?? null;
 }
 

@@ -1,3 +1,4 @@
+import { amountText, exponentOf } from '../../lib/money.ts';
 import {
   checkedList,
   type News,
@@ -335,7 +336,8 @@ function misfitOf({ news, payment, amountMinor, currency }: ReadRefund, facts: R
     return `refund ${news.gatewayRefundId} is of payment ${payment}, not ${facts.gatewayPaymentId}`;
   return amountMinor === facts.amountMinor && currency === facts.currency
     ? null
-    : `refund ${news.gatewayRefundId} is of ${amountMinor} ${currency}, not ${facts.amountMinor} ${facts.currency}`;
+    : `refund ${news.gatewayRefundId} is of ${amountText(amountMinor, exponentOf(currency) ?? facts.exponent, currency)}, ` +
+        `not ${amountText(facts.amountMinor, facts.exponent, facts.currency)}`;
 }
 
 const CODES = new Set([

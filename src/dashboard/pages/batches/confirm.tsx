@@ -8,8 +8,8 @@ import { confirmBatch } from '../../api/batches.ts';
 import { useMay } from '../../api/session.ts';
 import { merchantQuery } from '../../api/settings.ts';
 import { Refusal } from '../../parts/act.tsx';
+import { clearSpellings, decimalsOf, groupDigits, moneyText, readTypedAmount } from '../../parts/amounts.ts';
 import { Failed, Loading } from '../../parts/answers.tsx';
-import { groupDigits } from '../../parts/money.tsx';
 import { Notice } from '../../parts/notice.tsx';
 import { Facts } from '../../parts/page.tsx';
 import { Time } from '../../parts/time.tsx';
@@ -62,10 +62,7 @@ function ConfirmForm({ batch, onStep, settings }: StepProps & { readonly setting
   const totals = sendsAlike ? totalsTogether(check.totals, check.look_alike_totals) : check.totals;
   const asked = wantedOf(batch, rows, totals);
   const ready =
-    !undecided &&
-    rows > 0 &&
-    asked.length > 0 &&
-    asked.every((one) => isTyped(typed[one.key] ?? '', one.exact));
+    !undecided && rows > 0 && asked.length > 0 && asked.every((one) => one.reads(typed[one.key] ?? '').right);
   const waits = settings.batch_wait_minutes > 0;
   const approved = settings.batch_approval;
 
@@ -117,8 +114,7 @@ function ConfirmForm({ batch, onStep, settings }: StepProps & { readonly setting
             {asked.map((one) => (
               <TypedTotal
                 key={one.key}
-                label={one.label}
-                exact={one.exact}
+                wanted={one}
                 typed={typed[one.key] ?? ''}
                 onType={(text) => setTyped((before) => ({ ...before, [one.key]: text }))}
               />
@@ -158,44 +154,70 @@ function alikeWords(rows: number): string {
 interface Wanted {
   readonly key: string;
   readonly label: string;
-  /** The text that has to be typed. */
-  readonly exact: string;
+  /** The text to be typed, as the page writes it everywhere. */
+  readonly shown: string;
+  /** Other ways to write just that. */
+  readonly alsoWritten: string | null;
+  readonly reads: (typed: string) => { readonly right: boolean; readonly problem: string };
 }
 
 function wantedOf(batch: Batch, rows: number, totals: Readonly<Record<string, string>>): Wanted[] {
-  if (batch.kind === 'status_updates')
-    return [{ key: 'rows', label: 'Type the number of rows', exact: String(rows) }];
-  return byCurrency(totals).map(([currency, amount]) => ({
-    key: currency,
-    label: `Type the total in ${currency}`,
-    exact: amount,
-  }));
+  if (batch.kind === 'status_updates') return [wantedRows(rows)];
+  return byCurrency(totals).map(([currency, amount]) => wantedTotal(currency, amount));
 }
 
-/** Text against text: nothing is read as a number, so nothing can be read wrongly. */
-function isTyped(typed: string, exact: string): boolean {
-  return [exact, groupDigits(exact)].includes(typed.trim());
+function wantedTotal(currency: string, amount: string): Wanted {
+  const field = { currency, decimals: decimalsOf(amount), example: amount };
+  const shown = groupDigits(amount);
+  return {
+    key: currency,
+    label: `Type the total in ${currency}`,
+    shown,
+    alsoWritten: clearSpellings(amount, field).find((spelling) => spelling !== shown) ?? null,
+    reads: (typed) => {
+      const reading = readTypedAmount(typed, field);
+      if (!reading.ok) return { right: false, problem: reading.message };
+      return {
+        right: reading.amount === amount,
+        problem: `${moneyText(reading.amount, currency)} is not ${moneyText(amount, currency)}.`,
+      };
+    },
+  };
+}
+
+function wantedRows(rows: number): Wanted {
+  const plain = String(rows);
+  const shown = groupDigits(plain);
+  return {
+    key: 'rows',
+    label: 'Type the number of rows',
+    shown,
+    alsoWritten: plain === shown ? null : plain,
+    reads: (typed) => ({
+      right: [plain, shown].includes(typed.trim()),
+      problem: `${typed.trim()} is not ${shown}.`,
+    }),
+  };
 }
 
 function TypedTotal({
-  label,
-  exact,
+  wanted,
   typed,
   onType,
 }: {
-  readonly label: string;
-  readonly exact: string;
+  readonly wanted: Wanted;
   readonly typed: string;
   readonly onType: (text: string) => void;
 }) {
-  const right = isTyped(typed, exact);
+  const { label, shown, alsoWritten } = wanted;
+  const { right, problem } = wanted.reads(typed);
   // While it may still become the total it is not called wrong.
-  const onTheWay = exact.startsWith(typed.trim()) || groupDigits(exact).startsWith(typed.trim());
+  const onTheWay = [shown, alsoWritten ?? ''].some((text) => text.startsWith(typed.trim()));
   return (
     <TextInput
       label={
         <>
-          {label}: <span className={`mono ${classes.exact}`}>{exact}</span>
+          {label}: <span className={`mono ${classes.exact}`}>{shown}</span>
         </>
       }
       value={typed}
@@ -204,9 +226,11 @@ function TypedTotal({
       maxLength={40}
       maw={320}
       onChange={(event) => onType(event.currentTarget.value)}
-      error={onTheWay ? undefined : `${typed.trim()} is not ${exact}`}
+      error={right || onTheWay ? undefined : problem}
       rightSection={right ? <IconCheck size={16} aria-hidden className={classes.right} /> : null}
-      description={right ? 'That is the total.' : undefined}
+      description={
+        right ? 'That is the total.' : alsoWritten === null ? undefined : `Or write it as ${alsoWritten}.`
+      }
       inputWrapperOrder={['label', 'input', 'description', 'error']}
     />
   );

@@ -4,6 +4,7 @@ import { createContext, type ReactNode, useContext } from 'react';
 import type { Batch, BatchRow } from '../../../api/contract/batches.ts';
 import type { PublicStatus, RefundState } from '../../../api/contract/states.ts';
 import { batchRowsQuery } from '../../api/batches.ts';
+import { withAmountsAsShown } from '../../parts/amounts.ts';
 import { Empty, Failed, Loading } from '../../parts/answers.tsx';
 import { Id } from '../../parts/id.tsx';
 import { Money } from '../../parts/money.tsx';
@@ -241,9 +242,8 @@ function cellOf(row: BatchRow, { file }: Batch): string | null {
 
 function Why({ row }: { readonly row: BatchRow }) {
   const { problem, refund } = row;
-  if (problem) return <>{problem.message}</>;
-  if (refund?.error_message && refund.status !== 'SUCCESS') return <>{refund.error_message}</>;
-  return null;
+  const message = problem?.message ?? (refund?.status === 'SUCCESS' ? null : refund?.error_message);
+  return message == null ? null : withAmountsAsShown(message);
 }
 
 function VerdictSign({ verdict }: { readonly verdict: BatchRow['verdict'] }) {

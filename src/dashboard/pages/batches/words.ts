@@ -1,5 +1,5 @@
 import type { Batch, BatchKind, BatchRow, BatchStatus } from '../../../api/contract/batches.ts';
-import { isZero, moneyText } from '../../parts/money.tsx';
+import { isZero, moneyText } from '../../parts/amounts.ts';
 
 export const KINDS: Readonly<
   Record<

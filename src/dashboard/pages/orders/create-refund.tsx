@@ -13,19 +13,28 @@ import {
 import { useDebouncedValue, useMediaQuery } from '@mantine/hooks';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { useEffect, useRef, useState } from 'react';
-import type { PreviewTransaction } from '../../../api/contract/refund-preview.ts';
+import { type ReactNode, useEffect, useRef, useState } from 'react';
+import type { PreviewTransaction, RefundPreview } from '../../../api/contract/refund-preview.ts';
 import type { Refund } from '../../../api/contract/refunds.ts';
 import { Problem } from '../../api/client.ts';
 import { makeRefund, refundPreviewQuery } from '../../api/orders.ts';
 import { refundQuery } from '../../api/refunds.ts';
+import {
+  type AmountField,
+  decimalsOf,
+  groupDigits,
+  isZero,
+  moneyText,
+  readTypedAmount,
+  withAmountsAsShown,
+} from '../../parts/amounts.ts';
 import { Failed, Loading } from '../../parts/answers.tsx';
 import { Id } from '../../parts/id.tsx';
-import { isZero, Money, moneyText } from '../../parts/money.tsx';
+import { Money } from '../../parts/money.tsx';
 import { Notice } from '../../parts/notice.tsx';
 import { Facts } from '../../parts/page.tsx';
 import { StatusBadge } from '../../parts/status.tsx';
-import { Time } from '../../parts/time.tsx';
+import { Day, Time } from '../../parts/time.tsx';
 import classes from './create-refund.module.css';
 
 interface Props {
@@ -78,9 +87,13 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
   // One key for everything this popup sends: however often the button is pressed, one refund at most is made.
   const [key] = useState(() => `dash-${crypto.randomUUID()}`);
 
-  const amount = part === 'full' ? 'full' : typed.trim();
-  const [asked] = useDebouncedValue({ amount, txnId }, 200);
   const overview = useQuery(refundPreviewQuery(orderId, { amount: 'full', ...(txnId && { txn_id: txnId }) }));
+  const field = overview.data && amountField(overview.data, leftShown);
+  const reading = field && typed.trim() !== '' ? readTypedAmount(typed, field) : null;
+  // Empty while there is no amount to ask about.
+  const amount = part === 'full' ? 'full' : reading?.ok ? reading.amount : '';
+  const [asked] = useDebouncedValue({ amount, txnId }, 200);
+  const [typedOut] = useDebouncedValue(typed, 500);
   const preview = useQuery({
     ...refundPreviewQuery(orderId, {
       amount: asked.amount || 'full',
@@ -111,7 +124,7 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
   const paid = facts.transactions.filter(({ status }) => status === 'CHARGED');
   const chosen = paid.find((one) => one.txn_id === (facts.refund?.txn_id ?? txnId)) ?? paid[0];
   const shown = preview.data ?? facts;
-  const needsAmount = part === 'other' && typed.trim() === '';
+  const needsAmount = amount === '';
   // Only what was answered to just this amount: never the plan of another one, nor of the whole.
   const upToDate =
     asked.amount === amount &&
@@ -126,6 +139,15 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
   const lookAlike = shown.warnings.find(({ code }) => code === 'look_alike');
   const amountBlocker = part === 'other' ? shown.blockers.find(({ field }) => field === 'amount') : undefined;
   const blockers = shown.blockers.filter((blocker) => blocker !== amountBlocker);
+  const amountProblem =
+    reading?.ok === false
+      ? // While it is typed it may still become an amount.
+        typedOut === typed
+        ? reading.message
+        : undefined
+      : reading !== null && upToDate && amountBlocker
+        ? withAmountsAsShown(amountBlocker.message)
+        : undefined;
   const lookAlikeOpen = lookAlike !== undefined && confirmedLookAlike !== lookAlike.refund_id;
   const ready =
     upToDate && plan !== null && shown.possible && !changed && !lookAlikeOpen && reason.trim() !== '';
@@ -218,7 +240,7 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
         {part === 'other' && (
           <TextInput
             label={`Amount in ${currency}`}
-            placeholder={`up to ${left}`}
+            placeholder={`up to ${groupDigits(left)}`}
             inputMode="decimal"
             autoComplete="off"
             data-autofocus
@@ -226,7 +248,7 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
             maxLength={40}
             value={typed}
             onChange={(event) => setTyped(event.currentTarget.value)}
-            error={typed.trim() !== '' && upToDate ? amountBlocker?.message : undefined}
+            error={amountProblem}
             description={
               plan && upToDate && !amountBlocker
                 ? `${moneyText(plan.amount, currency)} of ${moneyText(plan.left_before, currency)}, leaves ${moneyText(plan.left_after, currency)}`
@@ -279,7 +301,7 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
           {lookAlike && (
             <Notice tone="amber" title="This looks like a refund that was already made">
               <Text size="sm">
-                {lookAlike.message} {lookAlike.at && <Time at={lookAlike.at} />}
+                {withAmountsAsShown(lookAlike.message)} {lookAlike.at && <Time at={lookAlike.at} />}
                 {lookAlike.by && `, by ${lookAlike.by}.`}
               </Text>
               <Group gap="xs" mt={6}>
@@ -310,10 +332,14 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
           {shown.warnings
             .filter((warning) => warning !== lookAlike)
             .map((warning) => (
-              <Notice key={`${warning.code} ${warning.refund_id}`} tone="amber" title={warning.message} />
+              <Notice
+                key={`${warning.code} ${warning.refund_id}`}
+                tone="amber"
+                title={withAmountsAsShown(warning.message)}
+              />
             ))}
           {blockers.map((blocker) => (
-            <Notice key={blocker.code} tone="red" title={blocker.message} />
+            <Notice key={blocker.code} tone="red" title={withAmountsAsShown(blocker.message)} />
           ))}
           {preview.isError && !needsAmount && (
             <Failed error={preview.error} onRetry={() => void preview.refetch()} />
@@ -329,7 +355,7 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
 
         {plan && shown.possible && !needsAmount && (
           <p className={classes.says}>
-            {plan.says} <b>{plan.cannot_be_undone}</b>
+            {saysWhat(plan, currency)} <b>{plan.cannot_be_undone}</b>
           </p>
         )}
         <Group justify="flex-end" gap="xs">
@@ -349,6 +375,24 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
         )}
       </Stack>
     </form>
+  );
+}
+
+type Plan = NonNullable<RefundPreview['refund']>;
+
+/** What a typed amount is read as, with what is left to show how it is written. */
+function amountField({ currency, transactions, refund }: RefundPreview, leftShown: string): AmountField {
+  const left = refund?.left_before ?? transactions[0]?.left ?? leftShown;
+  return { currency, decimals: decimalsOf(left), example: isZero(left) ? leftShown : left };
+}
+
+/** The plan in one sentence, with the amount as the button has it. */
+function saysWhat({ amount, to, through, due_at }: Plan, currency: string): ReactNode {
+  return (
+    <>
+      Refunds {moneyText(amount, currency)} to {to} through {through}; it should be there by{' '}
+      <Day at={due_at} />.
+    </>
   );
 }
 

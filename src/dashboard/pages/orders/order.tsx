@@ -7,16 +7,18 @@ import type { Order, Transaction } from '../../../api/contract/orders.ts';
 import type { RefundInList } from '../../../api/contract/refunds.ts';
 import { orderEventsQuery, orderQuery, orderRefundsQuery } from '../../api/orders.ts';
 import { useMay } from '../../api/session.ts';
+import { isZero } from '../../parts/amounts.ts';
 import { Empty, Failed, Loading } from '../../parts/answers.tsx';
 import { Id } from '../../parts/id.tsx';
 import { Json } from '../../parts/json.tsx';
-import { isZero, Money } from '../../parts/money.tsx';
+import { Money } from '../../parts/money.tsx';
 import { Facts, Page, Section } from '../../parts/page.tsx';
 import { RefundedBar } from '../../parts/refunded-bar.tsx';
 import { StatusBadge } from '../../parts/status.tsx';
 import { columnsOf, DataTable } from '../../parts/table.tsx';
 import { Time } from '../../parts/time.tsx';
 import { Timeline } from '../../parts/timeline.tsx';
+import { waitWord } from '../refunds/state-words.ts';
 import { CreateRefund, methodWords } from './create-refund.tsx';
 import classes from './order.module.css';
 
@@ -226,7 +228,7 @@ const REFUND_COLUMNS = column.columns([
       <StatusBadge
         status={original.status}
         state={original.state}
-        detail={original.overdue ? 'overdue' : null}
+        detail={original.overdue ? 'overdue' : waitWord(original)}
       />
     ),
   }),

@@ -6,12 +6,12 @@ import type { Refund } from '../../../api/contract/refunds.ts';
 import { askGatewayNow, cancelRefund } from '../../api/refunds.ts';
 import { useMay } from '../../api/session.ts';
 import { Refusal, useAct } from '../../parts/act.tsx';
+import { moneyText } from '../../parts/amounts.ts';
 import { Dialog } from '../../parts/dialog.tsx';
 import { fieldProblem } from '../../parts/field-problem.ts';
-import { moneyText } from '../../parts/money.tsx';
 import classes from './refund.module.css';
 import { type Outcome, SettleDialog } from './settle.tsx';
-import { answerWords, mayAsk, mayCancel, settlements } from './state-words.ts';
+import { answerWords, mayAsk, mayCancel, mayIssueAgain, settlements } from './state-words.ts';
 
 /** What a person may do with a refund, by its state and their role. */
 export function RefundActions({ refund }: { readonly refund: Refund }) {
@@ -53,7 +53,7 @@ export function RefundActions({ refund }: { readonly refund: Refund }) {
             Cancel refund …
           </Button>
         )}
-        {refund.status === 'FAILURE' && (
+        {mayIssueAgain(refund) && (
           <Button
             component={Link}
             to={`/operations/orders/${encodeURIComponent(refund.order_id)}`}
@@ -76,7 +76,7 @@ export function RefundActions({ refund }: { readonly refund: Refund }) {
         <SettleDialog
           refunds={[refund]}
           outcome={settling}
-          onSettled={() => {}}
+          onAnswered={() => {}}
           onClose={() => setSettling(null)}
         />
       )}

@@ -6,6 +6,7 @@ import type { Attempt, Refund, RefundWithHistory } from '../../../api/contract/r
 import { type RefundState, STATES } from '../../../api/contract/states.ts';
 import { batchQuery } from '../../api/batches.ts';
 import { refundQuery } from '../../api/refunds.ts';
+import { withAmountsAsShown } from '../../parts/amounts.ts';
 import { Empty, Failed, Loading } from '../../parts/answers.tsx';
 import { Fold } from '../../parts/fold.tsx';
 import { Id, shortened } from '../../parts/id.tsx';
@@ -20,8 +21,9 @@ import { AheadStep, Timeline } from '../../parts/timeline.tsx';
 import { stateWord } from '../../parts/trail-words.ts';
 import { RefundActions } from './actions.tsx';
 import { Deliveries } from './deliveries.tsx';
+import { ProposalBox } from './proposal.tsx';
 import classes from './refund.module.css';
-import { wordsOf } from './state-words.ts';
+import { attentionText, waitWord, wordsOf } from './state-words.ts';
 
 /** A refund on a page of its own. */
 export function RefundPage() {
@@ -133,7 +135,11 @@ function Summary({ refund }: { readonly refund: Refund }) {
         <StatusBadge
           status={refund.status}
           state={refund.state}
-          detail={refund.overdue ? 'overdue' : refund.status === 'SUCCESS' && refund.arn ? 'ARN known' : null}
+          detail={
+            refund.overdue
+              ? 'overdue'
+              : (waitWord(refund) ?? (refund.status === 'SUCCESS' && refund.arn ? 'ARN known' : null))
+          }
         />
         <Text span size="sm" c="dimmed">
           of order{' '}
@@ -144,17 +150,20 @@ function Summary({ refund }: { readonly refund: Refund }) {
       </div>
       {refund.attention && refund.state !== 'manual_review' && (
         <Notice tone="amber" title="A person is needed">
-          {refund.attention}
+          {attentionText(refund)}
         </Notice>
       )}
       <dl className={classes.says}>
         <Said name="What happened">
           {words.happened}
-          {refund.status === 'FAILURE' && refund.error_message && ` ${sentence(refund.error_message)}`}
+          {refund.status === 'FAILURE' &&
+            refund.error_message &&
+            ` ${sentence(withAmountsAsShown(refund.error_message))}`}
         </Said>
         <Said name="The money">{words.money}</Said>
         <Said name="What to do">{words.todo}</Said>
       </dl>
+      {refund.proposal && <ProposalBox refund={refund} proposal={refund.proposal} />}
       <RefundActions refund={refund} />
     </>
   );
@@ -192,7 +201,18 @@ function Ahead({ refund }: { readonly refund: Refund }) {
     <>
       {refund.next_look_at && (
         <AheadStep title={NEXT_LOOK[refund.state] ?? 'It is looked at again'}>
-          next look at <Time at={refund.next_look_at} exact />
+          {refund.waits_for && refund.waits_for.code !== 'customer' ? (
+            'once nothing holds it up'
+          ) : (
+            <>
+              next look at <Time at={refund.next_look_at} exact />
+            </>
+          )}
+        </AheadStep>
+      )}
+      {refund.recheck_at && (
+        <AheadStep title="The gateway is asked whether that still holds">
+          next time at <Time at={refund.recheck_at} exact />
         </AheadStep>
       )}
       {goesToReview && (
@@ -252,7 +272,7 @@ function RefundFacts({ refund }: { readonly refund: RefundWithHistory }) {
         ['Gateway reference', id(refund.gateway_reference, 'gateway reference')],
         ['Gateway payment id', id(refund.gateway_payment_id, 'gateway payment id')],
         ['Gateway account', id(refund.gateway_account_id, 'gateway account id')],
-        ['Error', [refund.error_code, refund.error_message].filter(Boolean).join(': ')],
+        ['Error', withAmountsAsShown([refund.error_code, refund.error_message].filter(Boolean).join(': '))],
         ['Asked for by', askedBy(refund)],
         ['Reason', refund.reason],
         ['Note', refund.note],
@@ -301,6 +321,8 @@ const OUTCOMES: Readonly<Record<string, string>> = {
   no_funds: 'no balance, not made',
   busy: 'told to come later, not made',
   misconfigured: 'our account was refused, not made',
+  no_payment: 'no such payment in this account, not made',
+  misfit: 'another refund was made than was asked for',
   not_sent: 'nothing reached the gateway',
   unknown: 'no usable answer; it may have been made',
 };

@@ -27,6 +27,7 @@ import { Views } from '../../parts/views.tsx';
 import { usePreferences } from '../../preferences.tsx';
 import { RefundPanel } from './refund.tsx';
 import classes from './refunds.module.css';
+import { waitWord } from './state-words.ts';
 
 const FILTERS = [
   'q',
@@ -338,7 +339,7 @@ const COLUMNS = column.columns([
       <StatusBadge
         status={original.status}
         state={original.state}
-        detail={original.status === 'SUCCESS' && original.arn ? 'ARN known' : null}
+        detail={waitWord(original) ?? (original.status === 'SUCCESS' && original.arn ? 'ARN known' : null)}
       />
     ),
   }),

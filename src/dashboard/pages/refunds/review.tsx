@@ -7,24 +7,28 @@ import type { Refund, RefundInList } from '../../../api/contract/refunds.ts';
 import { countsQuery, refundsQuery } from '../../api/refunds.ts';
 import { useMay } from '../../api/session.ts';
 import { Refusal } from '../../parts/act.tsx';
+import { moneyText } from '../../parts/amounts.ts';
 import { Empty, Failed, Loading } from '../../parts/answers.tsx';
 import { Id } from '../../parts/id.tsx';
-import { Money, moneyText } from '../../parts/money.tsx';
+import { Money } from '../../parts/money.tsx';
 import { Page } from '../../parts/page.tsx';
 import { Pager } from '../../parts/pager.tsx';
 import { StatusBadge, statusWord } from '../../parts/status.tsx';
 import { columnsOf, DataTable } from '../../parts/table.tsx';
 import { Day, durationText, Time, useNow } from '../../parts/time.tsx';
 import { useGatewayQuestion } from './actions.tsx';
+import { ProposalBox } from './proposal.tsx';
 import { RefundPanel } from './refund.tsx';
 import classes from './review.module.css';
 import { type Outcome, SettleDialog } from './settle.tsx';
-import { mayAsk, settlements, wordsOf } from './state-words.ts';
+import { attentionText, mayAsk, mayIssueAgain, settlements, wordsOf } from './state-words.ts';
 
 interface Desk {
   readonly chosen: readonly string[];
   toggle(refund: Refund): void;
   settle(refunds: readonly Refund[], outcome: Outcome): void;
+  /** It is settled, or waits for a second person. */
+  answered(refund: Refund): void;
 }
 
 const DeskContext = createContext<Desk | null>(null);
@@ -55,6 +59,10 @@ export function Review() {
     chosen,
     toggle,
     settle: (refunds, outcome) => setSettling({ refunds, outcome }),
+    answered: (refund) => {
+      setSettled((before) => [refund, ...before]);
+      setChosen((before) => before.filter((id) => id !== refund.refund_id));
+    },
   };
   const choosable = refunds.filter(isChoosable);
 
@@ -143,10 +151,7 @@ export function Review() {
         <SettleDialog
           refunds={settling.refunds}
           outcome={settling.outcome}
-          onSettled={(refund) => {
-            setSettled((before) => [refund, ...before]);
-            setChosen((before) => before.filter((id) => id !== refund.refund_id));
-          }}
+          onAnswered={desk.answered}
           onClose={() => setSettling(null)}
         />
       )}
@@ -169,13 +174,15 @@ function JustSettled({ refund }: { readonly refund: Refund }) {
     <div className={classes.settled}>
       <StatusBadge status={refund.status} state={refund.state} />
       <span>
-        {moneyText(refund.amount, refund.currency)} of order {refund.order_id} is settled as{' '}
-        {statusWord(refund.status)}.
+        {moneyText(refund.amount, refund.currency)} of order {refund.order_id}{' '}
+        {refund.proposal
+          ? `waits for a second person, who confirms that it ${refund.proposal.outcome === 'succeeded' ? 'was paid' : 'failed'}.`
+          : `is settled as ${statusWord(refund.status)}.`}
       </span>
       <Link to="/operations/refunds/$refundId" params={{ refundId: refund.refund_id }} search={{}}>
         Look at it
       </Link>
-      {refund.status === 'FAILURE' && (
+      {mayIssueAgain(refund) && (
         <Link to="/operations/orders/$orderId" params={{ orderId: refund.order_id }} search={{}}>
           Issue it again
         </Link>
@@ -187,7 +194,7 @@ function JustSettled({ refund }: { readonly refund: Refund }) {
 // Rows -----------------------------------------------------------------------------------------------------
 
 function isChoosable(refund: Refund): boolean {
-  return refund.state === 'manual_review';
+  return refund.state === 'manual_review' && refund.proposal === null;
 }
 
 const column = columnsOf<RefundInList>();
@@ -209,7 +216,7 @@ const COLUMNS = column.columns([
     id: 'why',
     header: 'Why it is here',
     meta: { width: '18%' },
-    cell: (cell) => cell.row.original.attention ?? wordsOf(cell.row.original).happened,
+    cell: (cell) => attentionText(cell.row.original) ?? wordsOf(cell.row.original).happened,
   }),
   column.display({
     id: 'known',
@@ -309,7 +316,11 @@ function Next({ refund }: { readonly refund: RefundInList }) {
   const confirms = refund.state !== 'manual_review';
   return (
     <div className={classes.stack}>
-      <span>{todo(refund)}</span>
+      {refund.proposal ? (
+        <ProposalBox refund={refund} proposal={refund.proposal} onSettled={desk.answered} />
+      ) : (
+        <span>{todo(refund)}</span>
+      )}
       <Group gap={4}>
         {mayAsk(refund) && (
           <Button
@@ -333,7 +344,7 @@ function Next({ refund }: { readonly refund: RefundInList }) {
             {confirms ? 'Confirm it as it is …' : outcome === 'succeeded' ? 'It was paid …' : 'It failed …'}
           </Button>
         ))}
-        {refund.status === 'FAILURE' && (
+        {mayIssueAgain(refund) && (
           <Button
             component={Link}
             to={`/operations/orders/${encodeURIComponent(refund.order_id)}`}
@@ -353,11 +364,10 @@ function Next({ refund }: { readonly refund: RefundInList }) {
 }
 
 function todo(refund: RefundInList): string {
+  if (refund.refused_because || refund.status === 'PENDING') return wordsOf(refund).todo;
   if (refund.state === 'manual_review') {
     const where = refund.gateway_refund_id ? 'that refund' : 'the payment';
     return `Ask the gateway now; else look up ${where} in its own dashboard and say here what you found.`;
   }
-  if (refund.status === 'PENDING')
-    return 'It goes on by itself once the cause is removed. Look at Settings › Gateways.';
   return `Here it is ${statusWord(refund.status)}. Compare with the gateway’s own dashboard; take up with the gateway what does not fit, then confirm it here as it is.`;
 }

@@ -6,9 +6,11 @@ import type { Refund } from '../../../api/contract/refunds.ts';
 import { Problem } from '../../api/client.ts';
 import { resolveRefund } from '../../api/refunds.ts';
 import { Refusal } from '../../parts/act.tsx';
+import { moneyText } from '../../parts/amounts.ts';
 import { fieldProblem } from '../../parts/field-problem.ts';
 import { Id } from '../../parts/id.tsx';
-import { Money, moneyText } from '../../parts/money.tsx';
+import { Money } from '../../parts/money.tsx';
+import { Notice } from '../../parts/notice.tsx';
 import classes from './settle.module.css';
 
 export type Outcome = 'succeeded' | 'failed';
@@ -17,14 +19,15 @@ interface Props {
   /** One or several; each is settled on its own. */
   readonly refunds: readonly Refund[];
   readonly outcome: Outcome;
-  readonly onSettled: (refund: Refund) => void;
+  /** A refund that is settled, or whose settling waits for a second person. */
+  readonly onAnswered: (refund: Refund) => void;
   readonly onClose: () => void;
 }
 
 const LEAST_EVIDENCE = 10;
 
 /** A person's word on refunds whose outcome the gateway does not tell, with what shows it. */
-export function SettleDialog({ refunds, outcome, onSettled, onClose }: Props) {
+export function SettleDialog({ refunds, outcome, onAnswered, onClose }: Props) {
   const client = useQueryClient();
   const underWay = useRef(false);
   const [busy, setBusy] = useState(false);
@@ -36,18 +39,18 @@ export function SettleDialog({ refunds, outcome, onSettled, onClose }: Props) {
   const one = refunds.length === 1 ? refunds[0] : undefined;
   const open = refunds.filter(({ refund_id }) => !(answers[refund_id] && !isRefused(answers[refund_id])));
   const refused = one && isRefused(answers[one.refund_id]) ? answers[one.refund_id] : null;
+  const contradicted = open.filter(({ refund_id }) => isContradicted(answers[refund_id]));
 
-  async function settle(event: FormEvent): Promise<void> {
-    event.preventDefault();
+  async function settle(asked: readonly Refund[], againstGateway: boolean): Promise<void> {
     if (underWay.current) return;
     underWay.current = true;
     setBusy(true);
     try {
-      const left = await settleEach();
+      const left = await settleEach(asked, againstGateway);
       for (const key of ['refunds', 'refund', 'counts', 'orders', 'order', 'figures']) {
         void client.invalidateQueries({ queryKey: [key] });
       }
-      if (left === 0) onClose();
+      if (left === 0 && asked.length === open.length) onClose();
     } finally {
       underWay.current = false;
       setBusy(false);
@@ -55,18 +58,19 @@ export function SettleDialog({ refunds, outcome, onSettled, onClose }: Props) {
   }
 
   /** One after the other, so that each has its own answer; gives how many were refused. */
-  async function settleEach(): Promise<number> {
+  async function settleEach(asked: readonly Refund[], againstGateway: boolean): Promise<number> {
     let left = 0;
-    for (const refund of open) {
+    for (const refund of asked) {
       try {
         const settled = await resolveRefund(refund.refund_id, {
           outcome,
           evidence: evidence.trim(),
+          ...(againstGateway && { against_gateway: true }),
           ...(one && arn.trim() && { arn: arn.trim() }),
           ...(one && gatewayRefundId.trim() && { gateway_refund_id: gatewayRefundId.trim() }),
         });
         setAnswers((before) => ({ ...before, [refund.refund_id]: settled }));
-        onSettled(settled);
+        onAnswered(settled);
       } catch (error) {
         if (!(error instanceof Problem)) throw error;
         setAnswers((before) => ({ ...before, [refund.refund_id]: error }));
@@ -85,7 +89,13 @@ export function SettleDialog({ refunds, outcome, onSettled, onClose }: Props) {
       title={paid ? 'It was paid' : 'It failed'}
       closeButtonProps={{ 'aria-label': 'Close' }}
     >
-      <form noValidate onSubmit={(event) => void settle(event)}>
+      <form
+        noValidate
+        onSubmit={(event: FormEvent) => {
+          event.preventDefault();
+          void settle(open, false);
+        }}
+      >
         <Stack gap="sm">
           <p className={classes.says}>{saysWhat(refunds, outcome)}</p>
           <Rows refunds={refunds} answers={one ? {} : answers} />
@@ -122,11 +132,44 @@ export function SettleDialog({ refunds, outcome, onSettled, onClose }: Props) {
             {...(one && paid ? {} : { 'data-autofocus': true })}
           />
           <div aria-live="polite">
-            {refused && <Refusal problem={refused} fields={['arn', 'gateway_refund_id', 'evidence']} />}
+            {refused && !isContradicted(refused) && (
+              <Refusal problem={refused} fields={['arn', 'gateway_refund_id', 'evidence']} />
+            )}
+            {contradicted.length > 0 && !busy && (
+              <Notice
+                tone="amber"
+                title={
+                  one
+                    ? 'The gateway says otherwise: nothing was settled'
+                    : `Of ${contradicted.length} the gateway says otherwise: they were not settled`
+                }
+              >
+                <Text size="sm" mb={6}>
+                  {one && refused && isRefused(refused) && `${refused.message} `}
+                  Look there again. If the gateway is wrong, propose it all the same:{' '}
+                  {contradicted.length === 1 ? 'the refund stays' : 'the refunds stay'} in review with the
+                  amount held, until a second person of operations or an admin confirms it by your evidence,
+                  or somebody withdraws it.
+                </Text>
+                <Button
+                  size="compact-sm"
+                  variant="default"
+                  disabled={evidence.trim().length < LEAST_EVIDENCE}
+                  onClick={() => void settle(contradicted, true)}
+                >
+                  {contradicted.length === 1
+                    ? 'Propose against the gateway’s word'
+                    : `Propose ${contradicted.length} against the gateway’s word`}
+                </Button>
+              </Notice>
+            )}
             {!one && !busy && Object.values(answers).some(isRefused) && (
               <Text size="sm">
-                {refunds.length - open.length} of {refunds.length} are settled. The others are not, for the
-                reasons beside them; one without an answer may be settled all the same: try again to know.
+                {answered(answers, isSettled)} of {refunds.length} are settled
+                {answered(answers, isProposed) > 0 &&
+                  `, ${answered(answers, isProposed)} wait for a second person`}
+                . The others are not, for the reasons beside them; one without an answer may be settled all
+                the same: try again to know.
               </Text>
             )}
           </div>
@@ -140,7 +183,9 @@ export function SettleDialog({ refunds, outcome, onSettled, onClose }: Props) {
               disabled={evidence.trim().length < LEAST_EVIDENCE || open.length === 0}
               {...(paid ? {} : { color: 'red' })}
             >
-              {buttonWords(open, outcome)}
+              {contradicted.length === open.length && open.length > 0
+                ? 'Ask the gateway again'
+                : buttonWords(open, outcome)}
             </Button>
           </Group>
         </Stack>
@@ -157,8 +202,8 @@ function saysWhat(refunds: readonly Refund[], outcome: Outcome): string {
   if (final)
     return `You confirm ${what} as it is: ${outcome === 'succeeded' ? 'paid' : 'not paid'}. Nobody is called to it any more.`;
   return outcome === 'succeeded'
-    ? `You say that the customer has the money: ${what} ${refunds.length === 1 ? 'becomes' : 'become'} Success, and your webhooks are told. This cannot be undone here.`
-    : `You say that nobody was paid: ${what} ${refunds.length === 1 ? 'becomes' : 'become'} Failure, your webhooks are told, and the amount can be refunded again. If it was paid after all, the customer may then get it twice.`;
+    ? `You say that the customer has the money: ${what} ${refunds.length === 1 ? 'becomes' : 'become'} Success, and your webhooks are told. The gateway is asked first; this cannot be undone here.`
+    : `You say that nobody was paid. The gateway is asked first; if it does not say otherwise, ${what} ${refunds.length === 1 ? 'becomes' : 'become'} Failure, your webhooks are told, and the amount can be refunded again. If it was paid after all, the customer may then get it twice.`;
 }
 
 function buttonWords(open: readonly Refund[], outcome: Outcome): string {
@@ -191,7 +236,8 @@ function Rows({
             )}
             {answer && !isRefused(answer) && (
               <span className={classes.done}>
-                <IconCheck size={13} aria-hidden /> Settled
+                <IconCheck size={13} aria-hidden />{' '}
+                {isProposed(answer) ? 'Proposed, waits for a second person' : 'Settled'}
               </span>
             )}
           </li>
@@ -199,6 +245,26 @@ function Rows({
       })}
     </ul>
   );
+}
+
+/** The gateway was asked, and says otherwise; a second person may overrule it. */
+function isContradicted(answer: Refund | Problem | undefined | null): boolean {
+  return answer instanceof Problem && answer.code === 'gateway_says_otherwise';
+}
+
+function isProposed(answer: Refund | Problem): boolean {
+  return !(answer instanceof Problem) && answer.proposal !== null;
+}
+
+function isSettled(answer: Refund | Problem): boolean {
+  return !(answer instanceof Problem) && answer.proposal === null;
+}
+
+function answered(
+  answers: Readonly<Record<string, Refund | Problem>>,
+  so: (answer: Refund | Problem) => boolean,
+): number {
+  return Object.values(answers).filter(so).length;
 }
 
 function isRefused(answer: Refund | Problem | undefined): answer is Problem {

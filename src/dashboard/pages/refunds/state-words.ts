@@ -1,5 +1,6 @@
 import type { Refund, RefundLooked } from '../../../api/contract/refunds.ts';
 import type { RefundState } from '../../../api/contract/states.ts';
+import { withAmountsAsShown } from '../../parts/amounts.ts';
 
 /** A state for people: what happened, what it means for the money, what to do. */
 interface Words {
@@ -56,7 +57,7 @@ const WORDS: Readonly<Record<RefundState, Words>> = {
     todo: 'If the customer is still owed it, refund the order again.',
   },
   cancelled: {
-    happened: 'It was cancelled before it was sent.',
+    happened: 'It was cancelled before the gateway made it.',
     money: 'No money has moved; the amount is free to be refunded again.',
     todo: 'Nothing, unless the customer is still owed it.',
   },
@@ -67,13 +68,100 @@ const WORDS: Readonly<Record<RefundState, Words>> = {
   },
 };
 
+/** What stands in the way of a refund that would go on by itself. */
+const WAITS: Readonly<Record<string, { readonly word: string; readonly todo: string }>> = {
+  books_in_doubt: {
+    word: 'books in doubt',
+    todo: 'Ask whoever runs this installation to say what the books are.',
+  },
+  account_held: {
+    word: 'account held',
+    todo: 'Have an admin look at the account under Settings › Gateways.',
+  },
+  batch_stopped: { word: 'batch paused', todo: 'Have the batch resumed.' },
+  account_off: { word: 'account off', todo: 'Have the account switched on under Settings › Gateways.' },
+  account_rests: {
+    word: 'account rests',
+    todo: 'Nothing yet: it goes on by itself. If that lasts, look at the account under Settings › Gateways.',
+  },
+  gateway_missing: {
+    word: 'gateway not connected',
+    todo: 'Ask whoever runs this installation to connect the gateway again.',
+  },
+  customer: {
+    word: 'waits for the customer',
+    todo: 'Ask the customer to look for the gateway’s message and to answer it.',
+  },
+};
+
+/** What holds a refund up, in two or three words, for lists; null where nothing does. */
+export function waitWord({ waits_for: wait }: Refund): string | null {
+  return wait && (WAITS[wait.code]?.word ?? 'held up');
+}
+
+const BECAUSE: Readonly<Record<NonNullable<Refund['refused_because']>, Pick<Words, 'money' | 'todo'>>> = {
+  refunded_elsewhere: {
+    money:
+      'The gateway has not made this refund. The customer may have the money by another one; the amount stays held here, so that it does not go out twice.',
+    todo: 'Look up the payment in the gateway’s own dashboard: who refunded it, when, how much. This refund itself has failed: say so with what you found. Give the money back again only if the customer does not have it.',
+  },
+  disputed: {
+    money:
+      'The gateway has not made this refund. The customer’s bank may take the money back from you; the amount stays held here, so that it does not go out twice.',
+    todo: 'Look up the dispute in the gateway’s own dashboard. This refund itself has failed: say so with what you found. Give the money back again only if the dispute ends without the customer having it.',
+  },
+};
+
 /** What to tell of a refund as it is now. */
 export function wordsOf(refund: Refund): Words {
   const words = WORDS[refund.state];
+  const { waits_for: wait, status } = refund;
+  if (refund.state === 'manual_review') {
+    const because = refund.refused_because && BECAUSE[refund.refused_because];
+    return { ...words, happened: attentionText(refund) ?? words.happened, ...because };
+  }
+  if (refund.attention !== null && (status === 'SUCCESS' || status === 'FAILURE')) {
+    return {
+      happened: words.happened,
+      money:
+        'Whether that holds is in doubt: see above. Give the money back in no other way before somebody has looked.',
+      todo: 'Compare with the gateway’s own dashboard, and take up with the gateway what does not fit. Then confirm the refund here as it is.',
+    };
+  }
+  if (refund.settled_by_hand) {
+    return {
+      happened: `People settled it as ${status === 'SUCCESS' ? 'paid' : 'failed'}, with evidence.`,
+      money: `${words.money} That is their word: the gateway is asked for some weeks whether it agrees.`,
+      todo: words.todo,
+    };
+  }
   if (refund.state === 'succeeded' && !refund.arn) {
     return { ...words, todo: 'Nothing. The ARN appears here when the gateway tells it.' };
   }
-  if (refund.state === 'manual_review') return { ...words, happened: refund.attention ?? words.happened };
+  if (wait?.code === 'customer') {
+    return {
+      happened: 'The gateway has accepted it and waits for the customer.',
+      money:
+        'The customer does not have the money, and does not get it before they have answered the gateway.',
+      todo: WAITS['customer']!.todo,
+    };
+  }
+  if (wait) {
+    const cancel =
+      mayCancel(refund) && wait.code !== 'account_rests' ? ' Or cancel it: nothing has been paid.' : '';
+    return {
+      ...words,
+      happened: `${words.happened} ${wait.says}`,
+      todo: `${WAITS[wait.code]?.todo ?? words.todo}${cancel}`,
+    };
+  }
+  if (refund.attention !== null) {
+    const cancel = mayCancel(refund) ? ' Or cancel it: nothing has been paid.' : '';
+    return {
+      ...words,
+      todo: `See above what is wrong: once that is put right it goes on by itself.${cancel}`,
+    };
+  }
   if (refund.overdue && refund.sent_to_gateway) {
     return {
       ...words,
@@ -81,6 +169,11 @@ export function wordsOf(refund: Refund): Words {
     };
   }
   return words;
+}
+
+/** Why a person is needed, with its amounts as the page shows them. */
+export function attentionText({ attention }: Pick<Refund, 'attention'>): string | null {
+  return attention && withAmountsAsShown(attention);
 }
 
 /** What a look at the gateway came to, in words. */
@@ -98,11 +191,15 @@ export function answerWords(before: Refund, after: RefundLooked): string {
       return after.state === before.state
         ? 'The gateway answered that it does not find this refund. That alone does not prove that it was never made.'
         : 'The gateway does not find this refund, which proves that it was never made. The refund has moved on.';
+    case 'misfit':
+      return 'The gateway has made another refund than was asked for. Look at what happened.';
     case 'busy':
       return 'The gateway is busy and asks to be called later. Nothing was learnt.';
     case 'misconfigured':
       return 'The gateway refuses our account, so nothing was learnt. Look at Settings › Gateways.';
     case 'no_answer':
+      if (after.waits_for?.code === 'account_off' || after.waits_for?.code === 'gateway_missing')
+        return `The gateway was not asked. ${after.waits_for.says}`;
       return 'The gateway did not answer. Nothing was learnt; it is asked again by itself.';
   }
 }
@@ -112,12 +209,19 @@ export function mayAsk(refund: Refund): boolean {
   return refund.sent_to_gateway || refund.state === 'sending';
 }
 
+/** Whether the order may be offered to be refunded again: not while it is in doubt whether the customer has the money. */
+export function mayIssueAgain({ status, attention }: Refund): boolean {
+  return status === 'FAILURE' && attention === null;
+}
+
 export function mayCancel(refund: Refund): boolean {
   return (refund.state === 'queued' || refund.state === 'awaiting_approval') && !refund.sent_to_gateway;
 }
 
 /** How a person's word may settle it: in review as either; once final, and a person was called, only as it is. */
 export function settlements(refund: Refund): readonly ('succeeded' | 'failed')[] {
+  // First somebody says yes or no to what stands there.
+  if (refund.proposal !== null) return [];
   if (refund.state === 'manual_review') return ['succeeded', 'failed'];
   if (refund.attention === null) return [];
   if (refund.status === 'SUCCESS') return ['succeeded'];
