@@ -489,7 +489,8 @@ describe('whose account it is', () => {
   const withKey = (secret_key: string) => ({ credentials: { secret_key, merchant_code: 'SHOP-7' } });
   let letters = 0;
   /** A name of letters that no other test has. */
-  const someone = () => `z${(++letters).toString().replace(/\d/g, (digit) => 'abcdefghij'[Number(digit)]!)}`;
+  const someone = () =>
+    `zzz${(++letters).toString().replace(/\d/g, (digit) => 'abcdefghij'[Number(digit)]!)}`;
   beforeEach(() => {
     script.identity = accountOf;
   });
