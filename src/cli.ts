@@ -136,6 +136,14 @@ Exit status: 0 done; 1 not done, and a sentence says what to put right; 2 the co
       example('curl -u "$(refundry demo-key):" …', 'Exit status: 0; 1 there is none yet.'),
     )
     .action(lazy('printDemoKey'));
+  program
+    .command('demo-password')
+    .description("Print the password of the demo's people, which the start page shows in a terminal only.")
+    .addHelpText(
+      'after',
+      example('refundry demo-password', 'Exit status: 0; 1 there is none, or it was changed.'),
+    )
+    .action(lazy('printDemoPassword'));
   addMerchantCommands(program);
   addKeyCommands(program);
   addUserCommands(program);

@@ -40,6 +40,10 @@ export interface Settings {
   readonly sessionLifeMs: number;
   /** Proxies whose X-Forwarded-For is believed. */
   readonly trustedProxies: readonly string[];
+  /** What one API key may ask of this process, steadily; 0 sets no limit. */
+  readonly requestsPerSecondOfKey: number;
+  /** What one address may ask without a key; 0 sets no limit. */
+  readonly requestsPerSecondOfAddress: number;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -175,6 +179,20 @@ const VARIABLES = {
     about: "Proxies in front of this server whose X-Forwarded-For names the caller. Others' is not believed.",
     read: readNetworks,
   },
+  RATE_PER_KEY: {
+    otherwise: '2000',
+    accepts: 'a whole number from 1 to 1000000, or off',
+    about:
+      'How many requests a second one API key may make of each process, bursts of ten seconds apart; a session of a person a twentieth.',
+    read: readRate,
+  },
+  RATE_PER_ADDRESS: {
+    otherwise: '300',
+    accepts: 'a whole number from 1 to 1000000, or off',
+    about:
+      'How many requests a second one address may make without a key, bursts of ten seconds apart; off also lets it try any number of wrong keys and webhooks.',
+    read: readRate,
+  },
   REQUEST_LOG_FOR: {
     otherwise: '14d',
     accepts: 'a whole number with ms, s, m, h or d, such as 12h or 30d, up to 365d',
@@ -237,6 +255,8 @@ export function readSettings(
     sessionIdleMs: take('SESSION_IDLE') ?? DAY_MS / 2,
     sessionLifeMs: take('SESSION_LIFE') ?? 7 * DAY_MS,
     trustedProxies: take('TRUSTED_PROXIES') ?? [],
+    requestsPerSecondOfKey: take('RATE_PER_KEY') ?? 2_000,
+    requestsPerSecondOfAddress: take('RATE_PER_ADDRESS') ?? 300,
   } as const;
   const addresses = { publicUrl: take('PUBLIC_URL'), sandboxUrl: take('SANDBOX_URL') };
   if (problems.length > 0) throw new OperatorError(problems.join('\n'));
@@ -358,6 +378,11 @@ function onOrOff(text: string): boolean | undefined {
   if (/^(on|true|yes|1)$/i.test(text)) return true;
   if (/^(off|false|no|0)$/i.test(text)) return false;
   return undefined;
+}
+
+/** 0 for "off". */
+function readRate(text: string): number | undefined {
+  return text.toLowerCase() === 'off' ? 0 : wholeNumber(1, 1_000_000)(text);
 }
 
 function readDurationMs(text: string): number | undefined {

@@ -37,6 +37,8 @@ test('nothing set: the embedded demo on this machine alone', () => {
     sessionIdleMs: 12 * 3_600_000,
     sessionLifeMs: 7 * 24 * 3_600_000,
     trustedProxies: [],
+    requestsPerSecondOfKey: 2_000,
+    requestsPerSecondOfAddress: 300,
   });
   expect(Object.isFrozen(readSettings({}))).toBe(true);
 });

@@ -15,6 +15,7 @@ import type { World } from './world.ts';
 /**
  * Files of payments, changed at random places. A file is read or refused in a sentence, never anything else; what
  * is said to be recorded is there, every amount that is recorded stands in the file, and every refused line is listed.
+ * An amount whose comma is not in quotes never becomes another amount, in whatever order the columns stand.
  */
 export async function fuzzFiles(run: {
   readonly world: World;
@@ -32,7 +33,7 @@ export async function fuzzFiles(run: {
       const bytes = changedFile(random, world.merchants[0], n);
       const path = join(folder, `fuzz-${n}.${bytes.kind}`);
       writeFileSync(path, bytes.bytes);
-      const problem = await problemOf(world, path, totals);
+      const problem = await problemOf(world, path, bytes.split, totals);
       if (problem === null) continue;
       const kept = keep(`fuzz-${seed}-file-${n}.${bytes.kind}`, bytes.bytes);
       throw new BrokenInvariant(
@@ -50,7 +51,12 @@ export async function fuzzFiles(run: {
   };
 }
 
-async function problemOf(world: World, path: string, totals: Record<string, number>): Promise<string | null> {
+async function problemOf(
+  world: World,
+  path: string,
+  split: string | null,
+  totals: Record<string, number>,
+): Promise<string | null> {
   const merchantId = world.merchants[0].id;
   const out = new Writable({ write: (_chunk, _encoding, done) => done() }) as unknown as NodeJS.WriteStream;
   let summary: Awaited<ReturnType<typeof importFile>>;
@@ -74,6 +80,7 @@ async function problemOf(world: World, path: string, totals: Record<string, numb
   const text = readFileSync(path, 'utf8');
   for (const { order_id, amount_minor, exponent } of rows) {
     const spellings = spellingsOf(amount_minor, exponent);
+    if (order_id === split) return `${order_id} got ${spellings[0]}, where the file says ${SPLIT_AMOUNT}`;
     if (!spellings.some((spelling) => text.includes(spelling)))
       return `${order_id} got an amount that the file does not hold`;
   }
@@ -106,7 +113,7 @@ function changedFile(
   random: Random,
   merchant: Merchant,
   n: number,
-): { kind: 'csv' | 'ndjson'; bytes: Buffer } {
+): { kind: 'csv' | 'ndjson'; bytes: Buffer; split: string | null } {
   // A word of its own in the ids: one changed letter must not lead from one file's orders to another's.
   const word = random
     .below(36 ** 6)
@@ -129,18 +136,40 @@ function changedFile(
     row[cell] = random.chance(0.5) ? mutateText(random, row[cell]!) : String(random.pick(TEXTS));
   }
   const kind = random.pick(['csv', 'ndjson'] as const);
-  const text = kind === 'csv' ? csvOf(random, rows) : jsonOf(random, rows);
-  const bytes = Buffer.from(text);
-  return { kind, bytes: random.chance(0.6) ? mutateBytes(random, bytes) : bytes };
+  if (kind === 'csv' && random.chance(0.3)) {
+    const row = random.below(rows.length);
+    return { kind, bytes: Buffer.from(splitCsvOf(random, rows, row)), split: rows[row]![0]! };
+  }
+  const bytes = Buffer.from(kind === 'csv' ? csvOf(random, rows) : jsonOf(random, rows));
+  return { kind, bytes: random.chance(0.6) ? mutateBytes(random, bytes) : bytes, split: null };
+}
+
+const SPLIT_AMOUNT = '1,234.50';
+
+/** The columns in any order, one amount that its comma splits, and empty cells left out at its end or not. */
+function splitCsvOf(random: Random, rows: readonly (readonly string[])[], split: number): string {
+  const places = [...NAMES.keys()];
+  const order = NAMES.map(() => places.splice(random.below(places.length), 1)[0]!);
+  const optional = ['customer_email', 'udf1', 'metadata'];
+  const lines = rows.map((row, at) => {
+    if (at !== split) return order.map((place) => quoted(row[place]!)).join(',');
+    const cells = order.map((place) => {
+      if (NAMES[place] === 'amount') return SPLIT_AMOUNT;
+      return optional.includes(NAMES[place]!) ? '' : quoted(row[place]!);
+    });
+    return random.chance(0.5) ? cells.join(',') : cells.join(',').replace(/,+$/, '');
+  });
+  return `${[order.map((place) => NAMES[place]!).join(','), ...lines].join('\n')}\n`;
 }
 
 const TEXTS = HOSTILE.filter((value) => typeof value === 'string');
 
+const quoted = (text: string) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+
 function csvOf(random: Random, rows: readonly (readonly string[])[]): string {
   const end = random.pick(['\n', '\r\n']);
-  const cell = (text: string) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   const names = random.chance(0.1) ? NAMES.map((name) => mutateText(random, name)) : NAMES;
-  return [names, ...rows].map((row) => row.map(cell).join(',')).join(end) + end;
+  return [names, ...rows].map((row) => row.map(quoted).join(',')).join(end) + end;
 }
 
 function jsonOf(random: Random, rows: readonly (readonly string[])[]): string {

@@ -40,6 +40,9 @@ export async function openWorld(databaseUrl: string, seed: number): Promise<Worl
     SANDBOX: 'keyed',
     ALLOW_PRIVATE_WEBHOOKS: 'on',
     LOG_LEVEL: 'info',
+    // What is looked for lies behind them.
+    RATE_PER_KEY: 'off',
+    RATE_PER_ADDRESS: 'off',
     MANUAL_REVIEW_AFTER: '3s',
     NODE_OPTIONS: `--max-old-space-size=${HEAP_MB}`,
   });

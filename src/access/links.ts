@@ -115,7 +115,7 @@ export async function withdrawInvitation(
 }
 
 export type LinkUse =
-  | { readonly ok: true; readonly email: string }
+  | { readonly ok: true; readonly userId: string }
   | { readonly ok: false; readonly refusal: 'ended' | 'email_taken' };
 
 /** Uses a link, once: its person joins, or has the new password from now on and is signed out everywhere. */
@@ -155,7 +155,7 @@ export async function useLink(
         details: asked.userId === null ? { role: asked.role, invited_by: asked.madeBy } : {},
         requestId: use.requestId,
       });
-      return { ok: true, email: asked.email };
+      return { ok: true, userId };
     });
   } catch (error) {
     const uniqueViolation = '23505';

@@ -187,9 +187,10 @@ export async function findTeamMember(
   merchantId: string,
   email: string,
 ): Promise<Member | null> {
-  const [found] = await db.query<{ id: string }>('select id from users where email = $1', [
-    email.trim().toLowerCase(),
-  ]);
+  const [found] = await db.query<{ id: string }>(
+    'select u.id from users u join members m on m.user_id = u.id where m.merchant_id = $1 and u.email = $2',
+    [merchantId, email.trim().toLowerCase()],
+  );
   return found ? readTeamMember(db, merchantId, found.id) : null;
 }
 

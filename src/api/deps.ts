@@ -1,4 +1,5 @@
 import type { Role } from '../access/roles.ts';
+import type { WayIn } from '../access/ways-in.ts';
 import type { BatchDeps } from '../batches/deps.ts';
 import type { Settings } from '../config.ts';
 import type { GatewayHttp } from '../gateways/gateway.ts';
@@ -41,8 +42,10 @@ export interface UserCaller {
   readonly userName: string;
   readonly userEmail: string;
   readonly role: Role;
+  /** Whether the person has one; whether it was shown in this session, `openedBy` says. */
   readonly secondFactor: boolean;
   readonly sessionId: string;
+  readonly openedBy: WayIn;
   readonly merchantSettings: Readonly<Record<string, unknown>>;
 }
 

@@ -1,6 +1,7 @@
 import type { FastifySchemaCompiler } from 'fastify';
 import type { z } from 'zod';
 import { holdsCardNumber } from '../lib/card-number.ts';
+import { unseenSentence, withUnseenShown } from '../lib/unseen.ts';
 import { ApiError } from './errors.ts';
 
 /**
@@ -35,7 +36,8 @@ function refusalOf(issue: z.core.$ZodIssue, data: unknown, place: string): ApiEr
   if (place === 'query' && Array.isArray(value)) {
     return refused(`In the query, ${field} is given more than once.`, { field, accepted });
   }
-  return refused(`In the ${place}, ${field} must be ${accepted}.`, {
+  const unseen = typeof value === 'string' && !SECRET_FIELD.test(field) ? unseenSentence(value.trim()) : '';
+  return refused(`In the ${place}, ${field} must be ${accepted}.${unseen}`, {
     field,
     value: SECRET_FIELD.test(field) ? HIDDEN : shownValue(value),
     accepted,
@@ -57,7 +59,7 @@ function valueAt(data: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 function shownText(text: string): string {
-  return holdsCardNumber(text) ? HIDDEN : text.slice(0, 200).toWellFormed();
+  return holdsCardNumber(text) ? HIDDEN : withUnseenShown(text.slice(0, 200).toWellFormed());
 }
 
 function shownValue(value: unknown): string | undefined {

@@ -1,3 +1,4 @@
+import type { OtherSheet } from './file/file-row.ts';
 import type { BatchKind, BatchStatus, Verdict } from './words.ts';
 
 /** A person or an API key, as the trail of a batch names who did something. */
@@ -16,6 +17,8 @@ export interface Reading {
   readonly sameFile: 'refuse' | 'allow';
   /** Our columns, with the header that each has in the file, where that is another name. */
   readonly columns: Readonly<Record<string, string>>;
+  /** Which sheet of a workbook is meant; absent where nobody has said. */
+  readonly sheet?: string;
 }
 
 /** Why a file cannot be read as it is. */
@@ -104,6 +107,9 @@ export interface BatchFileRecord {
   readonly format: 'csv' | 'xlsx' | null;
   /** Its bytes held card numbers, and were not kept. */
   readonly bytesDropped: boolean;
+  /** Of a workbook, the sheet that was read. */
+  readonly sheet: string | null;
+  readonly otherSheets: readonly OtherSheet[];
   readonly columns: readonly {
     readonly header: string;
     readonly field: string | null;

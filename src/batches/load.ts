@@ -11,10 +11,9 @@ import type { BatchDeps } from './deps.ts';
 import type { MatchedColumns } from './file/columns.ts';
 import { FileProblem } from './file/file-problem.ts';
 import type { FileRow } from './file/file-row.ts';
-import { openBatchFile } from './file/read-file.ts';
 import { readRefundRow, readStatusRow } from './file/read-row.ts';
 import { changeBatch, lockBatch, readChunks, recordEvent } from './store.ts';
-import { columnsOf, problemOf } from './upload.ts';
+import { columnsOf, openFileOf, problemOf } from './upload.ts';
 import { BATCH_LIMITS } from './words.ts';
 
 /** How many rows go by between two reports of how far the reading has come. */
@@ -40,12 +39,12 @@ export async function loadRows(deps: BatchDeps, batch: BatchRecord, client: Pool
     masked++;
   };
   async function* lines(): AsyncGenerator<string> {
-    const file = await openBatchFile(readChunks(db, batch, batch.fileNo));
-    const { columns, minor } = await columnsOf(deps, batch, file.header);
+    const file = await openFileOf(deps, batch, batch.fileNo, readChunks(db, batch, batch.fileNo));
+    const understood = await columnsOf(deps, batch, file.header);
     for await (const list of file.rows()) {
       rows += list.length;
       if (rows > BATCH_LIMITS.rows) throw tooManyRows();
-      yield list.map((row) => lineOf(batch, columns, minor, row, onMasked)).join('');
+      yield list.map((row) => lineOf(batch, understood, row, onMasked)).join('');
       if (rows - reported < REPORT_ROWS) continue;
       reported = rows;
       if (!correction) await report(deps, batch, rows);
@@ -224,12 +223,12 @@ const COLUMNS = [
 
 function lineOf(
   batch: BatchRecord,
-  columns: MatchedColumns,
-  minor: boolean,
+  understood: Understood,
   row: FileRow,
   onMasked: () => void,
 ): string {
-  const values = batch.kind === 'refunds' ? refundOf(columns, minor, row) : statusOf(columns, row);
+  const { columns } = understood;
+  const values = batch.kind === 'refunds' ? refundOf(understood, row) : statusOf(columns, row);
   const { problem } = values;
   return `${[
     batch.merchantId,
@@ -275,8 +274,10 @@ function withoutCards(
   });
 }
 
-function refundOf(columns: MatchedColumns, minor: boolean, row: FileRow) {
-  const { fields, problem } = readRefundRow(columns, row, { minor });
+type Understood = Awaited<ReturnType<typeof columnsOf>>;
+
+function refundOf({ columns, minor, numbers }: Understood, row: FileRow) {
+  const { fields, problem } = readRefundRow(columns, row, { minor, numbers });
   return {
     orderId: fields.order_id,
     row: fields.row,

@@ -194,7 +194,7 @@ export async function insertFile(
 }
 
 const FILE = `file_no as "fileNo", name, bytes, received_bytes as "receivedBytes", sha256, format, columns,
-  bytes_dropped as "bytesDropped"`;
+  bytes_dropped as "bytesDropped", sheet, other_sheets as "otherSheets"`;
 
 /** Holds a file that has so many bytes for the rest of the transaction; false where it has others by now. */
 export async function holdFile(

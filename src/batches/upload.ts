@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
+import { maskCardNumbers } from '../lib/card-number.ts';
 import { sqlState } from '../lib/db.ts';
 import type { Actor, BatchFileRecord, BatchRecord, Problem, Reading } from './batch.ts';
 import type { BatchDeps } from './deps.ts';
 import { type ColumnMatch, type MatchedColumns, matchColumns } from './file/columns.ts';
 import { FileProblem } from './file/file-problem.ts';
-import type { BatchFile, FileRow } from './file/file-row.ts';
+import type { BatchFile, FileRow, OtherSheet } from './file/file-row.ts';
 import { openBatchFile } from './file/read-file.ts';
-import { shown } from './file/shown.ts';
+import { shown } from '../lib/shown.ts';
 import {
   appendChunk,
   changeBatch,
@@ -179,13 +180,21 @@ export async function takeFile(
         bytes: file.receivedBytes,
         sha256,
         format: look.format,
+        sheet: look.sheet,
+        other_sheets: look.otherSheets,
         columns: look.columns,
         holds_place: problem === null && !correction && batch.reading.sameFile === 'refuse',
       });
       if (problem !== null) {
         return { ok: true, batch: await changeBatch(tx, locked, { problem }, now) };
       }
-      const facts = { file: file.name, bytes: file.receivedBytes, sha256, columns: look.columns };
+      const facts = {
+        file: file.name,
+        bytes: file.receivedBytes,
+        sha256,
+        ...(look.sheet !== null && { sheet: look.sheet, other_sheets: look.otherSheets }),
+        columns: look.columns,
+      };
       const again = correction && locked.status !== 'checked';
       const changes = {
         status: 'checking',
@@ -259,22 +268,71 @@ export async function columnsOf(
   deps: BatchDeps,
   batch: BatchRecord,
   header: readonly string[],
-): Promise<{ readonly columns: MatchedColumns; readonly minor: boolean }> {
+): Promise<Pick<Extract<ColumnMatch, { ok: true }>, 'columns' | 'numbers' | 'minor'>> {
   const match = await matchOf(deps, batch, header);
   if (!match.ok) throw match.problem;
-  return { columns: match.columns, minor: match.minor || batch.reading.amounts === 'minor' };
+  return { ...match, minor: match.minor || batch.reading.amounts === 'minor' };
 }
 
 async function matchOf(deps: BatchDeps, batch: BatchRecord, header: readonly string[]): Promise<ColumnMatch> {
+  return (await matcherOf(deps, batch))(header);
+}
+
+async function matcherOf(
+  deps: BatchDeps,
+  batch: BatchRecord,
+): Promise<(header: readonly string[]) => ColumnMatch> {
   const saved = await readColumnNames(deps.engine.db, batch.merchantId, batch.kind);
-  const known = header.flatMap((name) => (saved.has(name) ? [[saved.get(name)!, name] as const] : []));
-  return matchColumns(batch.kind, header, { ...Object.fromEntries(known), ...batch.reading.columns });
+  return (header) => {
+    const known = header.flatMap((name) => (saved.has(name) ? [[saved.get(name)!, name] as const] : []));
+    return matchColumns(batch.kind, header, { ...Object.fromEntries(known), ...batch.reading.columns });
+  };
+}
+
+/** Opens a file of a batch: of a workbook the sheet that was named, or that alone has the columns. */
+export async function openFileOf(
+  deps: BatchDeps,
+  batch: BatchRecord,
+  fileNo: number,
+  chunks: AsyncIterable<Buffer>,
+): Promise<BatchFile> {
+  const match = await matcherOf(deps, batch);
+  return openBatchFile(chunks, {
+    // What was said is said of the first file.
+    sheet: fileNo === 1 ? (batch.reading.sheet ?? null) : null,
+    fits: (header) => match(header).ok,
+  });
 }
 
 interface Look {
   readonly format: BatchFile['format'] | null;
+  readonly sheet: string | null;
+  readonly otherSheets: readonly OtherSheet[];
   readonly columns: BatchFileRecord['columns'];
   readonly problem: Problem | null;
+}
+
+function sheetsOf({ sheet, otherSheets }: BatchFile): Pick<Look, 'sheet' | 'otherSheets'> {
+  return {
+    sheet: sheet && maskCardNumbers(sheet),
+    otherSheets: otherSheets.map(({ name, hidden }) => ({ name: maskCardNumbers(name), hidden })),
+  };
+}
+
+/** Where nothing was chosen, the sheets are those that the problem names. */
+function sheetsToChoose({ sheets }: FileProblem): Pick<Look, 'sheet' | 'otherSheets'> {
+  return { sheet: null, otherSheets: sheets.map((name) => ({ name: maskCardNumbers(name), hidden: false })) };
+}
+
+/** Nothing is done that nobody saw: a column of ours has to be seen. */
+function hiddenProblem({ header, hiddenColumns }: BatchFile, columns: MatchedColumns): FileProblem | null {
+  const place = columns.findIndex((name, at) => name !== null && hiddenColumns.has(at));
+  if (place === -1) return null;
+  return new FileProblem(
+    'hidden_columns',
+    `The column “${shown(header[place]!)}” is hidden in the sheet. Nothing is done that nobody saw: show the column, or delete it.`,
+    { field: columns[place]!, value: shown(header[place]!), accepted: 'a sheet whose columns can be seen' },
+  );
 }
 
 /** The header is enough to know whether the rows can be read. */
@@ -282,16 +340,21 @@ async function lookInto(deps: BatchDeps, batch: BatchRecord, fileNo: number): Pr
   let file: BatchFile | null = null;
   const chunks = readChunks(deps.engine.db, batch, fileNo);
   try {
-    file = await openBatchFile(chunks);
+    file = await openFileOf(deps, batch, fileNo, chunks);
     const match = await matchOf(deps, batch, file.header);
     const { format, header } = file;
-    if (match.ok) return { format, columns: named(header, match.columns), problem: null };
+    const sheets = sheetsOf(file);
+    if (match.ok) {
+      const hidden = hiddenProblem(file, match.columns);
+      return { format, ...sheets, columns: named(header, match.columns), problem: hidden && problemOf(hidden) };
+    }
     const columns = sampled(named(header, match.columns), await firstRows(file));
-    return { format, columns, problem: problemOf(match.problem) };
+    return { format, ...sheets, columns, problem: problemOf(match.problem) };
   } catch (error) {
     if (!(error instanceof FileProblem)) throw error;
     return {
       format: file?.format ?? null,
+      ...(file ? sheetsOf(file) : sheetsToChoose(error)),
       columns: file ? named(file.header, []) : [],
       problem: problemOf(error),
     };
@@ -320,7 +383,7 @@ function sampled(columns: BatchFileRecord['columns'], rows: readonly FileRow[]):
 }
 
 function named(header: readonly string[], columns: MatchedColumns): BatchFileRecord['columns'] {
-  return header.map((name, place) => ({ header: name, field: columns[place] ?? null }));
+  return header.map((name, place) => ({ header: maskCardNumbers(name), field: columns[place] ?? null }));
 }
 
 /** What people can mend by saying which column is which has one code. */

@@ -3,6 +3,7 @@ import { CommanderError } from 'commander';
 import pretty from 'pino-pretty';
 import { createApiKey, listApiKeys, revokeApiKey } from '../access/api-keys.ts';
 import { DEMO_MERCHANT, readDemoKey } from '../access/demo-key.ts';
+import { readDemoPassword } from '../access/demo-people.ts';
 import { createMerchant, listMerchants, readMerchant } from '../access/merchants.ts';
 import type { Role } from '../access/roles.ts';
 import {
@@ -215,6 +216,21 @@ export function printDemoKey(): void {
   const key = readDemoKey(readSettings(undefined, { needsMasterKey: false }));
   if (!key) throw new OperatorError('There is no demo key yet: the first start of the demo makes it.');
   process.stdout.write(`${key}\n`);
+}
+
+export async function printDemoPassword(): Promise<void> {
+  await withDatabase(
+    async (db, settings) => {
+      const password = await readDemoPassword(db, await openVault(settings, db, systemClock));
+      if (password === null) {
+        throw new OperatorError(
+          'The demo is not here, or its admin has another password by now: "refundry user reset" makes a link for a new one.',
+        );
+      }
+      process.stdout.write(`${password}\n`);
+    },
+    { needsMasterKey: true },
+  );
 }
 
 export async function makeMerchant(id: string, options: { name: string }): Promise<void> {

@@ -1,4 +1,4 @@
-import { passesLuhn } from '../lib/card-number.ts';
+import { holdsCardNumberWithin, replaceCardNumbers } from '../lib/card-number.ts';
 import type { Evidence, Exchange } from './gateway.ts';
 
 /**
@@ -71,7 +71,7 @@ const PRIVATE_NAMES = new Set(
 
 function scrubValue(value: unknown, credentials: Readonly<Record<string, string>>, depth: number): unknown {
   if (typeof value === 'string') return scrubText(value, credentials);
-  if (typeof value === 'number') return looksLikeCard(String(value)) ? HIDDEN : value;
+  if (typeof value === 'number') return holdsCardNumberWithin(value) ? HIDDEN : value;
   if (typeof value !== 'object' || value === null) return value;
   if (depth === MAX_DEPTH) return '[too deep]';
   if (Array.isArray(value)) {
@@ -81,7 +81,7 @@ function scrubValue(value: unknown, credentials: Readonly<Record<string, string>
     Object.entries(value)
       .slice(0, MAX_MEMBERS)
       .map(([name, entry]) => [
-        storable(name.slice(0, 100)),
+        storable(replaceCardNumbers(name.slice(0, 100), HIDDEN)),
         entry !== null && PRIVATE_NAMES.has(name.toLowerCase().replace(/[\s_-]/g, ''))
           ? HIDDEN
           : scrubValue(entry, credentials, depth + 1),
@@ -95,8 +95,7 @@ function scrubText(text: string, credentials: Readonly<Record<string, string>>):
     if (value.length >= 6) clean = clean.replaceAll(value, HIDDEN);
   }
   return storable(
-    clean
-      .replace(/(?<!\d)[2-6](?:[ -]?\d){12,18}(?!\d)/g, (digits) => (looksLikeCard(digits) ? HIDDEN : digits))
+    replaceCardNumbers(clean, HIDDEN)
       // E-mail and UPI addresses look alike.
       .replace(/[\w.+-]{2,64}@[a-z][\w.-]{1,64}/gi, HIDDEN)
       .slice(0, 2000),
@@ -110,10 +109,4 @@ function scrubProse(text: string, credentials: Readonly<Record<string, string>>)
 
 function storable(text: string): string {
   return text.toWellFormed().replaceAll('\0', '\uFFFD');
-}
-
-/** 13 to 19 digits that begin as card numbers do and pass Luhn's check. */
-function looksLikeCard(text: string): boolean {
-  const digits = text.replace(/[ -]/g, '');
-  return /^[2-6]\d{12,18}$/.test(digits) && passesLuhn(digits);
 }

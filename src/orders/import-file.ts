@@ -1,14 +1,16 @@
 import { appendFileSync, createReadStream, existsSync, type ReadStream, rmSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { basename, extname } from 'node:path';
-import { pipeline } from 'node:stream';
 import { SingleBar } from 'cli-progress';
-import { CsvError, parse } from 'csv-parse';
 import type { Clock } from '../lib/clock.ts';
 import { csvCell } from '../lib/csv.ts';
+import { type CsvRecord, type CsvRow, csvRecordsOf, csvRowOf, headerCells } from '../lib/csv-records.ts';
 import type { Database } from '../lib/db.ts';
 import { linesOf, slicesOf } from '../lib/lines.ts';
 import { OperatorError } from '../lib/operator-error.ts';
+import { shown } from '../lib/shown.ts';
+import { isPlainNumber, looksSplit, shapeOf, type TableShape } from '../lib/table-shape.ts';
+import { unseenSentence } from '../lib/unseen.ts';
 import { MAX_LINE_BYTES, type ReadLine, readLine, recordLines, SLICE_LENGTH } from './import.ts';
 import { TRANSACTION_FIELDS, type TransactionRefusal } from './told.ts';
 
@@ -103,43 +105,38 @@ async function* jsonLines(file: ReadStream): AsyncGenerator<ReadLine[]> {
 const REQUIRED = ['order_id', 'amount', 'currency', 'status', 'gateway', 'gateway_payment_id'];
 
 async function* csvLines(file: ReadStream): AsyncGenerator<ReadLine[]> {
-  const parser = parse({ bom: true, info: true, relax_column_count: true, max_record_size: MAX_LINE_BYTES });
-  // Errors of either stream are thrown by the loop below.
-  pipeline(file, parser, () => {});
-  let names: readonly string[] | null = null;
-  try {
-    for await (const { record, info } of parser as AsyncIterable<CsvRecord>) {
-      if (names === null) names = readHeader(record);
-      else if (record.some((cell) => cell.trim() !== '')) yield [readRecord(names, record, info.lines)];
-    }
-  } catch (error) {
-    if (!(error instanceof CsvError)) throw error;
-    const line = Number(error['lines']);
-    const why = CSV_PROBLEMS[error.code] ?? error.message;
-    const message = `${why} Neither this line nor any after it was read.`;
-    yield [{ line, ok: false, refusal: { code: 'unreadable_line', message } }];
+  let table: { readonly names: readonly string[]; readonly shape: TableShape } | null = null;
+  for await (const { header, records } of csvRecordsOf(textOf(file))) {
+    table ??= readHeader(header);
+    const { names, shape } = table;
+    yield records.map((record) => readRow(names, csvRowOf(record, shape)));
   }
-  if (names === null) throw new OperatorError('The file is empty: its first line should name the fields.');
+  if (table === null) throw new OperatorError('The file is empty: its first line should name the fields.');
 }
 
-interface CsvRecord {
-  readonly record: readonly string[];
-  readonly info: { readonly lines: number };
+/** The bytes of a file that may be text in UTF-8. */
+async function* textOf(file: ReadStream): AsyncGenerator<Buffer, void, void> {
+  let isFirst = true;
+  for await (const chunk of file as AsyncIterable<Buffer>) {
+    if (isFirst && /^(?:\xff\xfe|\xfe\xff)/.test(chunk.toString('latin1', 0, 2))) {
+      throw new OperatorError('The file is text in UTF-16. Save it as “CSV UTF-8 (Comma delimited)”.');
+    }
+    isFirst = false;
+    yield chunk;
+  }
 }
 
-const CSV_PROBLEMS: Readonly<Record<string, string>> = {
-  CSV_QUOTE_NOT_CLOSED: 'A quote is opened and never closed.',
-  CSV_INVALID_CLOSING_QUOTE: 'After a closing quote there is more than a comma.',
-  INVALID_OPENING_QUOTE: 'A quote stands in the middle of a field.',
-  CSV_MAX_RECORD_SIZE: `The line is longer than ${MAX_LINE_BYTES} bytes; perhaps a quote is not closed.`,
-};
-
-function readHeader(record: readonly string[]): readonly string[] {
-  const names = record.map((name) => name.trim());
+function readHeader(record: CsvRecord): { names: readonly string[]; shape: TableShape } {
+  if (record.trouble) throw new OperatorError(`The first line cannot be read. ${record.trouble.message}`);
+  if (record.cells.some((cell) => cell.includes('\r')))
+    throw new OperatorError('The lines of the file end with CR alone. Save it as “CSV UTF-8 (Comma delimited)”.');
+  const cells = headerCells(record).map((name) => name.trim());
+  const shape = shapeOf(cells);
+  const names = cells.slice(0, shape.width);
   const stranger = names.find((name) => !TRANSACTION_FIELDS.has(name));
   if (stranger !== undefined) {
     throw new OperatorError(
-      `The first line names ${JSON.stringify(stranger.slice(0, 100))}, which is no field of a transaction. ` +
+      `The first line names ${JSON.stringify(shown(stranger))}, which is no field of a transaction.${unseenSentence(stranger)} ` +
         `Fields, separated by commas, are: ${[...TRANSACTION_FIELDS].join(', ')}.`,
     );
   }
@@ -147,25 +144,63 @@ function readHeader(record: readonly string[]): readonly string[] {
   if (twice !== undefined) throw new OperatorError(`The first line names ${twice} twice.`);
   const missing = REQUIRED.filter((name) => !names.includes(name));
   if (missing.length > 0) throw new OperatorError(`The first line does not name ${missing.join(', ')}.`);
-  return names;
+  return { names, shape };
 }
 
 /** An empty cell is a field that was not told. */
-function readRecord(names: readonly string[], record: readonly string[], line: number): ReadLine {
-  const unreadable = (message: string): ReadLine => ({
-    line,
-    ok: false,
-    refusal: { code: 'unreadable_line', message },
-  });
-  if (record.length !== names.length) {
-    return unreadable(`The line has ${record.length} fields where the first line names ${names.length}.`);
+function readRow(names: readonly string[], row: CsvRow): ReadLine {
+  const { line, trouble, cellTroubles } = row;
+  const cells = row.cells.map((cell) => cell.trim());
+  const broken = trouble ?? cellTroubles[0];
+  const refusal: TransactionRefusal | null = broken
+    ? { code: 'unreadable_line', message: broken.message, ...(broken.column !== null && names[broken.column] && { field: names[broken.column]! }) }
+    : doubtOf(names, cells, row);
+  if (refusal) return { line, ok: false, refusal };
+  const told = names.flatMap((name, at) => (cells[at] === '' ? [] : [[name, cells[at]!] as const]));
+  return { line, ok: true, item: Object.fromEntries(told) };
+}
+
+const AMOUNTS: ReadonlySet<string> = new Set(['amount', 'surcharge', 'offer_discount']);
+/** Fields where a number is as good as any text. */
+const isText = (name: string | undefined) =>
+  name !== undefined && (/^(?:udf\d+|order_id|gateway_payment_id|payment_method|payment_method_type|gateway_account)$/.test(name) || name.startsWith('customer_'));
+
+/**
+ * Why the shape of a row leaves it open what it says: a comma may have split an amount, or moved the cells after it, and an empty
+ * cell that was left out makes the count right again.
+ */
+function doubtOf(
+  names: readonly string[],
+  cells: readonly string[],
+  { present, isShort }: CsvRow,
+): TransactionRefusal | null {
+  const absent = names.slice(present).find((name) => REQUIRED.includes(name));
+  if (absent !== undefined) {
+    return {
+      code: 'unreadable_line',
+      message: `The line has fewer cells than the first line, and ${absent} is missing. A cell that is empty still has its comma.`,
+      field: absent,
+    };
   }
-  if (record.some((cell) => cell.includes('\uFFFD'))) return unreadable('The line is not UTF-8.');
-  const cells = names.flatMap((name, index) => {
-    const cell = record[index]!.trim();
-    return cell === '' ? [] : [[name, cell] as const];
-  });
-  return { line, ok: true, item: Object.fromEntries(cells) };
+  const split = names.findIndex(
+    (name, at) =>
+      AMOUNTS.has(name) &&
+      at + 1 < present &&
+      (isText(names[at + 1]) ? looksSplit(cells[at]!, cells[at + 1]!) : false),
+  );
+  const moved = isShort
+    ? names.findIndex((name, at) => at > names.indexOf('amount') && at < present && isText(name) && !REQUIRED.includes(name) && isPlainNumber(cells[at]!))
+    : -1;
+  const at = split === -1 ? moved : split;
+  if (at === -1) return null;
+  return {
+    code: 'unreadable_line',
+    message:
+      'A comma may have split an amount such as 1,234.50 or 12,50, or moved the cells after it: a number stands where text belongs. ' +
+      'Put amounts and texts that hold commas in double quotes, or write the amount with its decimals.',
+    field: names[at]!,
+    value: shown(split === -1 ? cells[at]! : `${cells[at]},${cells[at + 1]}`),
+  };
 }
 
 // Showing -----------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 import { z } from 'zod';
-import { holdsCardNumber } from '../lib/card-number.ts';
+import { holdsCardNumber, holdsCardNumberWithin } from '../lib/card-number.ts';
 import { urlProblem } from '../lib/http.ts';
 import { readJson, unstorableAt, WrittenNumber } from '../lib/json.ts';
 import { currencyProblem, exponentOf, formatAmount, MAX_AMOUNT_MINOR, parseAmount } from '../lib/money.ts';
+import { unseenSentence, withUnseenShown } from '../lib/unseen.ts';
 import { ORDER_ID, TRANSACTION_STATUSES } from './order.ts';
 
 /**
@@ -206,7 +207,7 @@ function refuseStrangers(given: Given): void {
   if (stranger === undefined) return;
   throw new Refused({
     code: 'unknown_field',
-    message: 'A transaction has no field of this name.',
+    message: `A transaction has no field of this name.${unseenSentence(stranger)}`,
     field: shown(stranger),
     accepted: [...TRANSACTION_FIELDS].join(', '),
   });
@@ -278,7 +279,7 @@ function readMetadata(value: unknown): Readonly<Record<string, unknown>> {
   if (written.length > MAX_METADATA_LENGTH || unstorableAt(metadata) !== null) {
     throw invalid('metadata', value, `${accepted}, without NUL`);
   }
-  if (holdsCardNumber(written)) throw cardNumber('metadata');
+  if (holdsCardNumberWithin(metadata)) throw cardNumber('metadata');
   const webhookUrl = (metadata as Given)['webhook_url'];
   if (webhookUrl !== undefined && !isWebUrl(webhookUrl)) {
     throw invalid('metadata.webhook_url', webhookUrl, 'an http or https address of at most 2048 characters');
@@ -301,7 +302,7 @@ function isWebUrl(value: unknown): boolean {
 function invalid(field: string, value: unknown, accepted = FIELDS[field as FieldName].accepted): Refused {
   return new Refused({
     code: 'invalid_value',
-    message: `The field ${field} cannot be read.`,
+    message: `The field ${field} cannot be read.${typeof value === 'string' ? unseenSentence(value) : ''}`,
     field,
     value: shown(value),
     accepted,
@@ -309,7 +310,10 @@ function invalid(field: string, value: unknown, accepted = FIELDS[field as Field
 }
 
 function unknownCurrency(currency: string): Refused {
-  return new Refused({ ...invalid('currency', currency).refusal, message: `${currencyProblem(currency)}.` });
+  return new Refused({
+    ...invalid('currency', currency).refusal,
+    message: `${currencyProblem(currency)}.`,
+  });
 }
 
 function cardNumber(field: string): Refused {
@@ -331,5 +335,5 @@ export function shown(value: unknown): string {
         : (JSON.stringify(value) ?? String(value));
   return holdsCardNumber(whole)
     ? '[card number]'
-    : whole.slice(0, 100).toWellFormed().replaceAll('\0', '\uFFFD');
+    : withUnseenShown(whole.slice(0, 100).toWellFormed().replaceAll('\0', '\uFFFD'));
 }

@@ -83,7 +83,7 @@ test('refunds are counted by status, narrowed in the address, walked by keys and
   const row = list.getByRole('row', { name: new RegExp(refused.order_id) });
   await row.getByText('took', { exact: false }).waitFor();
   const file = await page.getByRole('link', { name: 'Export CSV' }).getAttribute('href');
-  expect(file).toBe('/v1/refunds/export.csv?status=FAILURE');
+  expect(file).toBe('/v1/refunds/export.csv?status=FAILURE&bom=true');
   await page.goBack();
   await list.getByRole('row', { name: new RegExp(paid.order_id) }).waitFor();
 

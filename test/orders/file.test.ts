@@ -89,10 +89,10 @@ describe('a CSV file', () => {
       const rows: Record<string, string>[] = parse(errors, { columns: true });
       expect(rows.map(({ line, field, value }) => [line, field, value])).toEqual([
         ['3', 'amount', '10.005'],
-        ['4', '', ''],
+        ['4', 'gateway_payment_id', ''],
         ['5', 'udf1', ''],
         ['6', 'amount', "'=cmd()"],
-        ['7', '', ''],
+        ['7', 'udf1', ''],
         ['8', 'amount', '11.00'],
       ]);
       for (const row of rows) expect(row['sentence']).toMatch(/^[A-Z].+\.$/);
@@ -102,19 +102,55 @@ describe('a CSV file', () => {
     expect(existsSync(join(folder, 'bad.csv.errors.csv'))).toBe(false);
   });
 
-  it('that is broken half-way is loaded up to there, and says where', async () => {
+  it('that has a quote nobody closes loses that line alone, and says where', async () => {
     const result = await load(
       'broken.csv',
       `${HEADER}\nHALF-1,10.00,INR,CHARGED,MODEL,half_1\nHALF-2,10.00,INR,CHARGED,MODEL,"half_2\nHALF-3,10.00,INR,CHARGED,MODEL,half_3\n`,
     );
-    expect(result).toMatchObject({ recorded: 1, refused: 1 });
-    expect(readFileSync(result.errorsPath!, 'utf8')).toContain('A quote is opened and never closed.');
+    expect(result).toMatchObject({ recorded: 2, refused: 1 });
+    expect(readFileSync(result.errorsPath!, 'utf8')).toContain('The double quote that begins cell 6 of line 3');
+  });
+
+  it('whose rows have another shape than its header records no other amount', async () => {
+    const rows = [
+      `${HEADER.replace('amount,', '')},amount,udf1,customer_id`,
+      'SHAPE-1,INR,CHARGED,MODEL,shape_1,1,234.50,,',
+      'SHAPE-2,INR,CHARGED,MODEL,shape_2,1,234.50,',
+      'SHAPE-3,INR,CHARGED,MODEL,shape_3,12,50',
+      'SHAPE-4,INR,CHARGED,MODEL,shape_4,99.00',
+      'SHAPE-5,INR,CHARGED,MODEL,shape_5,"1,234.50",,',
+      'SHAPE-6,INR,CHARGED,MODEL,shape_6, "77.00" , "a, b",',
+      'SHAPE-7,INR,CHARGED,MODEL,shape_7,88.00\u200b,,',
+    ];
+    const result = await load('shape.csv', rows.join('\n'));
+    expect(result).toMatchObject({ recorded: 2, refused: 5 });
+    for (const [order, amountMinor] of [
+      ['SHAPE-4', 9_900],
+      ['SHAPE-6', 7_700],
+    ] as const)
+      expect((await readOrder(fresh.db, 'acme', order))!.order).toMatchObject({ amountMinor });
+    const errors: Record<string, string>[] = parse(readFileSync(result.errorsPath!, 'utf8'), { columns: true });
+    expect(errors.map(({ line, field }) => [line, field])).toEqual([
+      ['2', ''],
+      ['3', 'amount'],
+      ['4', 'amount'],
+      ['6', 'amount'],
+      ['8', 'amount'],
+    ]);
+    expect(errors.at(-1)!['sentence']).toContain('U+200B (zero width space): delete it');
+  });
+
+  it('of semicolons, with the empty columns of a spreadsheet, is understood', async () => {
+    const rows = [`${HEADER.replaceAll(',', ';')};;`, 'SEMI-1;10.00;INR;CHARGED;MODEL;semi_1;;'];
+    expect(await load('semicolons.csv', `\uFEFF${rows.join('\r\n')}`)).toMatchObject({ recorded: 1, refused: 0 });
   });
 
   it.each([
     ['empty.csv', '', /empty/],
     ['strange.csv', `${HEADER},colour\n`, /"colour".*order_id, amount/s],
-    ['semicolons.csv', `${HEADER.replaceAll(',', ';')}\n`, /separated by commas/],
+    ['bars.csv', `${HEADER.replaceAll(',', '|')}\n`, /separated by commas/],
+    ['unicode.csv', Buffer.from(`\uFEFF${HEADER}\n`, 'utf16le'), /UTF-16/],
+    ['unseen.csv', `\u200b${HEADER}\n`, /U\+200B \(zero width space\)/],
     ['twice.csv', `${HEADER},amount\n`, /amount twice/],
     ['short.csv', 'order_id,amount\n', /does not name currency, status, gateway, gateway_payment_id/],
     ['orders.xlsx', '', /neither \.csv nor/],

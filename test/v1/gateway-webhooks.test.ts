@@ -202,6 +202,17 @@ describe('strangers', () => {
     expect(api.logged().join('\n')).toMatch(/the signature is wrong/);
   });
 
+  test('leave account and address in the log, once for however many come', async () => {
+    for (let n = 0; n < 5; n++) await send({ events: [] }, { secret: `guess ${n}` });
+    const rejected = api
+      .logged()
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+      .filter(({ attack }) => attack === 'webhook_rejected');
+    expect(rejected.filter(({ gateway_account_id: id }) => id === account)).toMatchObject([
+      { level: 40, merchant_id: 'acme', address: '127.0.0.1', why: 'the signature is wrong', count: 1 },
+    ]);
+  });
+
   test('another merchant’s account cannot speak of our refund', async () => {
     const id = await submitted();
     const theirs = await call(api, '/v1/gateway-accounts', {

@@ -10,7 +10,7 @@ import {
 } from '../../batches/words.ts';
 import { STATE_NAMES } from '../../refunds/states.ts';
 import { nextCursor, pageFields } from './pages.ts';
-import { PUBLIC_STATUSES } from './refunds.ts';
+import { freeText, PUBLIC_STATUSES } from './refunds.ts';
 
 export {
   BATCH_KINDS,
@@ -51,6 +51,12 @@ const readingFields = {
     .record(z.string().max(64), z.string().max(256))
     .optional()
     .describe('For columns under other names: ours, and the file\'s. Such as {"order_id": "Bestellnummer"}.'),
+  sheet: z
+    .string()
+    .min(1)
+    .max(100)
+    .optional()
+    .describe('Which sheet of a workbook is meant, where several have the columns.'),
   save_columns: z
     .boolean()
     .optional()
@@ -58,14 +64,8 @@ const readingFields = {
 };
 
 export const newBatchQuerySchema = z.strictObject({
-  name: z
-    .string()
-    .trim()
-    .min(1)
-    .max(200)
-    .optional()
-    .describe("How people call it; the file's name when absent."),
-  file_name: z.string().trim().min(1).max(255).optional(),
+  name: freeText(1, 200).optional().describe("How people call it; the file's name when absent."),
+  file_name: freeText(1, 255).optional(),
   kind: batchKind.default('refunds'),
   bytes: z.coerce
     .number()
@@ -76,6 +76,7 @@ export const newBatchQuerySchema = z.strictObject({
     .describe('How long the file is. With it and no body, the file is sent in parts to `…/file`.'),
   amounts: readingFields.amounts,
   same_file: readingFields.same_file,
+  sheet: readingFields.sheet,
 });
 
 export const batchReadingSchema = z
@@ -128,7 +129,7 @@ export const batchApprovalSchema = z
   .meta({ examples: [{ file_sha256: 'b94d27b9934d3e08a52e52d7da7dabfa…', totals: { INR: '12450.00' } }] });
 
 export const batchReasonSchema = z
-  .strictObject({ reason: z.string().trim().min(1).max(500).optional() })
+  .strictObject({ reason: freeText(1, 500).optional() })
   .nullish()
   .meta({ examples: [{ reason: 'Wrong file' }] });
 
@@ -177,6 +178,10 @@ export const batchSchema = z
           'Of the file that was taken last: of the corrected rows, where there are any. An approval names it.',
         ),
       amounts: z.enum(['major', 'minor']),
+      sheet: z.string().nullable().describe('The sheet of a workbook that was read; null for CSV.'),
+      other_sheets: z
+        .array(z.object({ name: z.string(), hidden: z.boolean() }))
+        .describe('The sheets that were not; while one has to be chosen, those among which.'),
       columns: z
         .array(
           z.object({

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { holdsCardNumber } from '../../lib/card-number.ts';
+import { holdsCardNumber, holdsCardNumberWithin } from '../../lib/card-number.ts';
 import { type PublicStatus, type RefundState, STATE_NAMES } from '../../refunds/states.ts';
 import { currencyFilter, decimalFilter, idPrefix, withBom, wordList } from './filters.ts';
 import { orderIdSchema } from './orders.ts';
@@ -21,7 +21,8 @@ const AMOUNT_WORDS = 'decimal text in major units, such as "12.50", or "full"';
 
 // What may be sent -----------------------------------------------------------------------------------------
 
-const freeText = (least: number, most: number) =>
+/** Text that people write: no card number is kept (invariant 9). */
+export const freeText = (least: number, most: number) =>
   z
     .string()
     .trim()
@@ -55,7 +56,7 @@ export const newRefundSchema = z
         (metadata) => JSON.stringify(metadata).length <= MAX_METADATA_LENGTH,
         `a JSON object of at most ${MAX_METADATA_LENGTH} characters`,
       )
-      .refine((metadata) => !holdsCardNumber(JSON.stringify(metadata)), 'a JSON object without a card number')
+      .refine((metadata) => !holdsCardNumberWithin(metadata), 'a JSON object without a card number')
       .optional(),
     expected_remaining: z
       .string()

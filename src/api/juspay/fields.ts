@@ -1,6 +1,6 @@
 import { Busboy } from '@fastify/busboy';
 import type { FastifyRequest } from 'fastify';
-import { holdsCardNumber } from '../../lib/card-number.ts';
+import { holdsCardNumber, holdsCardNumberWithin } from '../../lib/card-number.ts';
 import { readJson, unstorableAt, WrittenNumber } from '../../lib/json.ts';
 import { badRequest, invalidField } from './errors.ts';
 
@@ -183,9 +183,15 @@ export function optionalText(fields: Fields, name: string, maxLength = 1024): st
   const text = textFrom(value);
   if (text === undefined) throw invalidField(name, 'Must be text');
   if (text.length > maxLength) throw invalidField(name, `Must have at most ${maxLength} characters`);
-  if (holdsCardNumber(text)) throw invalidField(name, 'Must not hold a card number');
+  if (mayHoldCard(name, text)) throw invalidField(name, 'Must not hold a card number');
   return text;
 }
+
+/** Ids may look like card numbers and are none, and no phone number has more than 15 digits. */
+const IDS: ReadonlySet<string> = new Set(['order_id', 'txn_id', 'customer_id', 'product_id']);
+
+const mayHoldCard = (name: string, text: string) =>
+  !IDS.has(name) && holdsCardNumber(name.endsWith('phone') ? `+${text.replace(/\D/g, '')}` : text);
 
 const MAX_OBJECT_LENGTH = 16_384;
 
@@ -200,7 +206,7 @@ export function optionalObject(fields: Fields, name: string): Readonly<Record<st
   const text = JSON.stringify(object);
   if (text.length > MAX_OBJECT_LENGTH)
     throw invalidField(name, `Must have at most ${MAX_OBJECT_LENGTH} characters`);
-  if (holdsCardNumber(text)) throw invalidField(name, 'Must not hold a card number');
+  if (holdsCardNumberWithin(object)) throw invalidField(name, 'Must not hold a card number');
   const unstorable = unstorableAt(object, name);
   if (unstorable !== null) throw invalidField(unstorable, 'Text may not hold NUL bytes or half characters');
   return object as Record<string, unknown>;

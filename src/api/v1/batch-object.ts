@@ -53,6 +53,8 @@ function batchView(batch: BatchRecord, file: BatchFileRecord, sums: readonly Bat
       received_bytes: file.receivedBytes,
       sha256: file.sha256,
       amounts: batch.reading.amounts,
+      sheet: file.sheet,
+      other_sheets: file.otherSheets.map((sheet) => ({ ...sheet })),
       columns: file.columns.map(({ samples, ...column }) => ({
         ...column,
         ...(samples && { samples: [...samples] }),

@@ -26,6 +26,7 @@ import {
   uploadingBatch,
 } from '../../batches/upload.ts';
 import { BATCH_LIMITS, BATCH_STATUSES } from '../../batches/words.ts';
+import { maskCardNumbers } from '../../lib/card-number.ts';
 import { isUuid } from '../../lib/ids.ts';
 import {
   batchApprovalSchema,
@@ -108,6 +109,7 @@ async function uploadRoutes(instance: FastifyInstance, deps: ApiDeps): Promise<v
           amounts: asked.amounts ?? 'major',
           sameFile: asked.same_file ?? 'refuse',
           columns: {},
+          ...(asked.sheet !== undefined && { sheet: asked.sheet }),
         },
         by,
       });
@@ -237,8 +239,7 @@ function fileOfForm(body: Readable, contentType: string): Promise<Upload> {
     resolve({
       length: null,
       name:
-        name
-          ?.replace(/\p{Cc}/gu, '')
+        maskCardNumbers(name?.replace(/\p{Cc}/gu, '') ?? '')
           .slice(0, 255)
           .toWellFormed() || null,
       bytes: whole(stream),
@@ -306,11 +307,12 @@ function decisionRoutes(instance: FastifyInstance, deps: ApiDeps): void {
       },
     },
     async (request) => {
-      const { columns, amounts, same_file, save_columns } = request.body;
+      const { columns, amounts, same_file, sheet, save_columns } = request.body;
       const asked = {
         ...(columns && { columns }),
         ...(amounts && { amounts }),
         ...(same_file && { sameFile: same_file }),
+        ...(sheet !== undefined && { sheet }),
         saveColumns: save_columns ?? false,
       };
       return shown(deps, taken(await readAnew(batches, keyOf(request), asked, actorOf(request))));

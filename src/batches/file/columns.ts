@@ -1,6 +1,6 @@
 import type { BatchKind } from '../words.ts';
 import { FileProblem } from './file-problem.ts';
-import { shown } from './shown.ts';
+import { shown } from '../../lib/shown.ts';
 
 export type RefundColumn =
   | 'order_id'
@@ -198,6 +198,8 @@ export type ColumnMatch =
   | {
       readonly ok: true;
       readonly columns: MatchedColumns;
+      /** Where columns that are not ours hold numbers, by their names. */
+      readonly numbers: ReadonlySet<number>;
       /** Whether the file says by its header that its amounts are in minor units. */
       readonly minor: boolean;
     }
@@ -246,7 +248,25 @@ export function matchColumns(
 
   const missing = missingOf(kind, columns);
   if (missing.length > 0) return failed(missingColumns(kind, missing, columns, header), columns);
-  return { ok: true, columns, minor: columns.includes('amount_minor') };
+  const numbers = new Set(
+    [...header.keys()].filter((place) => columns[place] === null && isOfNumbers(header[place]!)),
+  );
+  return { ok: true, columns, numbers, minor: columns.includes('amount_minor') };
+}
+
+/** Words in the names of columns that hold numbers of their own: beside an amount they are no part of it. */
+const NUMBERS = new Set(
+  `amount amt total sum subtotal fee fees tax taxes vat gst price cost rate net gross balance paid value discount percent
+   qty quantity count items units points number num no nr id ids code zip pin postal phone mobile year month day date
+   time age store shop branch row line version betrag menge anzahl nummer preis summe steuer`.split(/\s+/),
+);
+
+function isOfNumbers(name: string): boolean {
+  const words = name
+    .replace(/(\p{Ll})(\p{Lu})/gu, '$1 $2')
+    .toLowerCase()
+    .split(/[^\p{L}]+/u);
+  return name.includes('%') || words.some((word) => NUMBERS.has(word));
 }
 
 /** A name without what people write differently: case, blanks, underscores, hyphens and other signs. */

@@ -1,8 +1,4 @@
 export const MAX_COLUMNS = 200;
-/** What a spreadsheet's cell can hold (Excel's own limit). */
-export const MAX_CELL_LENGTH = 32_767;
-/** One row with all its cells. */
-export const MAX_RECORD_BYTES = 256 * 1024;
 
 /** Everything that can be wrong with a file as a whole: a stable word for programs, and what it means for people. */
 export const FILE_CODES = {
@@ -22,6 +18,10 @@ export const FILE_CODES = {
   other_spreadsheet: 'The file is a workbook of another form: .xlsb, OpenDocument, Numbers.',
   not_a_table: 'The file is no table at all: a PDF, a web page, JSON, an archive, a picture.',
   bad_xlsx: 'The workbook is damaged, or holds what no workbook has.',
+  several_sheets: 'More than one sheet of the workbook has the columns of such a file. Say which one is meant.',
+  no_such_sheet: 'The workbook has no sheet of that name that can be seen.',
+  hidden_columns: 'A column that counts is hidden in the sheet. Nothing is done that nobody saw: show it.',
+  merged_cells: 'Cells of the sheet are merged, so that it is not known which row a value is of. Unmerge them.',
   xlsx_too_large: 'The workbook, or what it unpacks to, is too large. As CSV it may have 200 MB.',
 } as const;
 
@@ -37,16 +37,19 @@ export class FileProblem extends Error {
   readonly field: string | undefined;
   readonly value: string | undefined;
   readonly accepted: string | undefined;
+  /** The sheets of a workbook among which somebody has to choose. */
+  readonly sheets: readonly string[];
 
   constructor(
     code: FileProblemCode,
     message: string,
-    detail: { field?: string; value?: string; accepted?: string } = {},
+    detail: { field?: string; value?: string; accepted?: string; sheets?: readonly string[] } = {},
   ) {
     super(message);
     this.code = code;
     this.field = detail.field;
     this.value = detail.value;
     this.accepted = detail.accepted;
+    this.sheets = detail.sheets ?? [];
   }
 }

@@ -1,3 +1,4 @@
+import type { Separator } from '../../lib/csv-records.ts';
 import { BATCH_LIMITS } from '../words.ts';
 import { FileProblem, MAX_COLUMNS } from './file-problem.ts';
 import type { RowCode } from './row-codes.ts';
@@ -18,10 +19,28 @@ export interface FileRow {
   readonly line: number;
   /** As many as the header has, unless `trouble` says otherwise. Well-formed text without NUL. */
   readonly cells: readonly string[];
+  /** How many of the cells are really there; the others are missing at the end, and empty in `cells`. */
+  readonly present: number;
+  /** Whether the row has fewer cells than the header. Never so in a workbook, where each cell has its place. */
+  readonly isShort: boolean;
   /** Why the row as a whole cannot be trusted, such as a quote that is not closed. */
   readonly trouble: FileTrouble | null;
   /** Cells that are not what was meant, such as one that is not UTF-8. They count where their column is used. */
   readonly cellTroubles: readonly FileTrouble[];
+}
+
+/** A sheet of a workbook that is not read. */
+export interface OtherSheet {
+  readonly name: string;
+  readonly hidden: boolean;
+}
+
+/** Which sheet of a workbook is meant. */
+export interface SheetChoice {
+  /** By its name; null where nobody has said. */
+  readonly sheet: string | null;
+  /** Whether a sheet with such a header could be what is meant. */
+  readonly fits: (header: readonly string[]) => boolean;
 }
 
 /** A file that has been opened: its header is known, its rows come once. */
@@ -30,14 +49,16 @@ export interface BatchFile {
   /** Between the cells of a CSV file; null for a workbook. */
   readonly separator: Separator | null;
   readonly header: readonly string[];
+  /** Of a workbook, the name of the sheet that is read; null for CSV. */
+  readonly sheet: string | null;
+  readonly otherSheets: readonly OtherSheet[];
+  /** Where columns are hidden in the sheet. */
+  readonly hiddenColumns: ReadonlySet<number>;
   /** Lists of at most some thousands. Throws a FileProblem where the file cannot be read any further. */
   rows(): AsyncGenerator<readonly FileRow[]>;
   /** Lets go of the stream where the rows are not wanted. */
   close(): Promise<void>;
 }
-
-export const SEPARATORS = [',', ';', '\t'] as const;
-export type Separator = (typeof SEPARATORS)[number];
 
 export const ROWS_AT_ONCE = 4_000;
 export const NO_TROUBLES: readonly FileTrouble[] = Object.freeze([]);

@@ -1,6 +1,6 @@
 import { BATCH_LIMITS } from '../words.ts';
 import { FileProblem } from './file-problem.ts';
-import type { BatchFile } from './file-row.ts';
+import type { BatchFile, SheetChoice } from './file-row.ts';
 import { openCsv } from './read-csv.ts';
 import { openXlsx } from './read-xlsx.ts';
 import { SNIFF_BYTES, sniff } from './sniff.ts';
@@ -12,7 +12,10 @@ export type { BatchFile, FileRow, FileTrouble } from './file-row.ts';
  * Opens a batch file, CSV or XLSX by its content, and reads its header. Throws a FileProblem for what cannot be read;
  * the stream is closed then, and when the rows have been read or left. A CSV file is read in constant memory.
  */
-export async function openBatchFile(bytes: AsyncIterable<Buffer>): Promise<BatchFile> {
+export async function openBatchFile(
+  bytes: AsyncIterable<Buffer>,
+  choice: SheetChoice = ANY_SHEET,
+): Promise<BatchFile> {
   const source = limited(bytes);
   try {
     const parts: Buffer[] = [];
@@ -26,12 +29,14 @@ export async function openBatchFile(bytes: AsyncIterable<Buffer>): Promise<Batch
     const head = Buffer.concat(parts);
     const format = sniff(head.subarray(0, SNIFF_BYTES));
     const whole = startingWith(head, source);
-    return await (format === 'zip' ? openXlsx(whole) : openCsv(whole));
+    return await (format === 'zip' ? openXlsx(whole, choice) : openCsv(whole));
   } catch (error) {
     await source.return();
     throw error;
   }
 }
+
+const ANY_SHEET: SheetChoice = { sheet: null, fits: () => false };
 
 async function* limited(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
   let length = 0;

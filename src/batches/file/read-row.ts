@@ -1,12 +1,15 @@
 import { REFUND_TYPES } from '../../api/contract/refunds.ts';
 import { holdsCardNumber } from '../../lib/card-number.ts';
+import { keptText } from '../../lib/csv.ts';
 import { currencyProblem, exponentOf } from '../../lib/money.ts';
+import { shown } from '../../lib/shown.ts';
+import { isPlainNumber, looksSplit } from '../../lib/table-shape.ts';
+import { unseenIn, unseenSentence } from '../../lib/unseen.ts';
 import { ORDER_ID } from '../../orders/order.ts';
-import type { ColumnName, MatchedColumns } from './columns.ts';
+import { COLUMNS_OF, type ColumnName, type MatchedColumns } from './columns.ts';
 import type { FileRow } from './file-row.ts';
 import { readAmount } from './read-amount.ts';
 import type { RowCode } from './row-codes.ts';
-import { shown } from './shown.ts';
 
 /** What is wrong with a row: a stable word, our column where there is one, and sentences for people. */
 export interface RowProblem {
@@ -49,14 +52,16 @@ export interface StatusFields {
 
 /**
  * Checks one row of a file of refunds by itself, without the database: the rules of the door for single refunds, and
- * what only files can get wrong. `minor`: amounts are in minor units, by the header or because the uploader said so.
+ * what only files can get wrong. `minor`: amounts are in minor units, by the header or because the uploader said so;
+ * `numbers`: where columns that are not ours hold numbers, by their names.
  */
 export function readRefundRow(
   columns: MatchedColumns,
   row: FileRow,
-  { minor }: { readonly minor: boolean },
+  { minor, numbers = NO_PLACES }: { readonly minor: boolean; readonly numbers?: ReadonlySet<number> },
 ): RowReading<RefundFields> {
   const reader = new Reader(columns, row);
+  noteShortRow(reader, columns, row, NEEDED.refunds);
   const orderId = reader.word('order_id', ORDER_ID, 'bad_order_id', orderIdWords);
   const uniqueRequestId = reader.word(
     'unique_request_id',
@@ -76,6 +81,7 @@ export function readRefundRow(
   }
   const currency = readCurrency(reader);
   const amount = readAmountOf(reader, currency, minor);
+  noteSplitAmount(reader, columns, row, currency, numbers);
   const refundType = reader.choice('refund_type', REFUND_TYPES, 'bad_refund_type', 'refund type');
   const email = reader.word('customer_email', EMAIL, 'bad_email', emailWords);
   const note = reader.freeText('note', 1, 2_000);
@@ -99,6 +105,7 @@ export function readRefundRow(
 /** Checks one row of a file of status updates by itself, by the rules for a single resolution. */
 export function readStatusRow(columns: MatchedColumns, row: FileRow): RowReading<StatusFields> {
   const reader = new Reader(columns, row);
+  noteShortRow(reader, columns, row, NEEDED.status_updates);
   const refundId = reader.word('refund_id', UUID, 'bad_refund_id', refundIdWords)?.toLowerCase() ?? null;
   const orderId = reader.word('order_id', ORDER_ID, 'bad_order_id', orderIdWords);
   const uniqueRequestId = reader.word(
@@ -184,7 +191,7 @@ function readStatus(reader: Reader): 'SUCCESS' | 'FAILURE' | null {
     reader.note(
       'bad_status',
       'status',
-      `The status is “${shown(text)}”. Write SUCCESS where the customer has the money, FAILURE where it is certain that he will not get it; leave out what is not certain.`,
+      `The status is “${shown(text)}”. Write SUCCESS where the customer has the money, FAILURE where it is certain that he will not get it; leave out what is not certain.${unseenSentence(text)}`,
     );
   }
   return reader.troubled('status') ? null : status;
@@ -203,20 +210,101 @@ function readCurrency(reader: Reader): string | null {
   if (/^[A-Z]{3}$/.test(text) && exponentOf(text) !== undefined)
     return reader.troubled('currency') ? null : text;
   const upper = text.toUpperCase();
-  const message =
-    exponentOf(upper) !== undefined
-      ? `The currency is “${shown(text)}”. Write ${upper}.`
-      : `The currency is “${shown(text)}”. ${currencyProblem(upper)}.`;
-  reader.note('bad_currency', 'currency', message);
+  const way = exponentOf(upper) !== undefined ? `Write ${upper}.` : `${currencyProblem(upper)}.`;
+  reader.note('bad_currency', 'currency', `The currency is “${shown(text)}”. ${way}${unseenSentence(text)}`);
   return null;
 }
 
 function readAmountOf(reader: Reader, currency: string | null, minor: boolean): string | null {
   const column = reader.has('amount_minor') ? 'amount_minor' : 'amount';
-  const reading = readAmount(reader.text(column).replace(KEPT_TEXT, ''), currency, minor);
+  const reading = readAmount(keptText(reader.text(column)), currency, minor);
   if (reading.ok) return reader.troubled(column) ? null : reading.amount;
-  reader.note(reading.code, column, reading.message);
+  reader.note(reading.code, column, reading.message + unseenSentence(reader.text(column)));
   return null;
+}
+
+// The shape of the row ---------------------------------------------------------------------------------------
+
+const NO_PLACES: ReadonlySet<number> = new Set();
+
+/** What a row cannot do without, so that it is never what a spreadsheet has left out as empty. */
+const NEEDED = {
+  refunds: new Set<ColumnName>(['amount', 'amount_minor', ...requiredOf('refunds')]),
+  status_updates: new Set<ColumnName>(requiredOf('status_updates')),
+} as const;
+
+function requiredOf(kind: keyof typeof COLUMNS_OF): ColumnName[] {
+  return COLUMNS_OF[kind].filter(({ required }) => required).map(({ name }) => name);
+}
+
+/**
+ * Cells that are missing at the end are empty ones where nothing speaks against it: spreadsheets leave them out, by blocks of
+ * rows. What is needed speaks against it, and a number that may be the rest of an amount, or has been moved by one.
+ */
+function noteShortRow(
+  reader: Reader,
+  columns: MatchedColumns,
+  { cells, present, isShort }: FileRow,
+  needed: ReadonlySet<ColumnName>,
+): void {
+  if (!isShort) return;
+  const absent = columns.slice(present).find((name) => name !== null && needed.has(name)) ?? null;
+  const text = (at: number) => cells[at]?.trim() ?? '';
+  const amount = columns.findIndex(isAmount);
+  // What moves an amount moves the currency as well, and that is seen, unless the currency stands further left.
+  const mayHaveMoved =
+    amount > columns.indexOf('currency') && cells.slice(amount + 1, present).some((cell) => isPlainNumber(cell.trim()));
+  const before = columns[present - 2] ?? null;
+  const mayBeSplit =
+    (before === null || before === 'note' || isAmount(before)) && looksSplit(text(present - 2), text(present - 1));
+  if (absent === null && !mayHaveMoved && !mayBeSplit) return;
+  const why =
+    absent === null ? 'Its last cells may be parts of one amount, such as 1,234.50.' : `${absent} is missing.`;
+  reader.note(
+    'too_few_cells',
+    absent,
+    `The row has fewer cells than the header. ${why} A cell that is empty still has its separator. Excel leaves out ` +
+      'empty cells at the end of rows, each time it saves: fill the last column of this row, if with one word, or delete the ' +
+      'empty columns at the right.',
+  );
+}
+
+const isAmount = (name: ColumnName | null) => name === 'amount' || name === 'amount_minor';
+
+/** Columns in which a number is as good as any text. */
+const TAKES_NUMBERS: ReadonlySet<ColumnName> = new Set(['note', 'order_id', 'unique_request_id', 'txn_id']);
+
+/**
+ * A comma splits an amount that is not in quotes, or moves the cells after it, and where a cell was left out as well, the count
+ * is right again. So a whole amount with a number beside it, where text or an id belongs, is asked about.
+ */
+function noteSplitAmount(
+  reader: Reader,
+  columns: MatchedColumns,
+  { cells }: FileRow,
+  currency: string | null,
+  numbers: ReadonlySet<number>,
+): void {
+  const place = columns.findIndex(isAmount);
+  const right = place + 1;
+  const name = columns[right];
+  // Other columns of ours refuse a number by themselves.
+  if (name === undefined || (name === null ? numbers.has(right) : !TAKES_NUMBERS.has(name))) return;
+  const text = (at: number) => cells[at]?.trim() ?? '';
+  const amount = text(place);
+  const beside = text(right);
+  const left = columns[place - 1] === null ? text(place - 1) : '';
+  const isTail = /^\d{1,3}$/.test(left) && /^\d{3}(?:\.\d+)?$/.test(amount) && isPlainNumber(beside);
+  if (!looksSplit(amount, beside) && !isTail) return;
+  const decimals = columns[place] === 'amount' && currency !== null ? (exponentOf(currency) ?? 0) : 0;
+  const exact = decimals > 0 && /^\d+$/.test(amount) ? `the amount with its decimals, ${amount}.${'0'.repeat(decimals)}, or ` : '';
+  reader.note(
+    'split_amount',
+    columns[place]!,
+    `The amount is “${shown(amount)}”, and beside it, where text or an id belongs, stands “${shown(beside)}”: a comma may have split an amount ` +
+      'such as 1,234.50 or 12,50, or moved the cells, and then another amount is meant. Write amounts as 1234.50, and ' +
+      `texts that hold commas in double quotes. If ${shown(amount)} is right, write ${exact}a word before “${shown(beside)}”.`,
+  );
 }
 
 // Cells ----------------------------------------------------------------------------------------------------
@@ -238,11 +326,8 @@ function placesIn(columns: MatchedColumns): Places {
 /** Columns of people's words, where a date is as good as any text and signs at the beginning mean nothing. */
 const FREE_TEXT: ReadonlySet<ColumnName> = new Set(['note', 'evidence']);
 
-// A spreadsheet, and every file of ours, writes a text that looks like a formula with an apostrophe before it.
-const KEPT_TEXT = /^'(?=[=+\-@\t\r])/;
 const FORMULA = /^[=+@-]/;
 const SHORTENED = /^[+-]?\d(?:[.,]\d+)?e[+-]\d{2,3}$/i;
-const INVISIBLE = /[\p{Cc}\p{Cf}\u00a0\u2000-\u200b\u202f\u3000\ufffd]/u;
 
 /** Counted as the schemas of the API count: a character outside the first plane is one. */
 function lengthOf(text: string): number {
@@ -301,7 +386,8 @@ class Reader {
   word(name: ColumnName, rule: RegExp, code: RowCode, accepted: string): string | null {
     let text = this.text(name);
     if (text === '' || this.troubled(name)) return null;
-    if (KEPT_TEXT.test(text)) text = text.slice(1).trim();
+    const kept = keptText(text);
+    if (kept !== text) text = kept.trim();
     else if (FORMULA.test(text)) {
       this.note(
         'formula',
@@ -318,9 +404,9 @@ class Reader {
       );
       return null;
     }
-    if (rule.test(text)) return text;
-    const unseen = INVISIBLE.test(text) ? ' It holds a character that cannot be seen; type it again.' : '';
-    this.note(code, name, `The ${name} is “${shown(text)}”. ${accepted}${unseen}`);
+    // A sign that nobody sees makes another id of it.
+    if (rule.test(text) && unseenIn(text) === null) return text;
+    this.note(code, name, `The ${name} is “${shown(text)}”. ${accepted}${unseenSentence(text)}`);
     return null;
   }
 
@@ -333,14 +419,19 @@ class Reader {
     const text = this.text(name);
     if (text === '' || this.troubled(name)) return null;
     if ((words as readonly string[]).includes(text)) return text as Word;
-    this.note(code, name, `The ${called} is “${shown(text)}”. It can be ${words.join(', ')}, or empty.`);
+    this.note(
+      code,
+      name,
+      `The ${called} is “${shown(text)}”. It can be ${words.join(', ')}, or empty.${unseenSentence(text)}`,
+    );
     return null;
   }
 
   freeText(name: ColumnName, least: number, most: number): string | null {
     let text = this.text(name);
     if (text === '' || this.#badFreeText(name)) return null;
-    if (KEPT_TEXT.test(text)) text = text.slice(1).trim();
+    const kept = keptText(text);
+    if (kept !== text) text = kept.trim();
     else if (text.startsWith('=')) {
       this.note(
         'formula',
@@ -388,7 +479,7 @@ class Reader {
     this.note(
       'bad_row_number',
       'row',
-      `The row to correct is “${shown(text)}”. Leave the number as it stands in the file of failed rows.`,
+      `The row to correct is “${shown(text)}”. Leave the number as it stands in the file of failed rows.${unseenSentence(text)}`,
     );
     return null;
   }

@@ -38,13 +38,18 @@ export const ROW_CODES = {
   card_number: 'The text holds what looks like a card number. Card numbers are never stored here.',
   too_short: 'The text is shorter than it must be.',
   too_long: 'The text is longer than it may be.',
-  too_few_cells: 'The row has fewer cells than the header.',
+  split_amount:
+    'The amount and the cell beside it read like one amount that its own comma has split, as 1,234.50 or 12,50 is. Write 1234.50; or, where the amount is right, write it with its decimals.',
+  too_few_cells:
+    'The row has fewer cells than the header, and what is missing is needed, or may have gone into another cell. Fill the last column of the row.',
   too_many_cells:
-    'The row has more cells than the header. Mostly a cell holds the separator and is not in quotes.',
+    'The row has more cells than the header, even if they are empty. Mostly a cell holds the separator and is not in quotes.',
   unclosed_quote: 'A cell begins with a double quote that is not closed, or text follows the closing one.',
   not_utf8: 'The cell is not in UTF-8, so its letters are not known for certain.',
   hidden_row:
     'The row is hidden in the sheet, by a filter or by hand. Nothing is done that nobody saw: show the row, or delete it.',
+  hidden_cell:
+    'The number format of the cell shows nothing, or another number than the one that is stored. Format the column as text.',
   nul_character: 'The cell holds a NUL character, which no text has.',
 } as const;
 

@@ -1,12 +1,20 @@
 import { posix } from 'node:path';
-import { MAX_CELL_LENGTH } from './file-problem.ts';
+import { MAX_CELL_LENGTH } from '../../lib/csv-records.ts';
 import { type Archive, damaged, tooLarge, XLSX_LIMITS, xmlParser } from './xlsx-archive.ts';
 import { builtInFormat, formatOf, type NumberFormat } from './xlsx-number.ts';
 
-/** What is needed of a workbook to read its first visible sheet. */
+/** A sheet with cells. */
+export interface Sheet {
+  readonly name: string;
+  readonly hidden: boolean;
+  /** The part that holds it. */
+  readonly part: string;
+}
+
+/** What is needed of a workbook to read its sheets. */
 export interface Book {
-  /** The part that holds the sheet. */
-  readonly sheet: string;
+  /** At least one can be seen. */
+  readonly sheets: readonly Sheet[];
   readonly strings: SharedStrings;
   /** By the style number of a cell. */
   readonly formats: readonly NumberFormat[];
@@ -20,15 +28,17 @@ export async function readBook(archive: Archive): Promise<Book> {
   const { sheets, since1904 } = await sheetsOf(archive, main);
   const folder = posix.dirname(main);
   const relations = await relationsOf(archive, `${folder}/_rels/${posix.basename(main)}.rels`, folder);
-  const worksheets = relations.filter(({ type }) => type === 'worksheet');
-  const first = sheets.find(
-    ({ hidden, relation }) => !hidden && worksheets.some(({ id }) => id === relation),
+  const worksheets = new Map(
+    relations.filter(({ type }) => type === 'worksheet').map(({ id, target }) => [id, target]),
   );
-  const sheet = worksheets.find(({ id }) => id === first?.relation);
-  if (!sheet) throw damaged('it has no visible sheet with cells');
+  const withCells = sheets.flatMap(({ name, hidden, relation }): Sheet[] => {
+    const part = worksheets.get(relation);
+    return part === undefined ? [] : [{ name, hidden, part }];
+  });
+  if (withCells.every(({ hidden }) => hidden)) throw damaged('it has no visible sheet with cells');
   const target = (type: string) => relations.find((relation) => relation.type === type)?.target;
   return {
-    sheet: sheet.target,
+    sheets: withCells,
     strings: await stringsOf(archive, target('sharedStrings')),
     formats: await formatsOf(archive, target('styles')),
     since1904,
@@ -57,14 +67,15 @@ async function relationsOf(archive: Archive, part: string, folder: string): Prom
 }
 
 async function sheetsOf(archive: Archive, part: string) {
-  const sheets: { relation: string; hidden: boolean }[] = [];
+  const sheets: { name: string; relation: string; hidden: boolean }[] = [];
   let since1904 = false;
   const parser = xmlParser({
     open(name, attributes) {
       if (name === 'workbookPr') since1904 = /^(?:1|true)$/.test(attributes['date1904'] ?? '');
       if (name !== 'sheet') return;
       const relation = Object.entries(attributes).find(([key]) => /:id$/.test(key))?.[1] ?? '';
-      sheets.push({ relation, hidden: /hidden/i.test(attributes['state'] ?? '') });
+      const label = unescaped(attributes['name'] ?? '').slice(0, 100).toWellFormed().replaceAll('\0', '\uFFFD');
+      sheets.push({ name: label, relation, hidden: /hidden/i.test(attributes['state'] ?? '') });
     },
   });
   await archive.read(part, XLSX_LIMITS.otherBytes, parser);

@@ -3,6 +3,8 @@ export type NumberFormat =
   | { readonly kind: 'plain' }
   | { readonly kind: 'date' }
   | { readonly kind: 'percent' }
+  /** Shows nothing, or another number than the one that is stored. */
+  | { readonly kind: 'unseen' }
   /** Shown with leading zeros, up to so many digits: an id that is stored as a number. */
   | { readonly kind: 'zeros'; readonly digits: number };
 
@@ -21,6 +23,7 @@ export function builtInFormat(id: number): NumberFormat {
 }
 
 export function formatOf(code: string): NumberFormat {
+  if (/^;[; ]*$/.test(code)) return { kind: 'unseen' };
   if (/^0{2,32}$/.test(code)) return { kind: 'zeros', digits: code.length };
   // What is shown as it stands tells nothing: quoted words, escaped signs, fillers, colours and locales.
   const bare = code
@@ -28,6 +31,8 @@ export function formatOf(code: string): NumberFormat {
     .replace(/[\\_*]./g, '')
     .replace(/\[(?!h+\]|m+\]|s+\])[^\]]*\]?/gi, '');
   if (/^general$/i.test(bare.trim())) return PLAIN;
+  // A comma after the last digit shows thousands.
+  if (/[0#?],+(?![0#?,])/.test(bare)) return { kind: 'unseen' };
   if (/[ymdhs]/i.test(bare.replace(/general/gi, '').replace(/[eE][+-]/g, ''))) return { kind: 'date' };
   return bare.includes('%') ? { kind: 'percent' } : PLAIN;
 }

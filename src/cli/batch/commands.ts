@@ -29,6 +29,7 @@ export interface Uploading extends Following, Confirming {
   readonly minor?: boolean;
   readonly columns?: string;
   readonly sameFile?: boolean;
+  readonly sheet?: string;
   readonly resume?: string;
 }
 
@@ -55,6 +56,7 @@ export async function upload(path: string, options: Uploading): Promise<void> {
             bytes: file.bytes,
             amounts: options.minor ? 'minor' : undefined,
             same_file: options.sameFile ? 'allow' : undefined,
+            sheet: options.sheet,
           },
         });
     const { batch_id: id } = begun;

@@ -62,6 +62,8 @@ function nextStep(batch: Batch): string | null {
   if (status === 'uploading' && problem?.code === 'columns_unmatched') {
     return 'Say which column is which with --columns, such as --columns order_id=Bestellnr, or in the dashboard.';
   }
+  if (status === 'uploading' && ['several_sheets', 'no_such_sheet'].includes(problem?.code ?? ''))
+    return 'Say which sheet is meant: upload the file again with --sheet "<name>", or choose it in the dashboard.';
   if (status === 'uploading' && problem === null) return `Go on: refundry batch upload <file> --resume ${id}`;
   if (status === 'paused') return `Go on: refundry batch resume ${id} --wait`;
   if (status === 'awaiting_approval') return 'A colleague approves it in the dashboard.';

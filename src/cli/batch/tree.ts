@@ -43,6 +43,7 @@ export function addBatchCommands(program: Command): void {
         .addOption(kind())
         .option('--minor', 'its amounts are in minor units, such as 49900 paise')
         .option('--columns <pairs>', 'columns under other names, such as order_id=Bestellnr,amount=Betrag')
+        .option('--sheet <name>', 'which sheet of a workbook is meant, where several have the columns')
         .option('--same-file', 'take it although the very same file was uploaded before')
         .option('--resume <batch-id>', 'go on with an upload that was broken off'),
     ),

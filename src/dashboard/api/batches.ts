@@ -10,7 +10,7 @@ import type {
   BatchRowPage,
 } from '../../api/contract/batches.ts';
 import type { ErrorBody } from '../../api/contract/errors.ts';
-import { address, ask, Problem, type Query, refusalOf } from './client.ts';
+import { address, ask, csvAddress, Problem, type Query, refusalOf } from './client.ts';
 
 const MOVING_MS = 1_000;
 const STANDING_MS = 5_000;
@@ -142,9 +142,9 @@ export function cancelBatch(batchId: string, reason: string): Promise<Batch> {
 }
 
 /** Files that the browser itself fetches. */
-export const sampleHref = (kind: BatchKind) => address('/v1/batches/sample.csv', { kind });
-export const resultsHref = (batchId: string) => path(batchId, 'results.csv');
-export const failedHref = (batchId: string) => path(batchId, 'failed.csv');
+export const sampleHref = (kind: BatchKind) => csvAddress('/v1/batches/sample.csv', { kind });
+export const resultsHref = (batchId: string) => csvAddress(path(batchId, 'results.csv'));
+export const failedHref = (batchId: string) => csvAddress(path(batchId, 'failed.csv'));
 export const fileHref = (batchId: string) => path(batchId, 'file');
 
 /** Told how many bytes have left, as far as the browser knows. */

@@ -82,6 +82,11 @@ export function address(path: string, query: Query = {}): string {
   return asked.size > 0 ? `${path}?${asked}` : path;
 }
 
+/** Where a CSV file is. People open it in a spreadsheet, which knows UTF-8 by the byte order mark alone. */
+export function csvAddress(path: string, query: Query = {}): string {
+  return address(path, { ...query, bom: 'true' });
+}
+
 const NO_ANSWER: ErrorBody = {
   code: 'no_answer',
   message: 'The server did not answer. Check your connection; nothing here is lost.',

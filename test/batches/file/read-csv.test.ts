@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { MAX_CELL_LENGTH } from '../../../src/batches/file/file-problem.ts';
+import { MAX_CELL_LENGTH } from '../../../src/lib/csv-records.ts';
 import { FileProblem, openBatchFile } from '../../../src/batches/file/read-file.ts';
 import { readAll, troublesOf } from './support.ts';
 
@@ -138,14 +138,42 @@ describe('what stands in a file is told with its row and its line', () => {
     ]);
   });
 
-  test('too few and too many cells; empty ones at the end are no cells', async () => {
-    const { rows } = await readAll(`a,b,c\n1,2\n1,2,3,4\n1,2,3,,\n1\n`);
+  test('a cell too many counts, also where it is empty; missing ones are told', async () => {
+    const { rows } = await readAll(`a,b,c\n1,2\n1,2,3,4\n1,2,3,\n1,2,3\n1\n`);
     expect(troublesOf(rows)).toEqual([
-      [1, 'too_few_cells', null],
       [2, 'too_many_cells', null],
-      [4, 'too_few_cells', null],
+      [3, 'too_many_cells', null],
     ]);
-    expect(rows.map(({ cells }) => cells.length)).toEqual([3, 4, 3, 3]);
+    expect(rows.map(({ present, isShort }) => [present, isShort])).toEqual([
+      [2, true],
+      [3, false],
+      [3, false],
+      [3, false],
+      [1, true],
+    ]);
+    expect(rows.map(({ cells }) => cells.length)).toEqual([3, 4, 4, 3, 3]);
+  });
+
+  test('empty cells that the header has as well, and all of them, are the separators of a spreadsheet', async () => {
+    const { file, rows } = await readAll(`a,b,,\n1,2,,\n1,2,\n1,2\n1,2,,,\n1,2,,x\n`);
+    expect(file.header).toEqual(['a', 'b']);
+    expect(troublesOf(rows)).toEqual([
+      [2, 'too_many_cells', null],
+      [4, 'too_many_cells', null],
+      [5, 'too_many_cells', null],
+    ]);
+    expect(rows.map(({ isShort }) => isShort)).toEqual([false, true, true, false, false]);
+  });
+
+  test('blanks around the quotes of a cell mean nothing; a quote within a text is kept', async () => {
+    const { rows } = await readAll('a,b,c\nA-1, "Late, sorry" ,x\nA-2,\u00a0"plain",\t"t\nwo"\nA-3, 5" pipe,6\nA-4, say ""hi"",7\n');
+    expect(troublesOf(rows)).toEqual([]);
+    expect(rows.map(({ cells }) => cells.slice(1))).toEqual([
+      ['Late, sorry', 'x'],
+      ['plain', 't\nwo'],
+      [' 5" pipe', '6'],
+      [' say ""hi""', '7'],
+    ]);
   });
 
   test('a quote that is not closed costs its own line alone', async () => {
@@ -228,11 +256,6 @@ describe('what stands in a file is told with its row and its line', () => {
     expect(file.header).toEqual(['a, the first, of, all', 'b']);
   });
 
-  test('columns without a name at the end of the header are none', async () => {
-    const { file, rows } = await readAll('a,b,,\n1,2,,\n');
-    expect(file.header).toEqual(['a', 'b']);
-    expect(rows[0]).toMatchObject({ cells: ['1', '2'], trouble: null });
-  });
 });
 
 describe('a file that cannot be read says what it is and how to save it rightly', () => {

@@ -14,6 +14,8 @@ const rowOf = (cells: readonly string[], more: Partial<FileRow> = {}): FileRow =
   rowNo: 1,
   line: 2,
   cells,
+  present: cells.length,
+  isShort: false,
   trouble: null,
   cellTroubles: [],
   ...more,

@@ -31,6 +31,15 @@ export function CheckStep(props: StepProps) {
           <Text size="sm">{batch.problem.message}</Text>
         </Notice>
       )}
+      {batch.file.other_sheets.length > 0 && batch.file.sheet !== null && (
+        <Text size="sm" mb="xs">
+          Only the sheet “{batch.file.sheet}” was read. Not read:{' '}
+          {batch.file.other_sheets
+            .map(({ name, hidden }) => `“${name}”${hidden ? ' (hidden)' : ''}`)
+            .join(', ')}
+          .
+        </Text>
+      )}
       <dl className={classes.figures}>
         <Figure name="Good" tone="good" rows={good} amounts={check.totals} />
         <Figure name="Look-alikes" tone="waits" rows={look_alike} amounts={check.look_alike_totals} />

@@ -148,6 +148,7 @@ function Unreadable({ batch }: Pick<StepProps, 'batch'>) {
   const { busy, problem: refusal, run } = useBatchAct();
   const problem = batch.problem!;
   const sameFile = problem.code === 'same_file';
+  const sheets = ['several_sheets', 'no_such_sheet'].includes(problem.code) ? batch.file.other_sheets : [];
   return (
     <div className={classes.narrow}>
       <Notice tone={sameFile ? 'amber' : 'red'} title={problem.message}>
@@ -160,7 +161,9 @@ function Unreadable({ batch }: Pick<StepProps, 'batch'>) {
         <Text size="sm" mt={4}>
           {sameFile
             ? 'Nothing was sent from this upload. If the rows were refunded before, they would be found as duplicates; look at the earlier batch first.'
-            : 'Nothing was sent. Mend the file and start a new batch with it.'}
+            : sheets.length > 0
+              ? 'Nothing was sent. Choose the sheet whose refunds are meant.'
+              : 'Nothing was sent. Mend the file and start a new batch with it.'}
         </Text>
         <div className={classes.row}>
           {problem.batch_id && (
@@ -177,6 +180,17 @@ function Unreadable({ batch }: Pick<StepProps, 'batch'>) {
               Take it all the same
             </Button>
           )}
+          {mayRun &&
+            sheets.map(({ name }) => (
+              <Button
+                key={name}
+                size="compact-sm"
+                loading={busy}
+                onClick={() => void run(() => readAgain(batch.batch_id, { sheet: name }))}
+              >
+                Read “{name}”
+              </Button>
+            ))}
           {mayRun && !sameFile && (
             <Button size="compact-sm" component={Link} to={`/batch/new?kind=${batch.kind}`}>
               Start a new batch

@@ -2,6 +2,7 @@ import { Button, Group, SegmentedControl } from '@mantine/core';
 import { IconDownload } from '@tabler/icons-react';
 import { Link } from '@tanstack/react-router';
 import { type ReactNode, useState } from 'react';
+import { BYTE_ORDER_MARK, csvRow } from '../../../api/contract/csv.ts';
 import { Section } from '../../parts/page.tsx';
 import classes from './home.module.css';
 
@@ -113,20 +114,11 @@ function NumbersTable({ title, numbers }: { readonly title: string; readonly num
 }
 
 function csvOf({ columns, rows }: Numbers): string {
-  return [columns, ...rows.map(({ cells }) => cells)]
-    .map((cells) => cells.map(csvCell).join(','))
-    .join('\r\n');
-}
-
-/** A spreadsheet takes a text that begins like a formula for one: an apostrophe keeps it a text. */
-function csvCell(cell: string | number): string {
-  if (typeof cell === 'number') return String(cell);
-  const text = /^[=+\-@\t\r]/.test(cell) ? `'${cell}` : cell;
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  return BYTE_ORDER_MARK + [columns, ...rows.map(({ cells }) => cells)].map(csvRow).join('');
 }
 
 function download(name: string, text: string): void {
-  const address = URL.createObjectURL(new Blob([`${text}\r\n`], { type: 'text/csv;charset=utf-8' }));
+  const address = URL.createObjectURL(new Blob([text], { type: 'text/csv;charset=utf-8' }));
   const link = Object.assign(document.createElement('a'), { href: address, download: name });
   link.click();
   URL.revokeObjectURL(address);

@@ -4,7 +4,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { useState } from 'react';
 import type { Order } from '../../../api/contract/orders.ts';
-import { address } from '../../api/client.ts';
+import { csvAddress } from '../../api/client.ts';
 import { ordersQuery } from '../../api/orders.ts';
 import { useMay } from '../../api/session.ts';
 import { Empty, Failed, Loading } from '../../parts/answers.tsx';
@@ -80,7 +80,7 @@ export function Orders() {
             hidden={hidden}
             onChange={(hide) => go({ hide: hide.join(',') || undefined })}
           />
-          {mayExport && <ExportButton href={address('/v1/orders/export.csv', filters)} />}
+          {mayExport && <ExportButton href={csvAddress('/v1/orders/export.csv', filters)} />}
         </>
       }
     >

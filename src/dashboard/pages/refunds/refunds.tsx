@@ -7,7 +7,7 @@ import type { RefundCounts } from '../../../api/contract/counts.ts';
 import type { RefundInList } from '../../../api/contract/refunds.ts';
 import { STATE_NAMES, STATES } from '../../../api/contract/states.ts';
 import { batchQuery } from '../../api/batches.ts';
-import { address } from '../../api/client.ts';
+import { csvAddress } from '../../api/client.ts';
 import { countsQuery, refundsQuery } from '../../api/refunds.ts';
 import { useMay } from '../../api/session.ts';
 import { Empty, Failed, Loading } from '../../parts/answers.tsx';
@@ -99,7 +99,7 @@ export function Refunds() {
             hidden={hidden}
             onChange={(hide) => go({ hide: hiddenText(hide, usuallyHidden) }, true)}
           />
-          {mayExport && <ExportButton href={address('/v1/refunds/export.csv', filters)} />}
+          {mayExport && <ExportButton href={csvAddress('/v1/refunds/export.csv', filters)} />}
         </>
       }
     >

@@ -9,13 +9,13 @@ import { roleOf } from '../../parts/roles.ts';
 import { columnsOf, DataTable } from '../../parts/table.tsx';
 import { Time } from '../../parts/time.tsx';
 
-/** Who changed what about people, and who signed in: rows that nobody can change. */
+/** Who changed what about people, who signed in and who failed to: rows that nobody can change. */
 export function AccessLog() {
   const { cursor } = useSearch({ from: '/signed-in/settings/team' });
   const navigate = useNavigate({ from: '/settings/team' });
   const log = useQuery(accessLogQuery(cursor));
   return (
-    <Section title="What was changed, and by whom">
+    <Section title="What was changed, who signed in, and who failed to">
       {log.isPending && <Loading rows={5} />}
       {log.isError && <Failed error={log.error} onRetry={() => void log.refetch()} />}
       {log.data?.entries.length === 0 && <Empty title="Nothing has been changed yet." />}
@@ -63,6 +63,13 @@ function sentenceOf({ action, email, details }: AccessEntry): string {
 type Details = AccessEntry['details'];
 
 const WORDS: Readonly<Record<string, (email: string, details: Details) => string>> = {
+  sign_in_failed: (email, { count }) => `Failed to sign in as ${email || 'several people'}${times(count)}`,
+  sign_in_locked: (email, { count }) =>
+    `Tried to sign in as ${email || 'several people'} too often, and was kept out${times(count)}`,
+  code_failed: (email, { count }) =>
+    `Gave a wrong code of the second factor of ${email || 'several people'}${times(count)}`,
+  key_unknown: (_, { key_name, why, count }) =>
+    `Called with ${key_name ? `the API key ${key_name}, which is ${why}` : 'several API keys that do not work'}${times(count)}`,
   signed_in: (_, { address }) => (address ? `Signed in from ${address}` : 'Signed in'),
   invited: (email, { role }) => `Invited ${email}${as(role)}`,
   invitation_withdrawn: (email) => `Withdrew the invitation of ${email}`,
@@ -96,6 +103,10 @@ const WORDS: Readonly<Record<string, (email: string, details: Details) => string
   endpoint_secret_replaced: (_, { url }) => `Replaced the signing secret of ${url}`,
   renamed: (_, { from, to }) => `Changed their name from ${from} to ${to}`,
 };
+
+function times(count: unknown): string {
+  return typeof count === 'number' && count > 1 ? `, ${count} times more` : '';
+}
 
 function as(role: unknown): string {
   return typeof role === 'string' ? ` as ${roleOf(role).label}` : '';

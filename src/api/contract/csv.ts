@@ -1,0 +1,1 @@
+export { BYTE_ORDER_MARK, csvRow } from '../../lib/csv.ts';
