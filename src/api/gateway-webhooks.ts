@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Traces } from '../access/traces.ts';
 import { openGatewayAccess } from '../gateways/accounts.ts';
 import type { Gateway, GatewayAccountAccess, WebhookReading } from '../gateways/gateway.ts';
-import { noteWebhookTrouble } from '../gateways/health.ts';
+import { noteWebhookHeard, noteWebhookTrouble } from '../gateways/health.ts';
 import { settleFromWebhook } from '../refunds/hear.ts';
 import type { ApiDeps } from './deps.ts';
 import { ApiError, errorSchema } from './errors.ts';
@@ -83,6 +83,7 @@ async function takeIn(
       'The webhook cannot be proved to come from the gateway, or not be read.',
     );
   }
+  if (reading.kind === 'authentic') await noteWebhookHeard(deps.db, deps.clock, accountId);
   const { matched, unmatched } = await settleFromWebhook(
     deps.engine,
     { merchantId: account.merchantId, gatewayAccountId: accountId },
