@@ -50,11 +50,14 @@ export async function gatewayWebhookRoutes(
       async (request) => {
         const { limits, traces } = guards;
         const address = networkOf(request.ip);
-        const waitMs = limits.webhooks.take(address);
+        const waitMs = limits.webhooks.waitMs(address);
         if (waitMs > 0)
           throw limits.refusal(request, waitMs, 'webhooks from this address that prove nothing');
-        await takeIn(deps, traces, request, request.params.account);
-        limits.webhooks.giveBack(address);
+        await takeIn(deps, traces, request, request.params.account).catch((error: unknown) => {
+          // What fails for other reasons, such as a database that is away, is no fault of who sent it.
+          if (error instanceof ApiError) limits.webhooks.take(address);
+          throw error;
+        });
         return { received: true };
       },
     );
