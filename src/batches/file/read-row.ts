@@ -303,7 +303,7 @@ function noteSplitAmount(
     columns[place]!,
     `The amount is “${shown(amount)}”, and beside it, where text or an id belongs, stands “${shown(beside)}”: a comma may have split an amount ` +
       'such as 1,234.50 or 12,50, or moved the cells, and then another amount is meant. Write amounts as 1234.50, and ' +
-      `texts that hold commas in double quotes. If ${shown(amount)} is right, write ${exact}a word before “${shown(beside)}”.`,
+      `texts that hold commas in double quotes. If ${shown(amount)} is right, write ${exact}letters before “${shown(beside)}”.`,
   );
 }
 
