@@ -2,6 +2,7 @@ import { appendFileSync, createReadStream, existsSync, type ReadStream, rmSync }
 import { open } from 'node:fs/promises';
 import { basename, extname } from 'node:path';
 import { SingleBar } from 'cli-progress';
+import { maskCardNumbers } from '../lib/card-number.ts';
 import type { Clock } from '../lib/clock.ts';
 import { csvCell } from '../lib/csv.ts';
 import { type CsvRecord, type CsvRow, csvRecordsOf, csvRowOf, headerCells } from '../lib/csv-records.ts';
@@ -50,7 +51,7 @@ export async function importFile(options: ImportFileOptions): Promise<ImportSumm
   const progress = createProgress(out, totalBytes);
   const errors = createErrorList(`${path}.errors.csv`);
   const counts = { recorded: 0, unchanged: 0, refused: 0 };
-  const name = basename(path);
+  const name = maskCardNumbers(basename(path));
   try {
     for await (const slice of slicesOf(linesIn(file), SLICE_LENGTH)) {
       const outcomes = await recordLines(db, clock, merchantId, slice, (line) => ({

@@ -457,7 +457,7 @@ class Reader {
       this.note(
         'card_number',
         name,
-        `The ${name} holds what looks like a card number. Take it out: card numbers are never stored here.`,
+        `The ${name} holds what looks like a card number or its security code. Take it out: card data is never stored here.`,
       );
       return null;
     }
