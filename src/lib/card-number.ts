@@ -204,6 +204,7 @@ function cardOf(run: Run, isHarmless: (from: number, to: number) => boolean): Ca
       const to = groups[last]!.from + groups[last]!.length;
       shape.push(groups[last]!.length);
       if (to - from > MOST_DIGITS && last > first) break;
+      if (to - from < LEAST_DIGITS) continue;
       if (plus && to - from <= MOST_DIGITS_OF_A_PHONE) continue;
       const number = digits.slice(from, to);
       const length =
