@@ -128,7 +128,7 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
     return [room(LANES.single, 1), room(LANES.followUp, 0.5), ofBatches].filter((r) => r.room > 0);
   }
 
-  /** Asks again about what has ended, where that is due: a little in each second, and only of accounts that are well. */
+  /** Asks again about what has ended, where that is due: a little in each second, and not of accounts that rest. */
   async function recheckIfTime(accounts: readonly WorkingAccount[]): Promise<void> {
     const now = deps.clock.now().getTime();
     if (Math.abs(now - recheckedAt) < AGEING_MS) return;
@@ -137,10 +137,13 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
     const rooms = accounts.flatMap((account) => {
       const gateway = deps.gateways.get(account.gateway);
       const { gatewayAccountId } = account;
+      const underWay = rechecking.get(gatewayAccountId) ?? 0;
+      // A rest that is over ends by a call that went well, and there may be no other call for weeks.
       const share =
-        Math.ceil(account.maxPerSecond * SHARE_OF_RECHECKS) - (rechecking.get(gatewayAccountId) ?? 0);
-      const room = Math.min(share, Math.floor(account.allowance), SLICE);
-      return gateway && account.openUntil === null && room > 0
+        account.openUntil === null ? Math.ceil(account.maxPerSecond * SHARE_OF_RECHECKS) : 1;
+      const room = Math.min(share - underWay, Math.floor(account.allowance), SLICE);
+      const rests = account.openUntil !== null && account.openUntil.getTime() > now;
+      return gateway && !rests && room > 0
         ? [{ gatewayAccountId, room, holdMs: holdMs(gateway.capabilities) }]
         : [];
     });
