@@ -42,6 +42,7 @@ export function demoPage(colours: boolean): string {
       url: settings.publicUrl,
       settings,
       place: '/home/you/refundry/data (embedded PostgreSQL)',
+      inDoubt: () => null,
       demoKey: 'demo_45a33ef97b6e4245193dcf95',
       demoPassword: 'demo-6f1d09c2ab47',
     },

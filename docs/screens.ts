@@ -2,7 +2,7 @@
  * Takes the README's pictures of the dashboard from the running product: `npm run screens`. A Refundry with the demo is
  * started in a temporary folder, refunds of its orders are made through the API, and a browser looks at the pages.
  */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,17 +14,20 @@ const KEY = 'demo_000000000000000000000000';
 
 const folder = mkdtempSync(join(tmpdir(), 'refundry-screens-'));
 chmodSync(folder, 0o755);
-const program = spawn(process.execPath, [join(ROOT, 'bin/refundry.js'), 'serve'], {
-  env: {
-    PATH: process.env['PATH'] ?? '',
-    PORT: '0',
-    DATA_DIR: join(folder, 'data'),
-    DEMO_API_KEY: KEY,
-    LOG_LEVEL: 'warn',
-  },
-  stdio: ['ignore', 'pipe', 'inherit'],
-});
-const { url, password } = await startPage();
+const env = {
+  PATH: process.env['PATH'] ?? '',
+  PORT: '0',
+  DATA_DIR: join(folder, 'data'),
+  DEMO_API_KEY: KEY,
+  LOG_LEVEL: 'warn',
+};
+const REFUNDRY = join(ROOT, 'bin/refundry.js');
+const program = spawn(process.execPath, [REFUNDRY, 'serve'], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+const url = await startedAt();
+const password = execFileSync(process.execPath, [REFUNDRY, 'demo-password'], {
+  env,
+  encoding: 'utf8',
+}).trim();
 const browser = await openBrowser();
 try {
   const refunds = await makeRefunds();
@@ -58,13 +61,12 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
-async function startPage(): Promise<{ url: string; password: string }> {
+async function startedAt(): Promise<string> {
   let shown = '';
   for await (const chunk of program.stdout) {
     shown += chunk;
     const found = /(http:\/\/[\d.]+:\d+)/.exec(shown);
-    const secret = /(demo-[0-9a-f]{12})/.exec(shown);
-    if (found && secret && shown.includes('Stop ')) return { url: found[1]!, password: secret[1]! };
+    if (found && shown.includes('Stop ')) return found[1]!;
   }
   throw new Error(`it did not start: ${shown}`);
 }

@@ -9,6 +9,7 @@ import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { z } from 'zod';
 import { endAllWaysIn } from './access/users.ts';
 import { pauseRestored } from './batches/decide.ts';
+import { beginEdition } from './books.ts';
 import type { Settings } from './config.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Database, Queryable } from './lib/db.ts';
@@ -18,7 +19,9 @@ import type { Vault } from './lib/vault.ts';
 import { programVersion } from './lib/version.ts';
 import { openVault } from './master-key.ts';
 import type { EngineDeps } from './refunds/engine.ts';
+import { releaseHoldsSince } from './refunds/holds.ts';
 import { markRestored } from './refunds/restored.ts';
+import { type RestoredSecrets, readRestoredSecrets } from './restored-secrets.ts';
 
 /**
  * A backup is gzipped text: a JSON line that says what it is, then for each table its rows as COPY writes them, a line
@@ -117,20 +120,63 @@ export interface RestoreReport extends BackupReport {
   readonly marked: number;
   /** Batches that had rows left to send, and are paused. */
   readonly paused: number;
+  readonly secrets: RestoredSecrets;
   readonly vault: Vault;
 }
 
 /**
- * What has to be done about books that are older than what was done since: nothing is sent blindly, nobody is signed in, no batch
- * goes on by itself.
+ * What has to be done about books that are older than what was done since: nothing is sent blindly, nobody is signed in, no API key
+ * is let in before somebody wants it, no batch goes on by itself.
  */
 export async function markBooks(
   tx: Queryable,
   deps: Parameters<typeof markRestored>[1],
   asOf: Date,
-): Promise<Pick<RestoreReport, 'marked' | 'paused'>> {
+): Promise<Pick<RestoreReport, 'marked' | 'paused' | 'secrets'>> {
   await endAllWaysIn(tx, deps.clock.now());
-  return { marked: await markRestored(tx, deps, asOf), paused: await pauseRestored(tx, deps.clock.now()) };
+  await beginEdition(tx, deps.clock, `restored as of ${asOf.toISOString()}`);
+  await releaseHoldsSince(tx, deps.clock, asOf);
+  return {
+    marked: await markRestored(tx, deps, asOf),
+    paused: await pauseRestored(tx, deps.clock.now()),
+    secrets: await readRestoredSecrets(tx),
+  };
+}
+
+/** Marks books that came here by other means than `restoreBackup`, in one transaction. Throws OperatorError beside others. */
+export async function markInPlace(
+  db: Database,
+  deps: Parameters<typeof markRestored>[1],
+  asOf: Date,
+): Promise<Pick<RestoreReport, 'marked' | 'paused' | 'secrets'>> {
+  return db.transaction(
+    async (tx) => {
+      await requireAlone(tx);
+      return markBooks(tx, deps, asOf);
+    },
+    { patient: true },
+  );
+}
+
+/** Refuses beside other processes of Refundry: they would go on with what they have in hand. */
+async function requireAlone(tx: Queryable): Promise<void> {
+  const others = await tx.query<{ pid: number; name: string; since: Date | null; host: string | null }>(
+    `select pid, application_name as name, backend_start as since, host(client_addr) as host from pg_stat_activity
+     where datname = current_database() and pid <> pg_backend_pid()
+       and (application_name = 'refundry' or application_name like 'refundry %') and application_name <> 'refundry keeper'
+     order by backend_start, pid`,
+  );
+  if (others.length === 0) return;
+  const shown = others
+    .slice(0, 5)
+    .map(
+      ({ pid, name, since, host }) =>
+        `${name}, connection ${pid}${since ? ` since ${since.toISOString()}` : ''}${host ? ` from ${host}` : ''}`,
+    );
+  throw new OperatorError(
+    `Refundry is using this database: ${shown.join('; ')}${others.length > 5 ? `; and ${others.length - 5} more` : ''}. ` +
+      'Stop every process first: what they have in hand would be sent without a look. Nothing was changed.',
+  );
 }
 
 /**
@@ -154,6 +200,7 @@ export async function restoreBackup(
         return (await client.query(text, params as unknown[])).rows as Row[];
       },
     };
+    await requireAlone(tx);
     await migrateWithin(tx, deps.clock, header.migrations.at(-1)!.name);
     await requireEmpty(client, header, path);
     const sums: Sum[] = [];

@@ -122,6 +122,20 @@ Exit status: 0 done; 1 not done, and a sentence says what to put right; 2 the co
     )
     .action(lazy('restore'));
   program
+    .command('confirm-books')
+    .description(
+      'Say that books on another PostgreSQL server or timeline lack no commit, so that sending goes on after a planned move.',
+    )
+    .requiredOption('--reason <text>', 'why that is so; kept with the books')
+    .addHelpText(
+      'after',
+      example(
+        'refundry confirm-books --reason "switched over to db2, which was synchronous"',
+        'Exit status: 0 trusted again; 1 nothing to confirm, or the books did go back: then "restore --as-of" is the way.',
+      ),
+    )
+    .action(lazy('confirmBooks'));
+  program
     .command('settings')
     .description(
       'List the settings: what each is for, what it accepts, what it is now. Secrets are not shown.',
@@ -136,6 +150,14 @@ Exit status: 0 done; 1 not done, and a sentence says what to put right; 2 the co
       example('curl -u "$(refundry demo-key):" …', 'Exit status: 0; 1 there is none yet.'),
     )
     .action(lazy('printDemoKey'));
+  program
+    .command('demo-password')
+    .description("Print the password of the demo's people, which the start page shows in a terminal only.")
+    .addHelpText(
+      'after',
+      example('refundry demo-password', 'Exit status: 0; 1 there is none, or it was changed.'),
+    )
+    .action(lazy('printDemoPassword'));
   addMerchantCommands(program);
   addKeyCommands(program);
   addUserCommands(program);
@@ -171,11 +193,16 @@ function addKeyCommands(program: Command): void {
     .description('Make a key and print it. It is shown this once: only its hash is kept.')
     .addOption(merchantOption())
     .option('--name <name>', 'where it is used', 'command line')
+    .option(
+      '--may <permissions>',
+      "what it may do, such as refunds.read,webhooks.manage; a shop's server's needs when absent",
+    )
+    .option('--expires <time>', 'from when on it is refused, such as 2027-03-01T00:00:00Z; never when absent')
     .addHelpText(
       'after',
       example(
         'refundry api-key create --merchant acme --name shop',
-        'Exit status: 0 made; 1 no such merchant.',
+        'Exit status: 0 made; 1 no such merchant or permission, or a time in the past.',
       ),
     )
     .action(lazy('makeKey'));
@@ -188,6 +215,20 @@ function addKeyCommands(program: Command): void {
       example('refundry api-key list --merchant acme', 'Exit status: 0; 1 no such merchant.'),
     )
     .action(lazy('listKeys'));
+  keys
+    .command('wake')
+    .description('Say that keys which a restore brought back are still wanted. Until then they are refused.')
+    .argument('[key-id]', 'as "api-key list" shows it')
+    .addOption(merchantOption())
+    .option('--all', 'every key of the merchant that sleeps')
+    .addHelpText(
+      'after',
+      example(
+        'refundry api-key wake 0199… --merchant acme',
+        'Exit status: 0 awake; 1 no such key sleeps. Revoke those that nobody knows.',
+      ),
+    )
+    .action(lazy('wakeKeys'));
   keys
     .command('revoke')
     .description('End a key. Servers notice within five seconds.')

@@ -14,6 +14,10 @@ export interface Settings {
   readonly databasePoolSize: number;
   /** Absolute. */
   readonly dataDir: string;
+  /** A second folder for a mark of the books, absolute; null where there is none. */
+  readonly witnessDir: string | null;
+  /** Whether every commit waits for a standby, so that one that is promoted has lost nothing. */
+  readonly synchronousStandby: boolean;
   readonly role: 'all' | 'api' | 'worker';
   /** 32 bytes; null only when embedded (then kept in dataDir) or when the command does not need it. */
   readonly masterKey: Buffer | null;
@@ -40,6 +44,10 @@ export interface Settings {
   readonly sessionLifeMs: number;
   /** Proxies whose X-Forwarded-For is believed. */
   readonly trustedProxies: readonly string[];
+  /** What one API key may ask of this process, steadily; 0 sets no limit. */
+  readonly requestsPerSecondOfKey: number;
+  /** What one address may ask without a key; 0 sets no limit. */
+  readonly requestsPerSecondOfAddress: number;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -86,6 +94,19 @@ const VARIABLES = {
     accepts: 'a folder, made if absent',
     about: 'Where the embedded PostgreSQL and the generated keys lie.',
     read: (text) => (text.includes('\0') ? undefined : resolve(text)),
+  },
+  WITNESS_DIR: {
+    otherwise: 'DATA_DIR alone',
+    accepts: 'a folder, made if absent',
+    about:
+      "A second folder, on another volume than the database's, for the mark that shows when the books went back in time.",
+    read: (text) => (text.includes('\0') ? undefined : resolve(text)),
+  },
+  SYNCHRONOUS_STANDBY: {
+    otherwise: 'off',
+    accepts: 'on or off',
+    about: 'Whether every commit waits for a standby: then sending goes on by itself after one is promoted.',
+    read: onOrOff,
   },
   ROLE: {
     otherwise: 'all',
@@ -175,6 +196,20 @@ const VARIABLES = {
     about: "Proxies in front of this server whose X-Forwarded-For names the caller. Others' is not believed.",
     read: readNetworks,
   },
+  RATE_PER_KEY: {
+    otherwise: '2000',
+    accepts: 'a whole number from 1 to 1000000, or off',
+    about:
+      'How many requests a second one API key may make of each process, bursts of ten seconds apart; a session of a person a twentieth.',
+    read: readRate,
+  },
+  RATE_PER_ADDRESS: {
+    otherwise: '300',
+    accepts: 'a whole number from 1 to 1000000, or off',
+    about:
+      'How many requests a second one address may make without a key, bursts of ten seconds apart; off also lets it try any number of wrong keys and webhooks.',
+    read: readRate,
+  },
   REQUEST_LOG_FOR: {
     otherwise: '14d',
     accepts: 'a whole number with ms, s, m, h or d, such as 12h or 30d, up to 365d',
@@ -224,6 +259,8 @@ export function readSettings(
     databaseUrl,
     databasePoolSize: take('DATABASE_POOL_SIZE') ?? 10,
     dataDir: take('DATA_DIR') ?? resolve('data'),
+    witnessDir: take('WITNESS_DIR') ?? null,
+    synchronousStandby: take('SYNCHRONOUS_STANDBY') ?? false,
     role: take('ROLE') ?? 'all',
     masterKey,
     demo,
@@ -237,6 +274,8 @@ export function readSettings(
     sessionIdleMs: take('SESSION_IDLE') ?? DAY_MS / 2,
     sessionLifeMs: take('SESSION_LIFE') ?? 7 * DAY_MS,
     trustedProxies: take('TRUSTED_PROXIES') ?? [],
+    requestsPerSecondOfKey: take('RATE_PER_KEY') ?? 2_000,
+    requestsPerSecondOfAddress: take('RATE_PER_ADDRESS') ?? 300,
   } as const;
   const addresses = { publicUrl: take('PUBLIC_URL'), sandboxUrl: take('SANDBOX_URL') };
   if (problems.length > 0) throw new OperatorError(problems.join('\n'));
@@ -358,6 +397,11 @@ function onOrOff(text: string): boolean | undefined {
   if (/^(on|true|yes|1)$/i.test(text)) return true;
   if (/^(off|false|no|0)$/i.test(text)) return false;
   return undefined;
+}
+
+/** 0 for "off". */
+function readRate(text: string): number | undefined {
+  return text.toLowerCase() === 'off' ? 0 : wholeNumber(1, 1_000_000)(text);
 }
 
 function readDurationMs(text: string): number | undefined {

@@ -29,6 +29,8 @@ export interface OpenOptions {
   readonly onIdleError?: (error: Error) => void;
   /** How long the server may take for a statement; DatabaseOptions has the default. */
   readonly statementTimeoutMs?: number;
+  /** What this process is, for whoever lists the connections: `refundry command` when absent. */
+  readonly applicationName?: string;
 }
 
 const OLDEST = 150_000;
@@ -55,6 +57,7 @@ export async function openConfiguredDatabase(
   const db = openDatabase({
     connectionString,
     maxConnections: settings.databasePoolSize,
+    applicationName: options.applicationName ?? 'refundry command',
     ...(options.statementTimeoutMs !== undefined && { statementTimeoutMs: options.statementTimeoutMs }),
     ...(options.onIdleError && { onIdleError: options.onIdleError }),
   });

@@ -1,6 +1,8 @@
 import { existsSync, statfsSync } from 'node:fs';
 import { listMerchants } from './access/merchants.ts';
 import { hasAdmin } from './access/team.ts';
+import { doubtSentence } from './books.ts';
+import { judgeBooksNow } from './books-watch.ts';
 import type { Settings } from './config.ts';
 import { isThere, type OpenedDatabase, openConfiguredDatabase } from './database.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
@@ -9,6 +11,7 @@ import { pendingMigrations } from './lib/migrate.ts';
 import { OperatorError } from './lib/operator-error.ts';
 import { freePort } from './lib/port.ts';
 import { openVault } from './master-key.ts';
+import { readHeldAccounts } from './refunds/holds.ts';
 
 /** What one look found, in one sentence; `warning` needs attention but keeps nothing from running. */
 export interface Finding {
@@ -86,7 +89,13 @@ async function examineDatabase(settings: Settings, clock: Clock): Promise<Findin
     const migrations = await examineMigrations(opened);
     findings.push(migrations);
     if (migrations.verdict === 'good') {
-      findings.push(await examineMasterKey(opened, settings, clock), await examineAdmins(opened));
+      findings.push(
+        await examineBooks(opened, settings, clock),
+        await examineStandby(opened, settings),
+        await examineHolds(opened),
+        await examineMasterKey(opened, settings, clock),
+        await examineAdmins(opened),
+      );
     }
     return findings;
   } finally {
@@ -130,6 +139,67 @@ async function examineMigrations({ db }: OpenedDatabase): Promise<Finding> {
   } catch (error) {
     return { what, verdict: 'bad', says: sentenceOf(error) };
   }
+}
+
+/** Whether the books may have gone back in time, and what would show it if they did. */
+async function examineBooks({ db }: OpenedDatabase, settings: Settings, clock: Clock): Promise<Finding> {
+  const what = 'Books';
+  const { seen, places, doubt } = await judgeBooksNow(db, clock, settings);
+  if (doubt) return { what, verdict: 'bad', says: doubtSentence(doubt) };
+  const { serverId, timeline } = seen.server;
+  const marked = places.filter(({ known }) => known !== null).map(({ folder }) => folder);
+  const problems = places.flatMap(({ problem }) => (problem ? [problem] : []));
+  const gaps = [
+    ...(serverId === null ? ['PostgreSQL does not tell this user which server it is'] : []),
+    ...(timeline === null ? ['PostgreSQL does not tell this user its timeline'] : []),
+    ...(marked.length === 0 ? ['there is no mark outside the database yet; the next start makes one'] : []),
+    ...problems,
+  ];
+  const kept = marked.length === 0 ? '' : ` Their mark is kept in ${marked.join(' and ')}.`;
+  const unseen = `What would not show if they went back: ${gaps.join('; ')}.`;
+  return gaps.length === 0
+    ? { what, verdict: 'good', says: `They did not go back in time.${kept}` }
+    : { what, verdict: 'warning', says: `Nothing shows that they went back in time.${kept} ${unseen}` };
+}
+
+async function examineStandby({ db }: OpenedDatabase, { synchronousStandby }: Settings): Promise<Finding> {
+  const what = 'Standby';
+  if (!synchronousStandby)
+    return {
+      what,
+      verdict: 'good',
+      says: 'SYNCHRONOUS_STANDBY is off: after a failover a person says how to go on.',
+    };
+  const [row] = await db.query<{ names: string; commit: string }>(
+    `select current_setting('synchronous_standby_names') as names, current_setting('synchronous_commit') as commit`,
+  );
+  const waits = row!.names.trim() !== '' && ['on', 'remote_apply'].includes(row!.commit);
+  return waits
+    ? {
+        what,
+        verdict: 'good',
+        says: `Every commit waits for ${row!.names}; after a failover sending goes on by itself.`,
+      }
+    : {
+        what,
+        verdict: 'bad',
+        says:
+          `SYNCHRONOUS_STANDBY is on, but commits wait for no standby (synchronous_standby_names "${row!.names}", ` +
+          `synchronous_commit ${row!.commit}): a failover could lose what was sent, and nobody would be asked.`,
+      };
+}
+
+async function examineHolds({ db }: OpenedDatabase): Promise<Finding> {
+  const what = 'Accounts';
+  const held = await readHeldAccounts(db);
+  if (held.length === 0) return { what, verdict: 'good', says: 'None is held.' };
+  return {
+    what,
+    verdict: 'bad',
+    says:
+      `Nothing is sent through ${held.join(', ')}: the gateway knows refunds under ids of ours that these books do not. ` +
+      'Settings › Gateways in the dashboard names them, and releases the account once somebody has looked.',
+  };
 }
 
 async function examineMasterKey({ db }: OpenedDatabase, settings: Settings, clock: Clock): Promise<Finding> {

@@ -1,5 +1,6 @@
 import { ensureDemoKey } from './access/demo-key.ts';
 import { ensureDemoPeople } from './access/demo-people.ts';
+import { createSettingsKeeper } from './access/waiting-changes.ts';
 import { createAuthenticate } from './api/auth.ts';
 import type { ApiDeps } from './api/deps.ts';
 import { createRenderOrder } from './api/juspay/render-order.ts';
@@ -8,6 +9,8 @@ import { createRenderBatch } from './api/v1/render-batch.ts';
 import { createSealer } from './audit/checkpoint.ts';
 import type { BatchDeps } from './batches/deps.ts';
 import { createBatchWorker, createStoppedWatch } from './batches/worker.ts';
+import { type Doubt, doubtSentence } from './books.ts';
+import { createBooksWatch } from './books-watch.ts';
 import { createClockWatch, requireRightClock } from './clock-watch.ts';
 import { type Settings, withPort } from './config.ts';
 import { openConfiguredDatabase } from './database.ts';
@@ -30,7 +33,7 @@ import { freePort, listenOn } from './lib/port.ts';
 import { openVault } from './master-key.ts';
 import type { EngineDeps } from './refunds/engine.ts';
 import { createFigureKeeper } from './refunds/figures.ts';
-import { readRestored } from './refunds/restored.ts';
+import { createHoldsWatch } from './refunds/holds.ts';
 import { createRefundWorker } from './refunds/worker.ts';
 import { createChangeWriter } from './refunds/writer.ts';
 import { createDeliverer } from './webhooks/deliver.ts';
@@ -45,6 +48,8 @@ export interface Refundry {
   readonly db: Database;
   /** Where the data lie, for people. */
   readonly place: string;
+  /** Why nothing is sent from these books, in sentences; null while they are trusted. */
+  readonly inDoubt: () => string | null;
   /** The names of the migrations that this start applied. */
   readonly migrated: readonly string[];
   /** Null without the demo. */
@@ -87,6 +92,7 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
     const opened = await openConfiguredDatabase(settings, {
       whenOwned: 'refuse',
       statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+      applicationName: 'refundry serve',
       onIdleError: (error) => log.warn({ err: error }, 'a database connection was lost; another is opened'),
       ...(options.onLost && { onLost: options.onLost }),
     });
@@ -103,14 +109,21 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
     started.push(closeHttp);
 
     const clockWatch = createClockWatch(db, clock, log);
+    const booksWatch = await createBooksWatch(db, clock, log, settings);
+    const write = createChangeWriter(db, clock);
     const loops: Loop[] = [];
     const wake = () => {
+      booksWatch.changed();
       for (const loop of loops) loop.wake();
     };
     const engine: EngineDeps = {
       db,
       clock,
-      write: createChangeWriter(db, clock),
+      write: async (change) => {
+        const written = await write(change);
+        booksWatch.changed();
+        return written;
+      },
       random: Math.random,
       log,
       gateways,
@@ -121,13 +134,18 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
       },
       webhookUrlOf: (id) => `${settings.publicUrl}/gateways/${id}/webhooks`,
       manualReviewAfterMs: settings.manualReviewAfterMs,
-      restored: await readRestored(db, clock.now()),
+      get restored() {
+        return booksWatch.restored();
+      },
+      booksInDoubt: booksWatch.inDoubt,
+      heldAccounts: createHoldsWatch(db),
       clockIsRight: clockWatch.isRight,
       stoppedBatches: createStoppedWatch(db),
       wake,
     };
     const batchWorker = createBatchWorker({ engine, wake: () => batchWorker.wake() });
     const batches: BatchDeps = { engine, wake: () => batchWorker.wake() };
+    loops.push(booksWatch.loop);
     if (settings.role !== 'api') {
       const sender = createWebhookSender({ clock, allowPrivate: settings.allowPrivateWebhooks });
       started.push(sender.close);
@@ -139,8 +157,9 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
         createDeliverer({ db, clock, random: Math.random, log, vault, sender, renderOrder, renderBatch }),
         createSealer({ db, clock, vault, log }),
         createFigureKeeper({ db, log }),
-        // Of all that happens, little is about a batch.
+        // Of all that happens, little is about a batch or a setting.
         { ...batchWorker, wake: () => undefined },
+        { ...createSettingsKeeper({ db, clock, log }), wake: () => undefined },
       );
     }
     const demoKey = settings.demo ? await ensureDemoKey(db, clock, settings) : null;
@@ -167,6 +186,7 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
       settings,
       db,
       place: opened.place,
+      inDoubt: () => sentenceOf(booksWatch.doubt()),
       migrated,
       demoKey,
       demoPassword,
@@ -180,6 +200,10 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
     await stopAll();
     throw error;
   }
+}
+
+function sentenceOf(doubt: Doubt | null): string | null {
+  return doubt && doubtSentence(doubt);
 }
 
 /** Every connector there is, and the way out to their gateways. */

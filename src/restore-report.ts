@@ -16,11 +16,33 @@ export function restoredPage({ tables, backedUpAt, ...marked }: RestoreReport): 
 }
 
 /** What has been done about refunds that may have been sent since `asOf`. */
-export function markedPage({ marked, paused }: Pick<RestoreReport, 'marked' | 'paused'>, asOf: Date): string {
+export function markedPage(
+  { marked, paused, secrets }: Pick<RestoreReport, 'marked' | 'paused' | 'secrets'>,
+  asOf: Date,
+): string {
   return `These are the books as of ${asOf.toISOString()}. ${marked} refunds were under way then: their gateways are asked
 before anything is sent. Refunds made since are not in these books. Before a payment's next refund is sent, its gateway
 is asked for them; "refundry restore --check" lists them all now.
-${paused === 0 ? '' : `${paused} batches had rows left to send. They are paused: rows sent since are in nobody's books here, so look before you resume them.\n`}`;
+${paused === 0 ? '' : `${paused} batches had rows left to send. They are paused: rows sent since are in nobody's books here, so look before you resume them.\n`}${secretsPage(secrets)}`;
+}
+
+/** What could open a door again that was closed since. */
+function secretsPage({ keysAsleep, accounts, endpoints }: RestoreReport['secrets']): string {
+  const keys =
+    keysAsleep === 0
+      ? ''
+      : `${keysAsleep} API keys sleep: one that was revoked since would work again. Programs are refused until an admin wakes their
+keys (Developers > API keys, or "refundry api-key wake"). Revoke those that nobody knows.\n`;
+  const listed = (title: string, names: readonly string[]) =>
+    names.length === 0 ? '' : `${title}\n${names.map((name) => `  ${name}\n`).join('')}`;
+  return (
+    keys +
+    listed('Gateway credentials are those of then. What was replaced since, enter again:', accounts) +
+    listed(
+      'Webhook passwords and secrets are those of then. What was replaced since, replace again:',
+      endpoints,
+    )
+  );
 }
 
 /** `refundry restore --check`: a line for each refund that the books should know and do not. Returns how many lines. */

@@ -29,6 +29,7 @@ test('nothing set: the embedded demo on this machine alone', () => {
     manualReviewAfterMs: 10 * 24 * 3_600_000,
     logLevel: 'info',
     allowPrivateWebhooks: true,
+    allowOtherGatewayHosts: true,
     publicUrl: 'http://127.0.0.1:8080',
     publicUrlIsSet: false,
     sandbox: 'open',
@@ -37,6 +38,8 @@ test('nothing set: the embedded demo on this machine alone', () => {
     sessionIdleMs: 12 * 3_600_000,
     sessionLifeMs: 7 * 24 * 3_600_000,
     trustedProxies: [],
+    requestsPerSecondOfKey: 2_000,
+    requestsPerSecondOfAddress: 300,
   });
   expect(Object.isFrozen(readSettings({}))).toBe(true);
 });
@@ -47,17 +50,20 @@ test('an own database: no demo, no sandbox, no private webhooks unless asked', (
     demo: false,
     sandbox: 'off',
     allowPrivateWebhooks: false,
+    allowOtherGatewayHosts: false,
   });
   expect(readSettings({ ...environment, DEMO: 'on' })).toMatchObject({
     demo: true,
     sandbox: 'open',
     allowPrivateWebhooks: false,
+    allowOtherGatewayHosts: false,
   });
   expect(readSettings({ ...environment, SANDBOX: 'keyed' }).sandbox).toBe('keyed');
   expect(readSettings({ DEMO: 'off' })).toMatchObject({
     demo: false,
     sandbox: 'off',
     allowPrivateWebhooks: false,
+    allowOtherGatewayHosts: false,
   });
 });
 
@@ -100,6 +106,7 @@ test.each([
   ['MANUAL_REVIEW_AFTER', '-1d'],
   ['LOG_LEVEL', 'loud'],
   ['ALLOW_PRIVATE_WEBHOOKS', '2'],
+  ['ALLOW_OTHER_GATEWAY_HOSTS', 'stripe.com'],
   ['PUBLIC_URL', 'refunds.shop.example'],
   ['PUBLIC_URL', 'ftp://refunds.shop.example'],
   ['PUBLIC_URL', 'https://shop.example/?a=b'],

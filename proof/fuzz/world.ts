@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { createApiKey } from '../../src/access/api-keys.ts';
+import { createApiKey, listApiKeys } from '../../src/access/api-keys.ts';
 import { createMerchant } from '../../src/access/merchants.ts';
+import { KEY_PERMISSIONS } from '../../src/access/roles.ts';
 import { verifyAudit } from '../../src/audit/verify.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { type Database, openDatabase } from '../../src/lib/db.ts';
@@ -39,7 +40,11 @@ export async function openWorld(databaseUrl: string, seed: number): Promise<Worl
     PORT: '0',
     SANDBOX: 'keyed',
     ALLOW_PRIVATE_WEBHOOKS: 'on',
+    ALLOW_OTHER_GATEWAY_HOSTS: 'on',
     LOG_LEVEL: 'info',
+    // What is looked for lies behind them.
+    RATE_PER_KEY: 'off',
+    RATE_PER_ADDRESS: 'off',
     MANUAL_REVIEW_AFTER: '3s',
     NODE_OPTIONS: `--max-old-space-size=${HEAP_MB}`,
   });
@@ -48,7 +53,12 @@ export async function openWorld(databaseUrl: string, seed: number): Promise<Worl
   const accounts = new Map<string, { accountId: string; secret: string }>();
   for (const merchant of merchants) {
     await createMerchant(db, systemClock, { merchantId: merchant.id, name: merchant.canary(random) });
-    await createApiKey(db, systemClock, { merchantId: merchant.id, name: 'fuzz', key: merchant.key });
+    await createApiKey(db, systemClock, {
+      merchantId: merchant.id,
+      name: 'fuzz',
+      key: merchant.key,
+      permissions: KEY_PERMISSIONS,
+    });
     for (const [gateway, prefix, more] of [
       ['SANDBOX', 'sbx_sk_', {}],
       ['STRIPE', 'sk_test_', { base_url: 'http://[::1]:9' }],
@@ -68,8 +78,7 @@ export async function openWorld(databaseUrl: string, seed: number): Promise<Worl
       merchant.note('gateway_account_id', accountId);
     }
     await furnish(merchant, random, tell, accounts);
-    const { api_keys } = await tell(merchant, 'GET', '/v1/api-keys');
-    for (const { api_key_id } of api_keys as { api_key_id: string }[]) merchant.keep(api_key_id);
+    for (const { apiKeyId } of await listApiKeys(db, merchant.id)) merchant.keep(apiKeyId);
     await openTeam({ db, url: program.url! }, merchant, random);
   }
   return {

@@ -89,6 +89,8 @@ const TRIES_OF_THE_SCHEDULE = 17;
 const BEFORE_NEWS = new Set(['queued', 'sending', 'unknown']);
 /** Answers that processes got and lost again with their connections or their lives: more than these are no accident. */
 const LOST_ANSWERS_IN_A_ROW = 4;
+const MOST_OF_AN_ORDER = 25;
+const MOST_TRIES_OF_AN_ORDER = 200;
 const FINAL = new Set(['succeeded', 'failed', 'cancelled', 'reversed']);
 const LONGEST_WAIT_MS = 28 * 3_600_000;
 const LONGEST_WAIT_FOR_RECHECK_MS = 15 * 24 * 3_600_000;
@@ -118,6 +120,8 @@ export class Auditor {
   readonly #taken = new Set<string>();
   /** What a gateway itself has said no to. */
   readonly #refused = new Set<string>();
+  /** Accounts whose gateway has ever been silent, or refused our credentials. */
+  readonly #leftUnanswered = new Set<string>();
   /** People who ask a process of ours to settle a refund, and what the gateway tells that process meanwhile. */
   readonly #settlings = new Set<Settling>();
   /** Refunds that somebody made at the gateway by hand, under the id of one that was cancelled here. */
@@ -199,6 +203,20 @@ export class Auditor {
   /** It was refused because there is a refund of that id. */
   saidKnown(refund: AskedRefund): void {
     this.#saidKnown.add(requestOf(refund));
+  }
+
+  /** Tries that came to nothing must not close an order. */
+  refusedAtDoor({ merchantId, orderId }: AskedRefund, code: string): void {
+    if (code !== 'too_many_refunds') return;
+    const refunds = this.#seen.refundsOf(merchantId, orderId);
+    const held = refunds.filter(({ state }) => PUBLIC[state] !== 'FAILURE').length;
+    this.must(held >= MOST_OF_AN_ORDER || refunds.length >= MOST_TRIES_OF_AN_ORDER, 5, () => {
+      return `a refund of ${orderId} was refused because there are too many, and ${held} of ${refunds.length} hold money`;
+    });
+  }
+
+  leftUnanswered(accountId: string): void {
+    this.#leftUnanswered.add(accountId);
   }
 
   resolved(refundId: string): void {
@@ -398,6 +416,18 @@ export class Auditor {
   async checkAll(now: Date): Promise<void> {
     this.#forget();
     await this.check(now);
+    await this.#checkHealth();
+  }
+
+  /** An account whose gateway has always answered is none to be careful with, whatever it answered. */
+  async #checkHealth(): Promise<void> {
+    const accounts = await this.#db.query<{ id: string; failures: number }>(
+      'select gateway_account_id as id, failures_in_a_row as failures from gateway_health',
+    );
+    for (const { id, failures } of accounts)
+      this.must(failures === 0 || this.#leftUnanswered.has(id), 5, () => {
+        return `account ${id} counts ${failures} calls without an answer, and its gateway has answered every one`;
+      });
   }
 
   /** What must hold when all that was begun has ended. `calm`: nothing went wrong in this world. */
@@ -526,15 +556,16 @@ export class Auditor {
   #checkFoundOut(row: RefundRow): void {
     const { isRechecked, provesAbsence } = this.#gateways.get(row.gateway_account_id)!;
     const isByHand = this.#seen.leftToPeople.has(row.refund_id);
-    if (row.attention !== null || !(isByHand ? isRechecked.afterPeople : isRechecked.afterSuccess)) return;
+    if (!(isByHand ? isRechecked.afterPeople : isRechecked.afterSuccess)) return;
     const made = this.#made.get(row.refund_id);
     const status = made?.history.at(-1)?.status;
     // No books but those that it was sent to can prove that there is none.
     if (made === undefined && (!provesAbsence || row.sent_to !== row.gateway_account_id)) return;
-    this.must(row.state !== 'succeeded' || status === 'paid', 3, () => {
+    const isCalled = row.attention !== null && this.#seen.called.has(row.refund_id);
+    this.must(row.state !== 'succeeded' || status === 'paid' || isCalled, 3, () => {
       return `it is shown as paid after weeks of asking, and the gateway says ${status ?? 'nothing'}: ${show(row)}`;
     });
-    this.must(!isByHand || row.state !== 'failed' || status !== 'paid', 3, () => {
+    this.must(!isByHand || row.state !== 'failed' || status !== 'paid' || isCalled, 3, () => {
       return `a person's word is shown after weeks of asking, and the gateway says that it is paid: ${show(row)}`;
     });
   }

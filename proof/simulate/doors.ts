@@ -20,7 +20,7 @@ export type DoorAnswer =
     }
   /** There is a refund of that id. */
   | { readonly kind: 'known' }
-  | { readonly kind: 'refused' };
+  | { readonly kind: 'refused'; readonly code: string };
 
 /** A way in for refunds. A new one joins by a row here. */
 export interface SimulatedDoor {
@@ -50,7 +50,7 @@ export const DOORS: readonly SimulatedDoor[] = [
       const outcomes = await recordRefunds(process.deps, refunds.map(requestOf));
       return outcomes.map((outcome): DoorAnswer => {
         if (outcome.ok) return { kind: 'accepted', refund: outcome.refund };
-        return { kind: outcome.refusal === 'duplicate_request_id' ? 'known' : 'refused' };
+        return refusedFor(outcome.refusal);
       });
     },
   },
@@ -64,12 +64,15 @@ export const DOORS: readonly SimulatedDoor[] = [
       const answers = await files.refund(refunds[0]!.merchantId, refunds);
       return answers.map((answer): DoorAnswer => {
         if (answer.kind === 'made') return { kind: 'accepted', refund: answer };
-        const isKnown = answer.kind === 'refused' && answer.code === 'duplicate_request_id';
-        return { kind: isKnown ? 'known' : 'refused' };
+        return refusedFor(answer.kind === 'refused' ? answer.code : answer.kind);
       });
     },
   },
 ];
+
+function refusedFor(code: string): DoorAnswer {
+  return code === 'duplicate_request_id' ? { kind: 'known' } : { kind: 'refused', code };
+}
 
 function requestOf({ merchantId, orderId, uniqueRequestId, amount }: AskedRefund): RefundRequest {
   return {

@@ -27,6 +27,7 @@ export const FAULT_KINDS = [
   { name: 'look-up that fails', likelihood: 0.1 },
   // What the gateway does
   { name: 'refused at once', likelihood: 0.06 },
+  { name: 'refused time and again', likelihood: 0.15 },
   { name: 'failed after being accepted', likelihood: 0.08 },
   { name: 'success taken back', likelihood: 0.1 },
   { name: 'success after a failure', likelihood: 0.04 },

@@ -23,6 +23,8 @@ export interface MerchantWorld {
   door(): Process;
   /** All our machines are gone. */
   isDown(): boolean;
+  /** Has the gateway of an order say no to every refund of it until then. */
+  refuse(order: Order, untilMs: number): void;
   /** A merchant was told that a refund is accepted. */
   accepted(refundId: string, order: Order): void;
 }
@@ -30,6 +32,8 @@ export interface MerchantWorld {
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
+const MORE_THAN_AN_ORDER_MAY_HAVE = 27;
+const TRIES_APART_MS = 4 * MINUTE;
 
 /** Merchants who ask for refunds by every way in, and ask again until they are answered, or when a refund came to nothing. */
 export class Merchants {
@@ -58,6 +62,16 @@ export class Merchants {
       const atMs = this.#world.startMs + chance.whole(0, 20) * 3 * MINUTE;
       timeline.at(atMs, () => this.#ask(list, 0, door));
     }
+  }
+
+  /** Asks for a little of one payment more often than an order may have refunds, while its gateway refuses it every time. */
+  tryTimeAndAgain(): void {
+    const { timeline, faults, chance, orders, startMs } = this.#world;
+    if (!faults.strikes('refused time and again')) return;
+    const order = chance.pick(orders);
+    this.#world.refuse(order, startMs + MORE_THAN_AN_ORDER_MAY_HAVE * TRIES_APART_MS);
+    for (let n = 0; n <= MORE_THAN_AN_ORDER_MAY_HAVE; n++)
+      timeline.at(startMs + n * TRIES_APART_MS, () => this.#ask([this.#newRequest(order, 1)], 0));
   }
 
   /** Asks again for most of what a restore has lost. */
@@ -126,6 +140,7 @@ export class Merchants {
     const { timeline, faults, chance, auditor } = this.#world;
     auditor.answered(asked);
     if (answer.kind === 'known') auditor.saidKnown(asked);
+    if (answer.kind === 'refused') auditor.refusedAtDoor(asked, answer.code);
     if (answer.kind !== 'accepted') return;
     const { refundId } = answer.refund;
     auditor.accepted({ ...asked, ...answer.refund });

@@ -49,6 +49,8 @@ export interface BookListener {
   refused(reference: string): void;
   /** It was sent when the key's life was over. */
   sentPastKeyLife(reference: string): void;
+  /** Nothing that works has answered one of our processes, or it was told that its credentials are wrong. */
+  leftUnanswered(): void;
   /** The sender has got no answer that says what became of it. */
   leftInDoubt(reference: string): void;
   made(refund: BookedRefund): void;
@@ -91,6 +93,7 @@ export class ModelBooks {
   readonly #payments: ReadonlyMap<string, TakenPayment>;
   readonly #credential: string;
   readonly #noFundsUntilMs = new Map<string, number>();
+  readonly #refusedUntilMs = new Map<string, number>();
   readonly #profile: ModelProfile;
   readonly #timeline: Timeline;
   readonly #faults: Faults;
@@ -161,6 +164,11 @@ export class ModelBooks {
     };
   }
 
+  /** No refund of the payment is made until then. */
+  refuse(payment: string, untilMs: number): void {
+    this.#refusedUntilMs.set(payment, untilMs);
+  }
+
   /** A box on the way here stays until then. */
   putBox(untilMs: number): void {
     this.#box = { untilMs, lets: this.#chance.pick(['through', 'through', 'nothing', 'some']) };
@@ -175,6 +183,8 @@ export class ModelBooks {
         exchange.kind === 'not_sent' || (exchange.kind === 'response' && exchange.status < 500 && !isOfAnother);
       if (request.body !== null && !clear)
         this.#listener.leftInDoubt((JSON.parse(request.body) as WireRequest).reference);
+      const isAnswer = exchange.kind === 'response' && exchange.status < 500;
+      if (!isAnswer || (exchange.status === 401 && !isOfAnother)) this.#listener.leftUnanswered();
       if (of) this.#listener.shown(owner, of.reference, of.status);
       return exchange;
     };
@@ -228,7 +238,7 @@ export class ModelBooks {
 
   #pageOfAnother(): Reply {
     const { contentType, body } = this.#chance.pick(PAGES);
-    const status = this.#chance.pick([401, 403, 403, 429, 200, 404, 503]);
+    const status = this.#chance.pick([401, 403, 403, 429, 200, 404]);
     return {
       exchange: { kind: 'response', status, headers: { 'content-type': contentType }, body },
       isOfAnother: true,
@@ -300,20 +310,22 @@ export class ModelBooks {
   #refusalOf(asked: WireRequest): Reply | null {
     if (this.#profile.knowsPayments && !this.#payments.has(asked.payment))
       return problem(404, 'no_such_payment');
-    const refusal = this.#refusalOfPayment(asked);
-    if (refusal?.exchange.kind === 'response' && refusal.exchange.status !== 402)
-      this.#listener.refused(asked.reference);
-    return refusal;
+    const code = this.#refusalCode(asked);
+    if (code === null) return null;
+    // Neither want of balance nor a payment that was given back otherwise says that this refund comes to nothing.
+    if (code !== 'no_funds' && code !== 'already_refunded') this.#listener.refused(asked.reference);
+    return problem(code === 'no_funds' ? 402 : 422, code);
   }
 
-  #refusalOfPayment(asked: WireRequest): Reply | null {
+  #refusalCode(asked: WireRequest): string | null {
+    if (this.#timeline.nowMs < (this.#refusedUntilMs.get(asked.payment) ?? 0)) return 'refused';
     if (this.#profile.refusesRepeats && this.#byReference.has(asked.reference))
-      return problem(422, 'reference_exists');
+      return 'reference_exists';
     const fundsMs = this.#noFundsUntilMs.get(asked.reference);
-    if (fundsMs !== undefined && fundsMs > this.#timeline.nowMs) return problem(402, 'no_funds');
+    if (fundsMs !== undefined && fundsMs > this.#timeline.nowMs) return 'no_funds';
     if (fundsMs === undefined && this.#faults.strikes('no balance')) {
       this.#noFundsUntilMs.set(asked.reference, this.#timeline.nowMs + this.#chance.whole(0, 12 * HOUR));
-      return problem(402, 'no_funds');
+      return 'no_funds';
     }
     if (this.#profile.guardsPayment) {
       const given = this.refunds
@@ -323,11 +335,11 @@ export class ModelBooks {
         )
         .reduce((sum, refund) => sum + refund.amountMinor, 0);
       if (given + asked.amount > (this.#payments.get(asked.payment)?.amountMinor ?? 0))
-        return problem(400, 'already_refunded');
+        return 'already_refunded';
     }
     // A request that is repeated would have been refused before.
     if (!this.#byReference.has(asked.reference) && this.#faults.strikes('refused at once'))
-      return problem(422, 'refused');
+      return 'refused';
     return null;
   }
 

@@ -29,7 +29,18 @@ const OUTCOME = 'src/refunds/outcome.ts';
 const STORE = 'src/refunds/store.ts';
 const DECIDE = 'src/batches/decide.ts';
 const RUN = 'src/batches/run.ts';
+const ANSWERS = 'src/gateways/answers.ts';
 const REFUNDS_SQL = 'migrations/0002_refunds.sql';
+
+const SETTLED_WRONGLY: readonly FaultName[] = [
+  'resolved by a person',
+  'resolved wrongly by a person',
+  'insisted against the gateway',
+  'confirmed by who proposed it',
+  'pending for ever',
+  'lost after the gateway did it',
+  'look-up that fails',
+];
 
 const NO_ROOM_CHECK = {
   file: REFUNDS_SQL,
@@ -48,8 +59,11 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'absences at any pace count',
     OUTCOME,
-    'refund.absenceCountsAt !== null && askedAt < refund.absenceCountsAt',
-    'refund.absenceCountsAt !== null && false',
+    `if (refund.absenceCountsAt !== null && askedAt < refund.absenceCountsAt)
+    return { lookLater: refund.absenceCountsAt };
+
+  const absences`,
+    'const absences',
   ),
   mutant('one absence proves', OUTCOME, 'absences < proof.answers', 'absences < 1'),
   mutant(
@@ -105,8 +119,8 @@ export const MUTANTS: readonly Mutant[] = [
     ...mutant(
       'a refusal after an unanswered send is believed',
       OUTCOME,
-      'if (certainSoFar) return refused(',
-      'if (at) return refused(',
+      'if (certainSoFar)\n        return refused(',
+      'if (at)\n        return refused(',
     ),
     faults: [
       'lost after the gateway did it',
@@ -126,8 +140,8 @@ export const MUTANTS: readonly Mutant[] = [
     changes: [
       {
         file: OUTCOME,
-        was: '  const stale = news.at !== null && refund.gatewayAt !== null && news.at < refund.gatewayAt;\n  const target',
-        is: '  const stale = news.at === refund;\n  const target',
+        was: '  const stale = news.at !== null && refund.gatewayAt !== null && news.at < refund.gatewayAt;\n  const heard',
+        is: '  const stale = news.at === refund;\n  const heard',
       },
     ],
   },
@@ -146,9 +160,143 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'a late success is not heard',
     OUTCOME,
-    "if (from === 'failed' || from === 'reversed') return 'manual_review';",
-    "if (from === 'failed' || from === 'reversed') return null;",
+    "return unexpected ? 'manual_review' : 'succeeded';",
+    "return unexpected ? null : 'succeeded';",
   ),
+  // Whose word it is
+  {
+    ...mutant(
+      'what anybody answers counts as not made',
+      ANSWERS,
+      'const error = json === undefined ? null : reading.error(json, exchange);',
+      `const anybodys = { code: null, message: 'refused', means: 'misconfigured' } as const;
+  const own = json === undefined ? null : reading.error(json, exchange);
+  const error = own ?? (status === 401 || status === 403 ? anybodys : null);`,
+    ),
+    faults: ['page of somebody else after the deed', 'page of somebody else for hours', 'webhook lost'],
+  },
+  {
+    ...mutant(
+      'a payment that another account does not know ends a refund',
+      ANSWERS,
+      "return { kind: 'no_payment', errorCode, errorMessage, evidence };",
+      "return { kind: 'refused', errorCode, errorMessage, evidence };",
+    ),
+    faults: ['credentials wrong from the start'],
+  },
+  {
+    ...mutant(
+      'what another account does not know was never made',
+      OUTCOME,
+      'return refund.sentTo === null || refund.sentTo === identity;',
+      'return refund.sentTo === null || identity !== null;',
+    ),
+    faults: ['credentials of another account', 'lost after the gateway did it', 'webhook lost'],
+  },
+  {
+    name: 'another amount is an answer that cannot be read',
+    changes: [
+      {
+        file: ANSWERS,
+        was: "      ? { kind: 'misfit', why: news.misfit, evidence }",
+        is: '      ? unknown(news.misfit)',
+      },
+      {
+        file: ANSWERS,
+        was: "in news\n    ? { kind: 'misfit', why: news.misfit, evidence }",
+        is: "in news\n    ? { kind: 'no_answer', why: news.misfit, answered: true, evidence }",
+      },
+    ],
+    faults: ['another amount is paid', 'another currency is paid'],
+  },
+  {
+    ...mutant(
+      'a payment that was given back otherwise fails',
+      ANSWERS,
+      "return { kind: 'refused', errorCode, errorMessage, because: means, evidence };",
+      "return { kind: 'refused', errorCode, errorMessage, evidence };",
+    ),
+    faults: ['refund made behind our back'],
+  },
+  // What is found out later
+  {
+    ...mutant(
+      'a cancelled refund that is paid stays cancelled',
+      OUTCOME,
+      "return unexpected ? 'manual_review' : 'succeeded';",
+      "return from === 'cancelled' ? null : unexpected ? 'manual_review' : 'succeeded';",
+    ),
+    faults: [
+      'cancelled by a person',
+      'cancelled refund made at the gateway by hand',
+      'account switched off',
+      'connection refused',
+    ],
+  },
+  {
+    ...mutant(
+      'nobody is told of money that may be paid twice',
+      OUTCOME,
+      "set: { ...set, attention },\n    evidence,\n    notify: ['REFUND_MANUAL_REVIEW_NEEDED'],",
+      'set: { ...set, attention },\n    evidence,\n    notify: [],',
+    ),
+    faults: ['success after a failure', 'asked again under a new id', 'another amount is paid'],
+  },
+  {
+    ...mutant(
+      'a success is never asked about again',
+      OUTCOME,
+      'ended.settledByHand ? HAND_RECHECK_DELAYS_MS : at.capabilities.recheckDelaysMs',
+      'ended.settledByHand ? HAND_RECHECK_DELAYS_MS : []',
+    ),
+    faults: ['success taken back', 'webhook lost', 'webhook secret changed at the gateway alone'],
+  },
+  {
+    ...mutant(
+      'what a person has settled is never asked about again',
+      OUTCOME,
+      'ended.settledByHand ? HAND_RECHECK_DELAYS_MS : at.capabilities.recheckDelaysMs',
+      'ended.settledByHand ? [] : at.capabilities.recheckDelaysMs',
+    ),
+    faults: SETTLED_WRONGLY,
+  },
+  {
+    ...mutant(
+      "one person settles against the gateway's word",
+      OUTCOME,
+      'return said === outcome ? null : `it says',
+      "return said === outcome || said === 'succeeded' ? null : `it says",
+    ),
+    faults: SETTLED_WRONGLY,
+  },
+  {
+    ...mutant(
+      'who proposes may confirm',
+      'src/refunds/resolve.ts',
+      'if (asked.confirm && (await asked.isSamePerson(proposal.user_id)))',
+      "if (asked.confirm && proposal.user_id === '')",
+    ),
+    faults: SETTLED_WRONGLY,
+  },
+  // What stops more than it should
+  {
+    ...mutant(
+      'tries that came to nothing close an order',
+      REFUNDS_SQL,
+      'return greatest(held, tries - (most_tries - most));',
+      'return tries;',
+    ),
+    faults: ['refused time and again'],
+  },
+  {
+    ...mutant(
+      'an answer that says nothing counts as silence',
+      'src/gateways/health.ts',
+      "answered: 'answered' in answer ? answer.answered : answer.kind !== 'not_sent',",
+      "answered: answer.kind !== 'unknown' && answer.kind !== 'no_answer' && answer.kind !== 'not_sent',",
+    ),
+    faults: ['page of somebody else after the deed', 'page of somebody else for hours'],
+  },
   // Who may do what
   mutant('a cancel after a send is accepted', OUTCOME, ' && refund.keyUsedAt === null;\n}', ';\n}'),
   mutant(
@@ -191,8 +339,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'nobody is told of a review',
     OUTCOME,
-    "notify: ['REFUND_MANUAL_REVIEW_NEEDED'],\n  };",
-    'notify: [],\n  };',
+    "evidence: { why, ...evidence },\n    notify: ['REFUND_MANUAL_REVIEW_NEEDED'],",
+    'evidence: { why, ...evidence },\n    notify: [],',
   ),
   mutant(
     'nobody is told of a reference that comes late',

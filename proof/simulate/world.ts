@@ -265,6 +265,7 @@ class Simulation implements World {
       orders: this.#orders,
       startMs: START_MS,
       isDown: () => this.#isDown,
+      refuse: (order, untilMs) => this.#books.get(order.accountId)!.refuse(order.payment, untilMs),
       accepted: (refundId, order) => {
         this.#webhooks.mayForge(order, refundId);
         this.#people.follow(order.merchantId, refundId);
@@ -312,6 +313,7 @@ class Simulation implements World {
     });
     this.#startProcesses();
     this.#merchants.plan(this.#spec.refunds);
+    this.#merchants.tryTimeAndAgain();
     this.#planRestore();
     this.timeline.at(START_MS + HOUR, () => this.#troubleNow());
     this.timeline.at(START_MS + HOUR / 2, () => this.#sealNow());
@@ -346,6 +348,7 @@ class Simulation implements World {
       mayLag: !this.faults.has('clock jumped') || this.#clockMode === 'back',
       listener: {
         asked: (asked) => this.#auditor.asked(asked),
+        leftUnanswered: () => this.#auditor.leftUnanswered(account.accountId),
         taken: (reference) => this.#auditor.taken(reference),
         refused: (reference) => this.#auditor.refused(reference),
         sentPastKeyLife: (reference) => this.#auditor.sentPastKeyLife(reference),
@@ -534,9 +537,9 @@ class Simulation implements World {
   }
 
   openAccess(accountId: string): GatewayAccountAccess | null {
-    return this.#switchedOff.has(accountId)
-      ? null
-      : this.accessOf(accountId);
+    if (!this.#switchedOff.has(accountId)) return this.accessOf(accountId);
+    this.#auditor.leftUnanswered(accountId);
+    return null;
   }
 
   /** What is entered for an account, whether it is switched on or not. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createApiKey } from '../../src/access/api-keys.ts';
 import { createMerchant } from '../../src/access/merchants.ts';
+import { KEY_PERMISSIONS } from '../../src/access/roles.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { type Database, openDatabase } from '../../src/lib/db.ts';
 import { newSecret } from '../../src/lib/ids.ts';
@@ -138,7 +139,11 @@ export async function openWorld(options: {
 /** The merchant, their key, their account at the gateway and their webhook endpoint. */
 async function openShop(db: Database, url: string, receiver: Receiver): Promise<Client> {
   await createMerchant(db, systemClock, { merchantId: MERCHANT, name: 'Shop' });
-  const { key } = await createApiKey(db, systemClock, { merchantId: MERCHANT, name: 'proof' });
+  const { key } = await createApiKey(db, systemClock, {
+    merchantId: MERCHANT,
+    name: 'proof',
+    permissions: KEY_PERMISSIONS,
+  });
   const client = clientOf(url, {
     authorization: `Basic ${Buffer.from(`${key}:`).toString('base64')}`,
     'x-merchantid': MERCHANT,

@@ -2,7 +2,12 @@ import type { Clock } from '../lib/clock.ts';
 import { jsonbOf, type Queryable } from '../lib/db.ts';
 import { newId } from '../lib/ids.ts';
 
+/** What somebody did who may not; `details.count` says how often. */
+export const ATTACK_ACTIONS = ['sign_in_failed', 'sign_in_locked', 'code_failed', 'key_unknown'] as const;
+export type AttackAction = (typeof ATTACK_ACTIONS)[number];
+
 export const ACCESS_ACTIONS = [
+  ...ATTACK_ACTIONS,
   'signed_in',
   'invited',
   'invitation_withdrawn',
@@ -21,9 +26,15 @@ export const ACCESS_ACTIONS = [
   'renamed',
   'key_made',
   'key_revoked',
+  'key_woken',
   'settings_changed',
+  'settings_asked_for',
+  'settings_confirmed',
+  'settings_stopped',
   'gateway_account_made',
   'gateway_account_changed',
+  'unnamed_payments_moved',
+  'gateway_account_released',
   'endpoint_made',
   'endpoint_changed',
   'endpoint_removed',

@@ -4,8 +4,9 @@ import type { Clock } from '../lib/clock.ts';
 import { type Queryable, sqlState } from '../lib/db.ts';
 import { newSecret } from '../lib/ids.ts';
 import { OperatorError } from '../lib/operator-error.ts';
-import { createApiKey, findCaller } from './api-keys.ts';
+import { createApiKey, findCaller, wakeByKey } from './api-keys.ts';
 import { createMerchant } from './merchants.ts';
+import { KEY_PERMISSIONS } from './roles.ts';
 
 export const DEMO_MERCHANT = 'demo';
 
@@ -21,13 +22,17 @@ export interface DemoKeySettings {
 export async function ensureDemoKey(db: Queryable, clock: Clock, settings: DemoKeySettings): Promise<string> {
   const key = readDemoKey(settings) ?? makeDemoKey(settings);
   await createMerchant(db, clock, { merchantId: DEMO_MERCHANT, name: 'Demo Store' });
-  if (await isDemoKey(db, key)) return key;
+  // Whoever starts the program has the key, so no one needs to say that it still is theirs.
+  await wakeByKey(db, DEMO_MERCHANT, key);
+  if (await isDemoKey(db, clock, key)) return key;
   try {
-    await createApiKey(db, clock, { merchantId: DEMO_MERCHANT, name: 'Demo', key });
+    // The examples of the pages are tried with it, so it may do all that a key can be given.
+    const demo = { merchantId: DEMO_MERCHANT, name: 'Demo', permissions: KEY_PERMISSIONS };
+    await createApiKey(db, clock, { ...demo, key });
   } catch (error) {
     const uniqueViolation = '23505';
     if (sqlState(error) !== uniqueViolation) throw error;
-    if (!(await isDemoKey(db, key))) {
+    if (!(await isDemoKey(db, clock, key))) {
       throw new OperatorError(
         settings.demoApiKey
           ? 'DEMO_API_KEY was revoked or belongs to another merchant. Give another one.'
@@ -56,6 +61,6 @@ function demoKeyFile(settings: DemoKeySettings): string {
   return join(settings.dataDir, 'demo.key');
 }
 
-async function isDemoKey(db: Queryable, key: string): Promise<boolean> {
-  return (await findCaller(db, key))?.merchantId === DEMO_MERCHANT;
+async function isDemoKey(db: Queryable, clock: Clock, key: string): Promise<boolean> {
+  return (await findCaller(db, clock, key))?.merchantId === DEMO_MERCHANT;
 }

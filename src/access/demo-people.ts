@@ -1,6 +1,6 @@
 import { hashPassword } from 'better-auth/crypto';
 import type { Clock } from '../lib/clock.ts';
-import { type Database, sqlState } from '../lib/db.ts';
+import { type Database, type Queryable, sqlState } from '../lib/db.ts';
 import type { Vault } from '../lib/vault.ts';
 import { DEMO_MERCHANT } from './demo-key.ts';
 import { ROLES, type Role } from './roles.ts';
@@ -24,9 +24,8 @@ export function demoEmail(role: Role): string {
  * admin has another password.
  */
 export async function ensureDemoPeople(db: Database, clock: Clock, vault: Vault): Promise<string | null> {
-  const password = `demo-${vault.mac('demo people', Buffer.from('password')).toString('hex').slice(0, 12)}`;
   if ((await listTeam(db, DEMO_MERCHANT)).length === 0) {
-    const passwordHash = await hashPassword(password);
+    const passwordHash = await hashPassword(demoPasswordOf(vault));
     try {
       await db.transaction(async (tx) => {
         for (const role of ROLES) {
@@ -40,10 +39,19 @@ export async function ensureDemoPeople(db: Database, clock: Clock, vault: Vault)
       if (sqlState(error) !== uniqueViolation) throw error;
     }
   }
+  return readDemoPassword(db, vault);
+}
+
+/** What the demo's people sign in with; null once the admin has another password, or where there are none. */
+export async function readDemoPassword(db: Queryable, vault: Vault): Promise<string | null> {
   const untouched = await db.query(
-    `select from users u join user_passwords p on p.user_id = u.id
-     where u.email = $1 and p.updated_at = p.created_at`,
-    [demoEmail('admin')],
+    `select from users u join members m on m.user_id = u.id join user_passwords p on p.user_id = u.id
+     where m.merchant_id = $1 and u.email = $2 and p.updated_at = p.created_at`,
+    [DEMO_MERCHANT, demoEmail('admin')],
   );
-  return untouched.length === 1 ? password : null;
+  return untouched.length === 1 ? demoPasswordOf(vault) : null;
+}
+
+function demoPasswordOf(vault: Vault): string {
+  return `demo-${vault.mac('demo people', Buffer.from('password')).toString('hex').slice(0, 12)}`;
 }

@@ -5,6 +5,7 @@ import { type Database, type Queryable, sqlState } from '../lib/db.ts';
 import { newId } from '../lib/ids.ts';
 import { logAccess } from './access-log.ts';
 import type { Role } from './roles.ts';
+import { noteStandIn } from './second-person.ts';
 import { createUser, endSessions } from './users.ts';
 
 /** How long a one-time link can be used. */
@@ -21,6 +22,8 @@ export interface OneTimeLink {
   readonly name: string;
   readonly role: Role;
   readonly madeBy: string;
+  /** The person who made it; null where the command line did. */
+  readonly madeById: string | null;
   readonly createdAt: Date;
   readonly expiresAt: Date;
 }
@@ -32,6 +35,7 @@ export interface NewLink {
   readonly name: string;
   readonly role: Role;
   readonly madeBy: string;
+  readonly madeById: string | null;
 }
 
 /**
@@ -53,8 +57,9 @@ export async function makeLink(
   );
   await db.query(
     `insert into one_time_links
-       (link_id, token_hash, merchant_id, user_id, email, name, role, made_by, created_at, expires_at)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+       (link_id, token_hash, merchant_id, user_id, email, name, role, made_by, created_at, expires_at,
+        made_by_id)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
     [
       linkId,
       hashOf(token),
@@ -66,13 +71,14 @@ export async function makeLink(
       link.madeBy,
       now,
       expiresAt,
+      link.madeById,
     ],
   );
   return { linkId, token, expiresAt };
 }
 
 const LINK = `l.link_id as "linkId", l.merchant_id as "merchantId", s.name as "merchantName", l.user_id as "userId",
-  l.email, l.name, l.role, l.made_by as "madeBy", l.created_at as "createdAt", l.expires_at as "expiresAt"`;
+  l.email, l.name, l.role, l.made_by as "madeBy", l.made_by_id as "madeById", l.created_at as "createdAt", l.expires_at as "expiresAt"`;
 
 /** The link of a token while it can be used, or null. */
 export async function readLink(db: Queryable, clock: Clock, token: string): Promise<OneTimeLink | null> {
@@ -115,10 +121,13 @@ export async function withdrawInvitation(
 }
 
 export type LinkUse =
-  | { readonly ok: true; readonly email: string }
+  | { readonly ok: true; readonly userId: string }
   | { readonly ok: false; readonly refusal: 'ended' | 'email_taken' };
 
-/** Uses a link, once: its person joins, or has the new password from now on and is signed out everywhere. */
+/**
+ * Uses a link, once: its person joins, or has the new password from now on and is signed out everywhere. Where a second person
+ * is asked for, they count for some days as the one who made the link too.
+ */
 export async function useLink(
   db: Database,
   clock: Clock,
@@ -146,6 +155,8 @@ export async function useLink(
         await setPassword(tx, clock, asked.userId, passwordHash);
         await endSessions(tx, asked.userId);
       }
+      const { merchantId, madeById, createdAt: madeAt } = asked;
+      if (madeById !== null) await noteStandIn(tx, clock, { merchantId, userId, madeById, madeAt });
       await logAccess(tx, clock, {
         merchantId: asked.merchantId,
         by: { userId, name: asked.email },
@@ -155,7 +166,7 @@ export async function useLink(
         details: asked.userId === null ? { role: asked.role, invited_by: asked.madeBy } : {},
         requestId: use.requestId,
       });
-      return { ok: true, email: asked.email };
+      return { ok: true, userId };
     });
   } catch (error) {
     const uniqueViolation = '23505';

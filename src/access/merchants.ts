@@ -30,6 +30,35 @@ const DEFAULTS: MerchantSettings = {
   batch_wait_minutes: 0,
 };
 
+/**
+ * What stands between one person and the money, each with when a change would turn it off. Times to wait or to decide in
+ * are no guards: they ask nobody.
+ */
+const GUARDS: Partial<{
+  readonly [Name in keyof MerchantSettings]: (
+    before: MerchantSettings[Name],
+    after: MerchantSettings[Name],
+  ) => boolean;
+}> = {
+  require_second_factor: (before, after) => before && !after,
+  batch_approval: (before, after) => before && !after,
+};
+
+/** The names of the guards that these changes would turn off. */
+export function guardsTurnedOff(before: MerchantSettings, changes: Partial<MerchantSettings>): string[] {
+  const names = Object.keys(GUARDS) as (keyof typeof GUARDS)[];
+  return names.filter((name) => turnsOff(name, before, changes));
+}
+
+function turnsOff<Name extends keyof MerchantSettings>(
+  name: Name,
+  before: MerchantSettings,
+  changes: Partial<MerchantSettings>,
+): boolean {
+  const after = changes[name];
+  return after !== undefined && (GUARDS[name]?.(before[name], after) ?? false);
+}
+
 /** The stored settings, with defaults where nothing was decided. */
 export function settingsOf(stored: Readonly<Record<string, unknown>>): MerchantSettings {
   const decided = Object.entries(DEFAULTS).map(([name, otherwise]) => {
@@ -77,6 +106,15 @@ export async function changeMerchantSettings(
   const rows = await db.query<MerchantRow>(
     'update merchants set settings = settings || $2::jsonb where merchant_id = $1 returning *',
     [merchantId, JSON.stringify(changes)],
+  );
+  return rows[0] ? merchantOf(rows[0]) : null;
+}
+
+/** Reads the merchant and keeps its settings from changing for the rest of the transaction. */
+export async function lockMerchantSettings(tx: Queryable, merchantId: string): Promise<Merchant | null> {
+  const rows = await tx.query<MerchantRow>(
+    'select * from merchants where merchant_id = $1 for no key update',
+    [merchantId],
   );
   return rows[0] ? merchantOf(rows[0]) : null;
 }

@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import { betterAuth } from 'better-auth';
 import { APIError } from 'better-auth/api';
+import { hashPassword, verifyPassword } from 'better-auth/crypto';
 import { twoFactor } from 'better-auth/plugins/two-factor';
 import type { Clock } from '../lib/clock.ts';
 import type { Database } from '../lib/db.ts';
@@ -8,7 +10,17 @@ import type { Logger } from '../lib/log.ts';
 import type { Vault } from '../lib/vault.ts';
 import { countAttempt } from './attempts.ts';
 import { PASSWORD_LEAST, PASSWORD_MOST } from './password.ts';
-import { endSession, readMember } from './users.ts';
+import {
+  endSession,
+  endSessions,
+  findNamesakes,
+  findSession,
+  findWaitingSignIn,
+  type NamesakePassword,
+  readMember,
+  writeWayIn,
+} from './users.ts';
+import type { WayIn } from './ways-in.ts';
 
 export interface SignInDeps {
   readonly db: Database;
@@ -53,30 +65,47 @@ export interface Session {
 
 /** What better-auth does for us: passwords, second factors and sessions. Nothing in it makes users. */
 export interface SignIn {
-  /** `userId` is null while the second factor is missing. */
+  /** `userId` is null while the second factor is missing. Of several with this e-mail, the one whose password it is. */
   withPassword(
     browser: Browser,
     email: string,
     password: string,
   ): Promise<SignInResult<{ userId: string | null }>>;
+  /** The same for a person who has just chosen the password by a one-time link. */
+  withChosenPassword(
+    browser: Browser,
+    userId: string,
+    password: string,
+  ): Promise<SignInResult<{ userId: string | null }>>;
+  /** The person whose sign-in began in this browser and waits for a code; null where none does. */
+  personAsked(browser: Browser): Promise<string | null>;
   /** Ends a sign-in that `withPassword` began in this browser, by a code of the app or by a backup code. */
   withCode(browser: Browser, code: string): Promise<SignInResult<{ userId: string }>>;
   signOut(browser: Browser): Promise<readonly string[]>;
   /** Whose browser it is; null where no session lives. */
   sessionOf(browser: Browser): Promise<{ session: Session | null; cookies: readonly string[] }>;
 
-  /** Makes a secret and backup codes that count once `confirmSecondFactor` has seen a code. */
+  /** Makes a secret and backup codes that count once `confirmSecondFactor` has seen a code. Apps show the e-mail. */
   beginSecondFactor(
     browser: Browser,
     password: string,
+    email: string,
   ): Promise<SignInResult<{ otpauthUri: string; backupCodes: readonly string[] }>>;
+  /** The session goes on as one in which the factor was shown; the person's other sessions end. */
   confirmSecondFactor(browser: Browser, code: string): Promise<SignInResult<null>>;
+  /** Ends the person's other sessions. */
   endSecondFactor(browser: Browser, password: string): Promise<SignInResult<null>>;
   newBackupCodes(browser: Browser, password: string): Promise<SignInResult<readonly string[]>>;
-  /** Ends the person's other sessions. */
-  changePassword(browser: Browser, current: string, next: string): Promise<SignInResult<null>>;
+  /** Ends the person's other sessions; this one goes on as it was opened. */
+  changePassword(
+    browser: Browser,
+    current: string,
+    next: string,
+    openedBy: WayIn,
+  ): Promise<SignInResult<null>>;
 }
 
+const APP_NAME = 'Refundry';
 const CODE_LIFE_MS = 120_000;
 const CLIENT_HEADER = 'x-refundry-client';
 const APP_CODE = /^\d{6}$/;
@@ -99,29 +128,61 @@ export function createSignIn(deps: SignInDeps): SignIn {
     }
   }
 
-  /** A code of the app works for a minute and a half; who saw it typed must not come in by it too (RFC 6238, 5.2). */
-  async function once(
-    code: string,
-    result: SignInResult<{ userId: string; token: string | undefined }>,
-  ): Promise<SignInResult<{ userId: string }>> {
+  /**
+   * A code of the app works for a minute and a half; whoever saw it typed must not come in by it too, whatever it was
+   * typed for (RFC 6238, 5.2).
+   */
+  async function once(code: string, result: SignInResult<string>): Promise<SignInResult<string>> {
     if (!result.ok) return result;
-    const { userId, token } = result.value;
-    const limit = { bucket: `code:${userId}:${code}`, most: 1, windowMs: CODE_LIFE_MS };
+    const limit = { bucket: `code:${result.value}:${code}`, most: 1, windowMs: CODE_LIFE_MS };
     if ((await countAttempt(deps.db, deps.clock, limit)) === null) return result;
-    await deps.db.query('delete from sessions where token = $1', [token]);
+    await deps.db.query('delete from sessions where token = $1', [tokenIn(result.cookies)]);
     return { ok: false, refusal: 'wrong_code' };
   }
 
+  /** The same result, once it is written down how the session that begins with it was opened. */
+  async function opened<Value>(openedBy: WayIn, result: SignInResult<Value>): Promise<SignInResult<Value>> {
+    const token = result.ok ? tokenIn(result.cookies) : null;
+    if (token !== null) await writeWayIn(deps.db, token, openedBy);
+    return result;
+  }
+
+  /** The same result, once no session of the person is left but the one that goes on with it. */
+  async function alone<Value>(result: SignInResult<Value>): Promise<SignInResult<Value>> {
+    if (!result.ok) return result;
+    const token = tokenIn(result.cookies);
+    const session = token === null ? null : await findSession(deps.db, token);
+    if (session) await endSessions(deps.db, session.userId, session.sessionId);
+    return result;
+  }
+
+  async function enter(
+    browser: Browser,
+    userId: string,
+    password: string,
+  ): Promise<SignInResult<{ userId: string | null }>> {
+    return attempt(
+      auth.api.signInEmail({
+        headers: headersOf({ ...browser, cookie: undefined }),
+        body: { email: handleOf(userId), password },
+        returnHeaders: true,
+      }),
+      (answer) => ({ userId: 'twoFactorRedirect' in answer ? null : userId }),
+    );
+  }
+
   return {
-    withPassword: (browser, email, password) =>
-      attempt(
-        auth.api.signInEmail({
-          headers: headersOf({ ...browser, cookie: undefined }),
-          body: { email, password },
-          returnHeaders: true,
-        }),
-        (answer) => ({ userId: 'twoFactorRedirect' in answer ? null : answer.user.id }),
-      ),
+    async withPassword(browser, email, password) {
+      const userId = await ownerOf(await findNamesakes(deps.db, email), password);
+      return userId === null ? { ok: false, refusal: 'wrong_credentials' } : enter(browser, userId, password);
+    },
+    async withChosenPassword(browser, userId, password) {
+      return opened('link', await enter(browser, userId, password));
+    },
+    async personAsked({ cookie }) {
+      const identifier = /refundry\.two_factor=([A-Za-z0-9_-]{1,100})\./.exec(cookie ?? '')?.[1];
+      return identifier === undefined ? null : findWaitingSignIn(deps.db, identifier);
+    },
     async withCode(browser, code) {
       // With a living session better-auth would check the code for that one's person.
       const asked = {
@@ -129,12 +190,10 @@ export function createSignIn(deps: SignInDeps): SignIn {
         body: { code },
         returnHeaders: true as const,
       };
-      return APP_CODE.test(code)
-        ? once(
-            code,
-            await attempt(auth.api.verifyTOTP(asked), ({ user, token }) => ({ userId: user.id, token })),
-          )
-        : attempt(auth.api.verifyBackupCode(asked), ({ user }) => ({ userId: user.id }));
+      const result = APP_CODE.test(code)
+        ? await opened('code', await once(code, await attempt(auth.api.verifyTOTP(asked), idOf)))
+        : await opened('backup_code', await attempt(auth.api.verifyBackupCode(asked), idOf));
+      return result.ok ? { ...result, value: { userId: result.value } } : result;
     },
     async signOut(browser) {
       const { headers } = await auth.api.signOut({ headers: headersOf(browser), returnHeaders: true });
@@ -160,7 +219,7 @@ export function createSignIn(deps: SignInDeps): SignIn {
         throw causeOf(error);
       }
     },
-    beginSecondFactor: (browser, password) =>
+    beginSecondFactor: (browser, password, email) =>
       attempt(
         auth.api.enableTwoFactor({
           headers: headersOf(browser),
@@ -169,19 +228,23 @@ export function createSignIn(deps: SignInDeps): SignIn {
         }),
         (answer) => {
           if (answer.method !== 'totp') throw new Error(`better-auth began ${answer.method}`);
-          return { otpauthUri: answer.totpURI, backupCodes: answer.backupCodes };
+          const otpauthUri = answer.totpURI.replace(
+            /^otpauth:\/\/totp\/[^?]*/,
+            `otpauth://totp/${APP_NAME}:${encodeURIComponent(email)}`,
+          );
+          return { otpauthUri, backupCodes: answer.backupCodes };
         },
       ),
-    confirmSecondFactor: (browser, code) =>
-      attempt(
-        auth.api.verifyTOTP({ headers: headersOf(browser), body: { code }, returnHeaders: true }),
-        () => null,
-      ),
-    endSecondFactor: (browser, password) =>
-      attempt(
-        auth.api.disableTwoFactor({ headers: headersOf(browser), body: { password }, returnHeaders: true }),
-        () => null,
-      ),
+    async confirmSecondFactor(browser, code) {
+      const asked = { headers: headersOf(browser), body: { code }, returnHeaders: true as const };
+      const result = await once(code, await attempt(auth.api.verifyTOTP(asked), idOf));
+      const ended = await alone(await opened('code', result));
+      return ended.ok ? { ...ended, value: null } : ended;
+    },
+    async endSecondFactor(browser, password) {
+      const asked = { headers: headersOf(browser), body: { password }, returnHeaders: true as const };
+      return alone(await attempt(auth.api.disableTwoFactor(asked), () => null));
+    },
     newBackupCodes: (browser, password) =>
       attempt(
         auth.api.generateBackupCodes({
@@ -191,15 +254,17 @@ export function createSignIn(deps: SignInDeps): SignIn {
         }),
         ({ backupCodes }) => backupCodes,
       ),
-    changePassword: (browser, currentPassword, newPassword) =>
-      attempt(
+    async changePassword(browser, currentPassword, newPassword, openedBy) {
+      const result = await attempt(
         auth.api.changePassword({
           headers: headersOf(browser),
           body: { currentPassword, newPassword, revokeOtherSessions: true },
           returnHeaders: true,
         }),
         () => null,
-      ),
+      );
+      return alone(await opened(openedBy, result));
+    },
   };
 }
 
@@ -209,7 +274,7 @@ const ACCESS_ENDED = 'ACCESS_ENDED';
 function openBetterAuth({ db, log, vault, publicUrl, sessionIdleMs }: SignInDeps) {
   const secure = publicUrl.startsWith('https:');
   return betterAuth({
-    appName: 'Refundry',
+    appName: APP_NAME,
     baseURL: publicUrl,
     basePath: '/auth',
     secret: vault.mac('sign-in', Buffer.from('better-auth')).toString('base64url'),
@@ -234,7 +299,7 @@ function openBetterAuth({ db, log, vault, publicUrl, sessionIdleMs }: SignInDeps
         userAgent: 'user_agent',
       },
     },
-    user: { modelName: 'users', fields: { ...times, emailVerified: 'email_verified' } },
+    user: { modelName: 'users', fields: { ...times, email: 'handle', emailVerified: 'email_verified' } },
     account: {
       modelName: 'user_passwords',
       fields: { ...times, userId: 'user_id', accountId: 'account_id', providerId: 'provider_id' },
@@ -242,7 +307,7 @@ function openBetterAuth({ db, log, vault, publicUrl, sessionIdleMs }: SignInDeps
     verification: { modelName: 'verifications', fields: { ...times, expiresAt: 'expires_at' } },
     plugins: [
       twoFactor({
-        issuer: 'Refundry',
+        issuer: APP_NAME,
         schema: {
           user: { fields: { twoFactorEnabled: 'second_factor' } },
           twoFactor: {
@@ -269,8 +334,9 @@ function openBetterAuth({ db, log, vault, publicUrl, sessionIdleMs }: SignInDeps
       },
     },
     advanced: {
-      cookiePrefix: 'refundry',
-      useSecureCookies: secure,
+      // A browser takes a __Host- cookie from nobody but this host, over https. better-auth's own prefix is weaker.
+      cookiePrefix: secure ? '__Host-refundry' : 'refundry',
+      useSecureCookies: false,
       defaultCookieAttributes: { httpOnly: true, sameSite: 'lax', secure },
       ipAddress: { ipAddressHeaders: [CLIENT_HEADER], ipv6Subnet: 128 },
       // Our migrations make the tables; it would look for them in every schema of the database.
@@ -298,6 +364,44 @@ const REFUSALS: Readonly<Record<string, SignInRefusal>> = {
   TWO_FACTOR_NOT_ENABLED: 'not_on',
   BACKUP_CODES_NOT_ENABLED: 'not_on',
 };
+
+/** Whatever the e-mail, so many passwords are compared: the time tells nobody whether it is here, nor whether twice. */
+const LEAST_COMPARED = 2;
+let nobodysHash: Promise<string> | undefined;
+
+/** The first of the people whose password it is; null where it is nobody's. */
+async function ownerOf(people: readonly NamesakePassword[], password: string): Promise<string | null> {
+  nobodysHash ??= hashPassword(randomBytes(24).toString('base64url'));
+  const nobody = { userId: null, passwordHash: await nobodysHash };
+  const compared = [...people, ...Array.from({ length: LEAST_COMPARED }, () => nobody)].slice(
+    0,
+    Math.max(people.length, LEAST_COMPARED),
+  );
+  const matches = await Promise.all(
+    compared.map(({ passwordHash }) =>
+      verifyPassword({ hash: passwordHash ?? nobody.passwordHash, password }),
+    ),
+  );
+  return compared.find((_, place) => matches[place])?.userId ?? null;
+}
+
+/** As the database makes it: better-auth tells people apart by an e-mail, of which ours is not one. */
+function handleOf(userId: string): string {
+  return `${userId}@refundry.invalid`;
+}
+
+function idOf({ user }: { readonly user: { readonly id: string } }): string {
+  return user.id;
+}
+
+/** The token of the session that these cookies begin; null where they begin none. */
+function tokenIn(cookies: readonly string[]): string | null {
+  for (const cookie of cookies) {
+    const token = /^[^=]*refundry\.session_token=([A-Za-z0-9]+)\./.exec(cookie)?.[1];
+    if (token !== undefined) return token;
+  }
+  return null;
+}
 
 function codeOf(error: unknown): string {
   return error instanceof APIError ? String(error.body?.code) : '';

@@ -42,7 +42,13 @@ export async function invite(
     );
     if (known) return refused('already_member');
     const { merchantId, by } = asked;
-    const link = await makeLink(tx, clock, { ...person, merchantId, userId: null, madeBy: by.name });
+    const link = await makeLink(tx, clock, {
+      ...person,
+      merchantId,
+      userId: null,
+      madeBy: by.name,
+      madeById: by.userId,
+    });
     await logAccess(tx, clock, {
       ...asked,
       action: 'invited',
@@ -148,7 +154,7 @@ export async function resetSignIn(
       );
     }
     const { merchantId, by } = asked;
-    const link = await makeLink(tx, clock, { ...member, merchantId, madeBy: by.name });
+    const link = await makeLink(tx, clock, { ...member, merchantId, madeBy: by.name, madeById: by.userId });
     await logAccess(tx, clock, {
       ...asked,
       action: 'reset',
@@ -187,9 +193,10 @@ export async function findTeamMember(
   merchantId: string,
   email: string,
 ): Promise<Member | null> {
-  const [found] = await db.query<{ id: string }>('select id from users where email = $1', [
-    email.trim().toLowerCase(),
-  ]);
+  const [found] = await db.query<{ id: string }>(
+    'select u.id from users u join members m on m.user_id = u.id where m.merchant_id = $1 and u.email = $2',
+    [merchantId, email.trim().toLowerCase()],
+  );
   return found ? readTeamMember(db, merchantId, found.id) : null;
 }
 

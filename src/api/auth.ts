@@ -2,21 +2,26 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { API_KEY, findCaller } from '../access/api-keys.ts';
 import { settingsOf } from '../access/merchants.ts';
 import {
+  isForKeys,
   mayRole,
-  PERMISSIONS_OF_KEYS,
   type Permission,
   permissionsOf,
+  permissionsOfKey,
   rolesWith,
   wordsOf,
 } from '../access/roles.ts';
 import type { Browser, SignIn } from '../access/sign-in.ts';
-import { readMember } from '../access/users.ts';
+import type { Traces } from '../access/traces.ts';
+import { endSession, readSignedIn } from '../access/users.ts';
+import { isByTwoFactors } from '../access/ways-in.ts';
 import type { Cause } from '../audit/events.ts';
+import type { TokenBuckets } from '../lib/token-buckets.ts';
 import type { Door } from '../refunds/refund.ts';
 import type { ApiDeps, Caller, KeyCaller, UserCaller } from './deps.ts';
-import { speaksContract } from './error-answers.ts';
+import { refusal, speaksContract } from './error-answers.ts';
 import { ApiError } from './errors.ts';
 import { accessDenied } from './juspay/errors.ts';
+import { networkOf, type RequestLimits } from './limits.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -35,7 +40,15 @@ declare module 'fastify' {
 }
 
 /** Why a caller is not let in. One answer for all reasons, so that nobody learns which part was right. */
-export type Authentication = { readonly ok: true; readonly caller: KeyCaller } | { readonly ok: false };
+export type Authentication =
+  | { readonly ok: true; readonly caller: KeyCaller }
+  | {
+      readonly ok: false;
+      /** The key that was given; null where there was none that could be one. */
+      readonly key: string | null;
+      /** How long to wait, where the key was not even looked up: too many from there have not worked. */
+      readonly waitMs: number;
+    };
 
 export type Authenticate = (
   request: FastifyRequest,
@@ -46,8 +59,12 @@ export type Authenticate = (
  * Lets in callers by key or, on our own surface, by session, and only to what they may do; refuses in the words of the
  * surface that they called. A route that says neither who may call it nor that everyone may stops the start.
  */
-export function guardRoutes(scope: FastifyInstance, deps: ApiDeps, signIn: SignIn): void {
-  const authenticate = createAuthenticate(deps);
+export function guardRoutes(
+  scope: FastifyInstance,
+  deps: ApiDeps,
+  { signIn, limits, traces }: { signIn: SignIn; limits: RequestLimits; traces: Traces },
+): void {
+  const authenticate = createAuthenticate(deps, limits.keys);
   scope.decorateRequest('caller');
   scope.addHook('onRoute', ({ config, method, url }) => {
     if (!config?.public && !config?.permission) throw new Error(`${method} ${url} names no permission`);
@@ -58,27 +75,33 @@ export function guardRoutes(scope: FastifyInstance, deps: ApiDeps, signIn: SignI
     const inContract = speaksContract(request.url);
     const caller =
       inContract || request.headers.authorization !== undefined || !hasSession(request)
-        ? await callerByKey(authenticate, request, inContract)
+        ? await callerByKey({ authenticate, limits, traces }, request, inContract)
         : await callerBySession(deps, signIn, request, reply);
     // First, so that the request log knows whom it refuses.
     request.caller = caller;
-    requirePermission(caller, permission);
+    limits.requireRoomFor(request, caller);
+    requirePermission(caller, permission, inContract);
   });
 }
 
 async function callerByKey(
-  authenticate: Authenticate,
+  { authenticate, limits, traces }: { authenticate: Authenticate; limits: RequestLimits; traces: Traces },
   request: FastifyRequest,
   inContract: boolean,
 ): Promise<KeyCaller> {
   const authentication = await authenticate(request, inContract);
   if (authentication.ok) return authentication.caller;
+  const { key, waitMs } = authentication;
+  if (waitMs > 0) throw limits.refusal(request, waitMs, 'API keys from this address that do not work');
+  if (key !== null) {
+    traces.note({ what: 'key_unknown', address: request.ip, requestId: request.id, apiKey: key });
+  }
   if (inContract) throw accessDenied();
   if (fromDashboard(request) && request.headers.authorization === undefined) throw signedOut();
   throw new ApiError(
     401,
     'unauthorized',
-    "The API key is missing, unknown or revoked, or is not this merchant's.",
+    "The API key is missing, unknown, expired or revoked, or is not this merchant's, or sleeps since a restore.",
     { field: 'Authorization', accepted: 'Basic base64("<api key>:")' },
   );
 }
@@ -91,8 +114,13 @@ async function callerBySession(
 ): Promise<UserCaller> {
   const { session, cookies } = await signIn.sessionOf(browserOf(request));
   if (cookies.length > 0) reply.header('set-cookie', [...cookies]);
-  const member = session && (await readMember(deps.db, session.userId));
+  const member = session && (await readSignedIn(deps.db, session.userId, session.sessionId));
   if (!session || !member || member.disabledAt || !namesOnly(request, member.merchantId)) throw signedOut();
+  // It began before the factor was there, or in the moment when it came: its owner comes back with a code.
+  if (member.secondFactor && !isByTwoFactors(member.openedBy)) {
+    await endSession(deps.db, session.userId, session.sessionId);
+    throw signedOut();
+  }
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     requireOwnPage(request, deps.settings.publicUrl);
   }
@@ -105,6 +133,7 @@ async function callerBySession(
     role: member.role,
     secondFactor: member.secondFactor,
     sessionId: session.sessionId,
+    openedBy: member.openedBy,
     merchantSettings: member.merchantSettings,
   };
 }
@@ -117,16 +146,32 @@ function signedOut(): ApiError {
 
 /** All that the caller may do now. */
 export function permissionsOfCaller(caller: Caller): readonly Permission[] {
-  if (caller.kind === 'key') return PERMISSIONS_OF_KEYS;
+  if (caller.kind === 'key') return permissionsOfKey(caller.permissions);
   return permissionsOf(caller.role).filter((word) => isOwn(word) || !lacksSecondFactor(caller));
 }
 
-function requirePermission(caller: Caller, permission: Permission): void {
+/** Refuses a caller who may not do what part of a request asks for, where its route asks for less. */
+export function requireAlso(request: FastifyRequest, permission: Permission): void {
+  requirePermission(request.caller, permission, speaksContract(request.url));
+}
+
+function requirePermission(caller: Caller, permission: Permission, inContract: boolean): void {
   if (caller.kind === 'key') {
-    if (PERMISSIONS_OF_KEYS.includes(permission)) return;
-    throw new ApiError(403, 'forbidden', `An API key may not ${wordsOf(permission)}.`, {
-      accepted: `a person who is signed in as ${listed(rolesWith(permission))}`,
-    });
+    if (permissionsOfKey(caller.permissions).includes(permission)) return;
+    const person = `a person who is signed in as ${listed(rolesWith(permission))}`;
+    throw isForKeys(permission)
+      ? refusal(
+          inContract,
+          403,
+          'forbidden',
+          `The API key ${caller.apiKeyName} may not ${wordsOf(permission)}.`,
+          {
+            accepted: `a key that was made with ${permission}, or ${person}`,
+          },
+        )
+      : refusal(inContract, 403, 'forbidden', `An API key may not ${wordsOf(permission)}.`, {
+          accepted: person,
+        });
   }
   if (!mayRole(caller.role, permission)) {
     throw new ApiError(403, 'forbidden', `Your role (${caller.role}) may not ${wordsOf(permission)}.`, {
@@ -143,8 +188,10 @@ function requirePermission(caller: Caller, permission: Permission): void {
   }
 }
 
-function lacksSecondFactor({ secondFactor, merchantSettings }: UserCaller): boolean {
-  return !secondFactor && settingsOf(merchantSettings).require_second_factor;
+/** Whether the merchant asks for a second factor and none was shown in this session. */
+function lacksSecondFactor({ secondFactor, openedBy, merchantSettings }: UserCaller): boolean {
+  const shown = secondFactor && isByTwoFactors(openedBy);
+  return !shown && settingsOf(merchantSettings).require_second_factor;
 }
 
 function isOwn(permission: Permission): boolean {
@@ -179,31 +226,45 @@ const REMEMBERED_KEYS = 10_000;
 /**
  * Checks the key of a request (contract section 1.1) and that each merchant header it carries names the key's
  * merchant (section 1.2). A key that worked is remembered for five seconds: as long may a revoked one still work.
+ * `tries` limits how many keys that do not work an address may try; a key that has worked is looked up all the same, so
+ * that a stranger behind the same proxy keeps no shop out.
  */
-export function createAuthenticate(deps: Pick<ApiDeps, 'db' | 'clock'>): Authenticate {
+export function createAuthenticate(
+  deps: Pick<ApiDeps, 'db' | 'clock'>,
+  tries: TokenBuckets | null = null,
+): Authenticate {
   const remembered = new Map<string, { readonly caller: KeyCaller; readonly untilMs: number }>();
 
   async function callerOf(key: string): Promise<KeyCaller | null> {
     const nowMs = deps.clock.now().getTime();
     const known = remembered.get(key);
     if (known && known.untilMs > nowMs && known.untilMs <= nowMs + REMEMBERED_MS) return known.caller;
-    remembered.delete(key);
-    const holder = await findCaller(deps.db, key);
-    if (!holder) return null;
+    const holder = await findCaller(deps.db, deps.clock, key);
+    if (!holder) {
+      remembered.delete(key);
+      return null;
+    }
     const caller: KeyCaller = { kind: 'key', ...holder };
     if (remembered.size >= REMEMBERED_KEYS) remembered.clear();
-    remembered.set(key, { caller, untilMs: nowMs + REMEMBERED_MS });
+    const expiresAtMs = holder.expiresAt?.getTime() ?? Number.POSITIVE_INFINITY;
+    remembered.set(key, { caller, untilMs: Math.min(nowMs + REMEMBERED_MS, expiresAtMs) });
     return caller;
   }
 
   return async (request, merchantHeaderNeeded) => {
     const key = keyOf(request.headers.authorization);
-    const caller = key === null ? null : await callerOf(key);
-    if (!caller) return { ok: false };
+    if (key === null) return { ok: false, key, waitMs: 0 };
+    const address = networkOf(request.ip);
+    const isNew = !remembered.has(key);
+    const waitMs = isNew && tries ? tries.take(address) : 0;
+    if (waitMs > 0) return { ok: false, key, waitMs };
+    const caller = await callerOf(key);
+    if (!caller) return { ok: false, key, waitMs: 0 };
+    if (isNew) tries?.giveBack(address);
     const named = merchantsNamed(request);
     const rightMerchant =
       namesOnly(request, caller.merchantId) && (named.length > 0 || !merchantHeaderNeeded);
-    return rightMerchant ? { ok: true, caller } : { ok: false };
+    return rightMerchant ? { ok: true, caller } : { ok: false, key, waitMs: 0 };
   };
 }
 

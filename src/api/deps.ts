@@ -1,4 +1,6 @@
+import type { KeyHolder } from '../access/api-keys.ts';
 import type { Role } from '../access/roles.ts';
+import type { WayIn } from '../access/ways-in.ts';
 import type { BatchDeps } from '../batches/deps.ts';
 import type { Settings } from '../config.ts';
 import type { GatewayHttp } from '../gateways/gateway.ts';
@@ -25,12 +27,8 @@ export interface ApiDeps {
 }
 
 /** A system of the merchant, by its API key. */
-export interface KeyCaller {
+export interface KeyCaller extends KeyHolder {
   readonly kind: 'key';
-  readonly merchantId: string;
-  readonly apiKeyId: string;
-  readonly apiKeyName: string;
-  readonly merchantSettings: Readonly<Record<string, unknown>>;
 }
 
 /** A person of the merchant's team, by the session of their browser. */
@@ -41,8 +39,10 @@ export interface UserCaller {
   readonly userName: string;
   readonly userEmail: string;
   readonly role: Role;
+  /** Whether the person has one; whether it was shown in this session, `openedBy` says. */
   readonly secondFactor: boolean;
   readonly sessionId: string;
+  readonly openedBy: WayIn;
   readonly merchantSettings: Readonly<Record<string, unknown>>;
 }
 

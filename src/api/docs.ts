@@ -97,7 +97,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
   409: 'It contradicts how things are; nothing was changed.',
   413: 'The body is too large.',
   415: 'The body is of a type that is not read here.',
-  429: 'Too many tries; the message says when to try again.',
+  429: 'Too many tries or requests; try again after `Retry-After`.',
   503: 'The database cannot be reached; try again after `Retry-After`.',
 };
 
@@ -114,6 +114,7 @@ function answersOf(url: string, schema: FastifySchema): Record<string, unknown> 
           401,
           ...(speaksContract(url) ? [] : [403]),
           ...(schema.body ? [413, 415] : []),
+          429,
           503,
         ];
   const all = { ...Object.fromEntries(common.map((status) => [status, refused])), ...named };

@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { TROUBLES, troubleOf } from '../lib/database-trouble.ts';
 import { ApiError, ContractError, type ErrorDetail } from './errors.ts';
-import { badRequest, serverError } from './juspay/errors.ts';
+import { badRequest, serverError, tooManyCalls } from './juspay/errors.ts';
 
 /** Paths that are ours; on all others Juspay's clients are listening, and are answered in the contract's words. */
 const OWN_PATHS = /^\/(v1|auth|health|docs|openapi\.json|sandbox|gateways)(\/|\?|$)/;
@@ -23,12 +23,25 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
   if (answer.status === 401 && request.headers['sec-fetch-site'] === undefined) {
     reply.header('www-authenticate', 'Basic realm="Refundry", charset="UTF-8"');
   }
-  if (answer.status === 503) reply.header('retry-after', '1');
+  const retryAfterMs = answer.retryAfterMs ?? RETRY_AFTER_MS[answer.status];
+  if (retryAfterMs !== undefined) reply.header('retry-after', String(Math.ceil(retryAfterMs / 1_000)));
   return reply
     .code(answer.status)
     .header('content-type', 'application/json; charset=utf-8')
     .serializer(JSON.stringify)
     .send(answer instanceof ContractError ? answer.body(request.id) : answer.body());
+}
+
+/** Where nobody has said when it may be asked again. */
+const RETRY_AFTER_MS: Readonly<Record<number, number>> = { 429: 10_000, 503: 1_000 };
+
+/** The refusal of a request of which too many come; the next may come after `waitMs`. */
+export function tooManyRequests(inContract: boolean, waitMs: number, what: string): ApiError | ContractError {
+  const seconds = Math.ceil(waitMs / 1_000);
+  const message = `Too many ${what}. Nothing was done; try again in ${seconds} second${seconds === 1 ? '' : 's'}.`;
+  return inContract
+    ? tooManyCalls(message, waitMs)
+    : new ApiError(429, 'too_many_requests', message, {}, waitMs);
 }
 
 /** A refusal in the words of the path's surface. */

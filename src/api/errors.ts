@@ -18,12 +18,21 @@ export class ApiError extends Error {
   readonly status: number;
   readonly code: string;
   readonly detail: ErrorDetail;
+  /** When it may be asked again, where that is known. */
+  readonly retryAfterMs: number | undefined;
 
-  constructor(status: number, code: string, message: string, detail: ErrorDetail = {}) {
+  constructor(
+    status: number,
+    code: string,
+    message: string,
+    detail: ErrorDetail = {},
+    retryAfterMs?: number,
+  ) {
     super(message);
     this.status = status;
     this.code = code;
     this.detail = detail;
+    this.retryAfterMs = retryAfterMs;
   }
 
   body(): { error: { code: string; message: string } & ErrorDetail } {
@@ -45,14 +54,21 @@ export interface ErrorInfo {
 export class ContractError extends Error {
   override readonly name = 'ContractError';
   readonly status: number;
+  readonly retryAfterMs: number | undefined;
   private readonly content: Readonly<Record<string, unknown>>;
   private readonly info: ErrorInfo | undefined;
 
-  constructor(status: number, content: Readonly<Record<string, unknown>>, info?: ErrorInfo) {
+  constructor(
+    status: number,
+    content: Readonly<Record<string, unknown>>,
+    info?: ErrorInfo,
+    retryAfterMs?: number,
+  ) {
     super(`${status} ${JSON.stringify(content)}`);
     this.status = status;
     this.content = content;
     this.info = info;
+    this.retryAfterMs = retryAfterMs;
   }
 
   body(requestId: string): Record<string, unknown> {

@@ -1,11 +1,13 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import type { Traces } from '../access/traces.ts';
 import { openGatewayAccess } from '../gateways/accounts.ts';
 import type { Gateway, GatewayAccountAccess, WebhookReading } from '../gateways/gateway.ts';
 import { noteWebhookTrouble } from '../gateways/health.ts';
 import { settleFromWebhook } from '../refunds/hear.ts';
 import type { ApiDeps } from './deps.ts';
 import { ApiError, errorSchema } from './errors.ts';
+import { networkOf, type RequestLimits } from './limits.ts';
 
 const MAX_WEBHOOK_BYTES = 256 * 1024;
 const ACCOUNT_ID = /^ga_[0-9a-f]{32}$/;
@@ -14,7 +16,11 @@ const ACCOUNT_ID = /^ga_[0-9a-f]{32}$/;
  * POST /gateways/{account}/webhooks, where gateways tell of refunds. Open to everyone: the connector judges who
  * wrote it, from the raw bytes. 200 means that everything in it is applied and on the disk.
  */
-export async function gatewayWebhookRoutes(app: FastifyInstance, deps: ApiDeps): Promise<void> {
+export async function gatewayWebhookRoutes(
+  app: FastifyInstance,
+  deps: ApiDeps,
+  guards: { readonly limits: RequestLimits; readonly traces: Traces },
+): Promise<void> {
   await app.register(async (scope) => {
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
@@ -36,19 +42,31 @@ export async function gatewayWebhookRoutes(app: FastifyInstance, deps: ApiDeps):
             400: errorSchema,
             404: errorSchema,
             413: errorSchema,
+            429: errorSchema,
             503: errorSchema,
           },
         },
       },
       async (request) => {
-        await takeIn(deps, request, request.params.account);
+        const { limits, traces } = guards;
+        const address = networkOf(request.ip);
+        const waitMs = limits.webhooks.take(address);
+        if (waitMs > 0)
+          throw limits.refusal(request, waitMs, 'webhooks from this address that prove nothing');
+        await takeIn(deps, traces, request, request.params.account);
+        limits.webhooks.giveBack(address);
         return { received: true };
       },
     );
   });
 }
 
-async function takeIn(deps: ApiDeps, request: FastifyRequest, accountId: string): Promise<void> {
+async function takeIn(
+  deps: ApiDeps,
+  traces: Traces,
+  request: FastifyRequest,
+  accountId: string,
+): Promise<void> {
   const account = ACCOUNT_ID.test(accountId) ? await openGatewayAccess(deps, accountId) : null;
   const gateway = account && deps.gateways.get(account.gateway);
   if (!account || !gateway) throw new ApiError(404, 'not_found', 'There is nothing at this address.');
@@ -56,7 +74,8 @@ async function takeIn(deps: ApiDeps, request: FastifyRequest, accountId: string)
   const at = { merchant_id: account.merchantId, gateway_account_id: accountId };
   const reading = readSafely(deps, request, gateway, account.access);
   if (reading.kind === 'rejected') {
-    request.log.warn({ ...at, why: reading.why }, 'a gateway webhook was rejected');
+    const details = { ...at, why: reading.why };
+    traces.note({ what: 'webhook_rejected', address: request.ip, requestId: request.id, details });
     await noteWebhookTrouble(deps.db, deps.clock, accountId, reading.why);
     throw new ApiError(
       400,

@@ -7,11 +7,14 @@ import type { ApiDeps } from './deps.ts';
 
 const ANSWER_WITHIN_MS = 2_000;
 const REMEMBERED_MS = 15_000;
+/** An answer is as good for whoever asks in the next moment: strangers may ask as often as they like. */
+const SHARED_MS = 200;
 
 const health = z.object({
   status: z.enum(['ok', 'failing']),
   database: z.enum(['reachable', ...(Object.keys(TROUBLES) as DatabaseTrouble[])]),
   clock: z.literal('wrong').optional(),
+  books: z.literal('in_doubt').optional(),
 });
 
 /**
@@ -26,6 +29,12 @@ export function serveHealth(app: FastifyInstance, deps: ApiDeps): void {
   app.addHook('onResponse', async (request, reply) => {
     if (request.method === 'POST' && reply.statusCode < 300) fullAtMs = Number.NEGATIVE_INFINITY;
   });
+  let asked: { readonly atMs: number; readonly seen: Promise<Seen> } | null = null;
+  const look = () => {
+    const atMs = performance.now();
+    if (asked === null || atMs - asked.atMs >= SHARED_MS) asked = { atMs, seen: askDatabase(deps) };
+    return asked.seen;
+  };
   app.get(
     '/health',
     {
@@ -37,31 +46,46 @@ export function serveHealth(app: FastifyInstance, deps: ApiDeps): void {
       },
     },
     async (_request, reply) => {
-      const { database, apartMs } = await askDatabase(deps);
+      const { database, apartMs, inDoubt } = await look();
       const clockIsWrong = apartMs > TOLERATED_APART_MS;
       const seen =
         database === 'reachable' && performance.now() - fullAtMs < REMEMBERED_MS ? 'full' : database;
-      if (seen === 'reachable' && !clockIsWrong) return { status: 'ok' as const, database: seen };
-      return reply
-        .code(503)
-        .send({ status: 'failing', database: seen, ...(clockIsWrong && { clock: 'wrong' as const }) });
+      if (seen === 'reachable' && !clockIsWrong && !inDoubt) return { status: 'ok' as const, database: seen };
+      return reply.code(503).send({
+        status: 'failing',
+        database: seen,
+        ...(clockIsWrong && { clock: 'wrong' as const }),
+        ...(inDoubt && { books: 'in_doubt' as const }),
+      });
     },
   );
 }
 
-type Seen = { readonly database: 'reachable' | DatabaseTrouble; readonly apartMs: number };
+interface Seen {
+  readonly database: 'reachable' | DatabaseTrouble;
+  readonly apartMs: number;
+  readonly inDoubt: boolean;
+}
 
-async function askDatabase({ db, clock }: ApiDeps): Promise<Seen> {
+async function askDatabase({ db, clock, engine }: ApiDeps): Promise<Seen> {
+  const nothingMore = { apartMs: 0, inDoubt: false };
   const { promise: late, resolve } = Promise.withResolvers<Seen>();
-  const timer = setTimeout(() => resolve({ database: 'slow', apartMs: 0 }), ANSWER_WITHIN_MS);
-  const asked = Promise.all([clockApartMs(db, clock), tryToWrite(db)]).then(
-    ([apartMs]): Seen => ({ database: 'reachable', apartMs }),
-    (error: unknown): Seen => ({ database: troubleOf(error) ?? 'unreachable', apartMs: 0 }),
+  const timer = setTimeout(() => resolve({ database: 'slow', ...nothingMore }), ANSWER_WITHIN_MS);
+  const asked = Promise.all([clockApartMs(db, clock), requireWritable(db), engine.booksInDoubt?.()]).then(
+    ([apartMs, , inDoubt]): Seen => ({ database: 'reachable', apartMs, inDoubt: inDoubt === true }),
+    (error: unknown): Seen => ({ database: troubleOf(error) ?? 'unreachable', ...nothingMore }),
   );
   return Promise.race([asked, late]).finally(() => clearTimeout(timer));
 }
 
-/** Changes no row, and fails where none could be changed. */
-async function tryToWrite(db: Queryable): Promise<void> {
-  await db.query('update master_key_proof set created_at = created_at where false');
+/**
+ * Fails where the database takes no changes, as a change itself would, and so lets go of a connection to a server that
+ * has been replaced. It makes no change: anybody may ask.
+ */
+async function requireWritable(db: Queryable): Promise<void> {
+  await db.query(`do $$ begin
+    if current_setting('transaction_read_only')::boolean then
+      raise exception using errcode = 'read_only_sql_transaction';
+    end if;
+  end $$`);
 }

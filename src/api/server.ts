@@ -10,6 +10,7 @@ import {
 } from 'fastify';
 import { serializerCompiler } from 'fastify-type-provider-zod';
 import { createSignIn } from '../access/sign-in.ts';
+import { createTraces } from '../access/traces.ts';
 import { newId } from '../lib/ids.ts';
 import { readJson, unstorableAt } from '../lib/json.ts';
 import { guardRoutes } from './auth.ts';
@@ -21,6 +22,7 @@ import { ApiError, ContractError } from './errors.ts';
 import { gatewayWebhookRoutes } from './gateway-webhooks.ts';
 import { serveHealth } from './health.ts';
 import { juspayRoutes } from './juspay/routes.ts';
+import { createRequestLimits, type RequestLimits } from './limits.ts';
 import { keepRequestLog } from './request-log.ts';
 import { signInRoutes } from './sign-in.ts';
 import { apiKeyRoutes } from './v1/api-keys.ts';
@@ -51,12 +53,14 @@ const BODY_MS = 30_000;
 const SWALLOWED_BYTES = 32 * 1024 * 1024;
 const SWALLOWED_MS = 10_000;
 const IDLE_SOCKET_MS = 75_000;
+const YEAR_SECONDS = 365 * 24 * 60 * 60;
 
 /**
  * The HTTP server with every route, not yet listening. `close()` refuses new requests, lets those under way
  * finish and then resolves. Whatever is sent to it, it answers; a bad request never ends in a 5xx.
  */
 export async function buildServer(deps: ApiDeps): Promise<FastifyInstance> {
+  const headers = secureHeaders(deps.settings.publicUrl);
   const app = fastify({
     loggerInstance: deps.log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -70,9 +74,9 @@ export async function buildServer(deps: ApiDeps): Promise<FastifyInstance> {
     routerOptions: { maxParamLength: 512 },
     trustProxy: deps.settings.trustedProxies.length > 0 && [...deps.settings.trustedProxies],
     // No hook runs for these: the address could not be read.
-    clientErrorHandler: answerUnreadable,
+    clientErrorHandler: (error, socket) => answerUnreadable(error, socket, headers),
     frameworkErrors: (error, request, reply) => {
-      secureHeaders(request, reply);
+      secureReply(headers, request, reply);
       answerError(error, request, reply);
       logRequest(request, reply);
     },
@@ -83,10 +87,14 @@ export async function buildServer(deps: ApiDeps): Promise<FastifyInstance> {
   });
   app.setValidatorCompiler(validate);
   app.setSerializerCompiler(serializerCompiler);
-  guardRequests(app);
+  const traces = createTraces(deps);
+  app.addHook('onReady', async () => traces.loop.start());
+  app.addHook('onClose', () => traces.loop.stop());
+  const limits = createRequestLimits(deps.settings, traces);
+  guardRequests(app, limits);
   logRequests(app);
   keepRequestLog(app, deps);
-  setSecurityHeaders(app);
+  setSecurityHeaders(app, headers);
   answerUnknown(app);
   closeConnections(app);
   await serveDocs(app, deps);
@@ -95,12 +103,12 @@ export async function buildServer(deps: ApiDeps): Promise<FastifyInstance> {
 
   await app.register(async (keyed) => {
     const signIn = createSignIn({ ...deps, ...deps.settings });
-    guardRoutes(keyed, deps, signIn);
+    guardRoutes(keyed, deps, { signIn, limits, traces });
     await keyed.register(async (juspay) => juspayRoutes(juspay, deps));
     await keyed.register(async (own) => {
       readStrictJson(own);
-      await own.register(async (open) => signInRoutes(open, deps, signIn));
-      await meRoutes(own, deps, signIn);
+      await own.register(async (open) => signInRoutes(open, deps, signIn, traces));
+      await meRoutes(own, deps, signIn, traces);
       await teamRoutes(own, deps);
       await gatewayAccountRoutes(own, deps);
       await refundRoutes(own, deps);
@@ -119,14 +127,15 @@ export async function buildServer(deps: ApiDeps): Promise<FastifyInstance> {
       await streamRoutes(own, deps);
       await webhookEndpointRoutes(own, deps);
     });
-    await gatewayWebhookRoutes(keyed, deps);
+    await gatewayWebhookRoutes(keyed, deps, { limits, traces });
   });
   return app;
 }
 
 /** What is refused before anyone reads it, and the clock on bodies that trickle in. */
-function guardRequests(app: FastifyInstance): void {
+function guardRequests(app: FastifyInstance, limits: RequestLimits): void {
   app.addHook('onRequest', async (request) => {
+    if (isForStrangers(request)) limits.requireRoomForStranger(request);
     const inContract = speaksContract(request.url);
     // Whatever follows "#" would be lost on the way to the fields: perhaps the amount.
     if (request.url.includes('#')) throw refusal(inContract, 400, 'bad_url', 'The address holds a "#".');
@@ -144,6 +153,14 @@ function guardRequests(app: FastifyInstance): void {
     const tooSlow = setTimeout(() => request.raw.destroy(), BODY_MS).unref();
     request.raw.once('close', () => clearTimeout(tooSlow));
   });
+}
+
+/**
+ * Whether whoever asks for this shows no key: the page and its files, sign-in, /health, what is not there. Gateways come
+ * in bursts of their own making; of theirs, what proves nothing is limited.
+ */
+function isForStrangers({ routeOptions, url }: FastifyRequest): boolean {
+  return routeOptions.config.permission === undefined && !/^\/(gateways|sandbox)\//.test(url);
 }
 
 /**
@@ -205,36 +222,48 @@ function logRequests(app: FastifyInstance): void {
 }
 
 function logRequest(request: FastifyRequest, reply: FastifyReply): void {
+  if (request.overLimit) return;
   request.log.info(
     {
       method: request.method,
       path: request.url.split('?', 1)[0],
       status: reply.statusCode,
       ms: Math.round(reply.elapsedTime),
+      address: request.ip,
       merchant: request.caller?.merchantId,
     },
     'request',
   );
 }
 
-function setSecurityHeaders(app: FastifyInstance): void {
+function setSecurityHeaders(app: FastifyInstance, headers: SecureHeaders): void {
   app.addHook('onSend', async (request, reply, payload) => {
-    secureHeaders(request, reply);
+    secureReply(headers, request, reply);
     return payload;
   });
 }
 
-const SECURE_HEADERS = {
-  'x-content-type-options': 'nosniff',
-  'x-frame-options': 'DENY',
-  'referrer-policy': 'no-referrer',
-  'cross-origin-resource-policy': 'same-origin',
-};
+type SecureHeaders = Readonly<Record<string, string>>;
+
+/** What every answer carries, unless it says otherwise: a browser may do nothing with it but show it. */
+function secureHeaders(publicUrl: string): SecureHeaders {
+  return {
+    'content-security-policy':
+      "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    'x-frame-options': 'DENY',
+    'referrer-policy': 'no-referrer',
+    'cross-origin-resource-policy': 'same-origin',
+    ...(publicUrl.startsWith('https:') && { 'strict-transport-security': `max-age=${YEAR_SECONDS}` }),
+  };
+}
 
 /** What never became a request, so that no route and no hook ever sees it: no HTTP, too long, or too slow. */
 function answerUnreadable(
   error: Error & { readonly code?: string; readonly rawPacket?: unknown },
   socket: Socket,
+  secure: SecureHeaders,
 ): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return;
   const [status, code, message]: [number, string, string] =
@@ -250,10 +279,8 @@ function answerUnreadable(
   const answer = refusal(path !== undefined && speaksContract(path), status, code, message);
   const body = JSON.stringify(answer instanceof ContractError ? answer.body(requestId) : answer.body());
   const headers = {
-    ...SECURE_HEADERS,
+    ...secure,
     'x-request-id': requestId,
-    'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
-    'cache-control': 'no-store',
     'content-type': 'application/json; charset=utf-8',
     'content-length': Buffer.byteLength(body),
     connection: 'close',
@@ -265,12 +292,9 @@ function answerUnreadable(
   socket.destroy(error);
 }
 
-function secureHeaders(request: FastifyRequest, reply: FastifyReply): void {
-  reply.headers({ 'x-request-id': request.id, ...SECURE_HEADERS });
-  if (!reply.hasHeader('content-security-policy')) {
-    reply.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'");
-  }
-  if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store');
+function secureReply(headers: SecureHeaders, request: FastifyRequest, reply: FastifyReply): void {
+  reply.header('x-request-id', request.id);
+  for (const [name, value] of Object.entries(headers)) if (!reply.hasHeader(name)) reply.header(name, value);
 }
 
 /** 404 for addresses we do not serve; 405 with Allow, or an answer to OPTIONS, for those we do. */

@@ -1,12 +1,14 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import { logAccess } from '../access/access-log.ts';
-import { type AttemptLimit, countAttempt, forgetOldAttempts, forgiveAttempt } from '../access/attempts.ts';
+import { type AttemptLimit, countAttempt, forgiveAttempt } from '../access/attempts.ts';
+import { isEasilyGuessed, type PasswordOwner } from '../access/easily-guessed.ts';
 import { readLink, useLink } from '../access/links.ts';
+import { NO_PASSWORD_WORDS, PASSWORD_WORDS } from '../access/password.ts';
 import type { SignIn, SignInRefusal, SignInResult } from '../access/sign-in.ts';
+import type { Attempt, Traces } from '../access/traces.ts';
 import { endOldSessions, readMember } from '../access/users.ts';
 import { plusMs } from '../lib/clock.ts';
 import type { Vault } from '../lib/vault.ts';
@@ -14,6 +16,7 @@ import { browserOf, requireOwnPage } from './auth.ts';
 import { codeBody, linkAnswer, linkBody, signInAnswer, signInBody, useLinkBody } from './contract/sign-in.ts';
 import type { ApiDeps } from './deps.ts';
 import { ApiError, errorSchema } from './errors.ts';
+import { networkOf } from './limits.ts';
 
 const MAX_BODY_BYTES = 4 * 1024;
 const MINUTE_MS = 60_000;
@@ -26,7 +29,12 @@ const TRIES_OF_A_BROWSER = 10;
  * Signing in and out, and one-time links. What is wrong about an e-mail and a password is never said, and takes as
  * long to find out.
  */
-export async function signInRoutes(instance: FastifyInstance, deps: ApiDeps, signIn: SignIn): Promise<void> {
+export async function signInRoutes(
+  instance: FastifyInstance,
+  deps: ApiDeps,
+  signIn: SignIn,
+  traces: Traces,
+): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   app.addHook('onRequest', async (request) => requireOwnPage(request, deps.settings.publicUrl));
   const options = { bodyLimit: MAX_BODY_BYTES, config: { public: true } } as const;
@@ -48,8 +56,9 @@ export async function signInRoutes(instance: FastifyInstance, deps: ApiDeps, sig
     async (request, reply) => {
       const { email, password } = request.body;
       const limits = limitsOf(deps.vault, request, email);
-      await countAll(deps, limits);
+      await countAll(request, limits, email);
       const result = await signIn.withPassword(browserOf(request), email, password);
+      if (!result.ok) note(request, 'sign_in_failed', { email });
       const { userId } = setCookies(reply, result);
       await forgiveAll(deps, limits);
       if (userId === null) return { status: 'code_needed' as const };
@@ -71,8 +80,15 @@ export async function signInRoutes(instance: FastifyInstance, deps: ApiDeps, sig
     },
     async (request, reply) => {
       const limit = addressLimit(request);
-      await countAll(deps, [limit]);
-      const { userId } = setCookies(reply, await signIn.withCode(browserOf(request), request.body.code));
+      await countAll(request, [limit]);
+      const browser = browserOf(request);
+      const asked = await signIn.personAsked(browser);
+      const result = await signIn.withCode(browser, request.body.code);
+      if (!result.ok) {
+        const what = result.refusal === 'locked' ? 'sign_in_locked' : 'code_failed';
+        note(request, what, asked === null ? {} : { userId: asked });
+      }
+      const { userId } = setCookies(reply, result);
       await forgiveAll(deps, [limit]);
       await welcome(deps, request, reply, userId);
       return { status: 'signed_in' as const };
@@ -108,7 +124,7 @@ export async function signInRoutes(instance: FastifyInstance, deps: ApiDeps, sig
     },
     async (request) => {
       const limit = addressLimit(request);
-      await countAll(deps, [limit]);
+      await countAll(request, [limit]);
       const link = await readLink(deps.db, deps.clock, request.body.token);
       if (!link) throw linkEnded();
       await forgiveAll(deps, [limit]);
@@ -136,17 +152,53 @@ export async function signInRoutes(instance: FastifyInstance, deps: ApiDeps, sig
     },
     async (request, reply) => {
       const limit = addressLimit(request);
-      await countAll(deps, [limit]);
+      await countAll(request, [limit]);
       const { token, password, name } = request.body;
+      const link = await readLink(deps.db, deps.clock, token);
+      if (!link) throw linkEnded();
+      requireGoodPassword('password', password, { ...link, name: name ?? link.name });
       const used = await useLink(deps.db, deps.clock, { token, password, name, requestId: request.id });
       if (!used.ok) throw used.refusal === 'ended' ? linkEnded() : emailTaken();
       await forgiveAll(deps, [limit]);
-      const result = await signIn.withPassword(browserOf(request), used.email, password);
+      const result = await signIn.withChosenPassword(browserOf(request), used.userId, password);
       const { userId } = setCookies(reply, result);
       if (userId === null) return { status: 'code_needed' as const };
       await welcome(deps, request, reply, userId);
       return { status: 'signed_in' as const };
     },
+  );
+
+  function note(
+    request: FastifyRequest,
+    what: Attempt['what'],
+    whom: Pick<Attempt, 'email' | 'userId'>,
+  ): void {
+    traces.note({ what, address: request.ip, requestId: request.id, ...whom });
+  }
+
+  async function countAll(
+    request: FastifyRequest,
+    limits: readonly AttemptLimit[],
+    email?: string,
+  ): Promise<void> {
+    for (const limit of limits) {
+      const until = await countAttempt(deps.db, deps.clock, limit);
+      if (until === null) continue;
+      note(request, 'sign_in_locked', { email });
+      throw tooManyTries(until.getTime() - deps.clock.now().getTime());
+    }
+  }
+}
+
+/** The refusal of a try when there were too many; the next may come after `waitMs`. */
+function tooManyTries(waitMs: number): ApiError {
+  const minutes = Math.max(1, Math.ceil(waitMs / MINUTE_MS));
+  return new ApiError(
+    429,
+    'too_many_tries',
+    `Too many tries. Try again in ${minutes} minute${minutes === 1 ? '' : 's'}, or ask an admin of your team for a link.`,
+    {},
+    waitMs,
   );
 }
 
@@ -155,6 +207,17 @@ export function setCookies<Value>(reply: FastifyReply, result: SignInResult<Valu
   if (!result.ok) throw refused(result.refusal);
   reply.header('set-cookie', [...result.cookies]);
   return result.value;
+}
+
+/** Throws where whoever guesses passwords would soon come to this one. */
+export function requireGoodPassword(field: string, password: string, owner: PasswordOwner): void {
+  if (!isEasilyGuessed(password, owner)) return;
+  throw new ApiError(
+    400,
+    'easily_guessed',
+    'Whoever guesses passwords would soon try this one. Nothing was changed; choose another, such as a few unrelated words.',
+    { field, accepted: `${PASSWORD_WORDS}; ${NO_PASSWORD_WORDS}` },
+  );
 }
 
 /** What a person who just signed in leaves: a record, and a browser that is known from now on. */
@@ -176,7 +239,6 @@ async function welcome(
     requestId: request.id,
   });
   reply.header('set-cookie', knownBrowserCookie(deps, member.email));
-  await forgetOldAttempts(deps.db, deps.clock);
   await endOldSessions(deps.db, deps.clock.now(), plusMs(deps.clock.now(), -deps.settings.sessionLifeMs));
 }
 
@@ -210,7 +272,7 @@ function emailTaken(): ApiError {
   return new ApiError(
     409,
     'email_taken',
-    'This e-mail signs in to another team here already. Ask for an invitation to another e-mail.',
+    'Someone with this e-mail is in this team already. Sign in with it, or ask an admin of the team for a link to choose a new password.',
   );
 }
 
@@ -232,26 +294,6 @@ function addressLimit({ ip }: FastifyRequest): AttemptLimit {
   return { bucket: `address:${networkOf(ip)}`, most: TRIES_OF_AN_ADDRESS, windowMs: WINDOW_MS };
 }
 
-/** One household has 2^64 addresses of IPv6, so the first half of one stands for it. */
-function networkOf(ip: string): string {
-  if (!ipaddr.isValid(ip)) return ip;
-  const address = ipaddr.process(ip);
-  return address instanceof ipaddr.IPv6 ? address.parts.slice(0, 4).join(':') : address.toString();
-}
-
-async function countAll(deps: ApiDeps, limits: readonly AttemptLimit[]): Promise<void> {
-  for (const limit of limits) {
-    const until = await countAttempt(deps.db, deps.clock, limit);
-    if (until === null) continue;
-    const minutes = Math.max(1, Math.ceil((until.getTime() - deps.clock.now().getTime()) / MINUTE_MS));
-    throw new ApiError(
-      429,
-      'too_many_tries',
-      `Too many tries. Try again in ${minutes} minute${minutes === 1 ? '' : 's'}, or ask an admin of your team for a link.`,
-    );
-  }
-}
-
 async function forgiveAll(deps: ApiDeps, limits: readonly AttemptLimit[]): Promise<void> {
   for (const { bucket } of limits) await forgiveAttempt(deps.db, bucket);
 }
@@ -259,15 +301,15 @@ async function forgiveAll(deps: ApiDeps, limits: readonly AttemptLimit[]): Promi
 // Known browsers -------------------------------------------------------------------------------------------
 
 const KNOWN_BROWSER =
-  /(?:^|;\s*)(?:__Secure-)?refundry\.browser=([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})(?:;|$)/;
+  /(?:^|;\s*)(?:__Host-)?refundry\.browser=([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})(?:;|$)/;
 const YEAR_SECONDS = 365 * 24 * 60 * 60;
 
 function knownBrowserCookie({ vault, settings }: ApiDeps, email: string): string {
   const mark = randomBytes(16).toString('base64url');
   const secure = settings.publicUrl.startsWith('https:');
-  const name = `${secure ? '__Secure-' : ''}refundry.browser`;
+  const name = `${secure ? '__Host-' : ''}refundry.browser`;
   const proof = proofOf(vault, mark, email).toString('base64url');
-  return `${name}=${mark}.${proof}; Max-Age=${YEAR_SECONDS}; Path=/auth; HttpOnly; SameSite=Lax${secure ? '; Secure' : ''}`;
+  return `${name}=${mark}.${proof}; Max-Age=${YEAR_SECONDS}; Path=/; HttpOnly; SameSite=Lax${secure ? '; Secure' : ''}`;
 }
 
 /** The mark of a browser in which the owner of this e-mail has signed in before, or null. */

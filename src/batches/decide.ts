@@ -1,4 +1,5 @@
 import { type MerchantSettings, readMerchant } from '../access/merchants.ts';
+import { type Deed, isSecondPerson } from '../access/second-person.ts';
 import { plusMs } from '../lib/clock.ts';
 import type { Queryable } from '../lib/db.ts';
 import { formatAmount, parseAmount } from '../lib/money.ts';
@@ -29,7 +30,7 @@ export type Decided =
   | { readonly ok: false; readonly refusal: 'other_totals'; readonly expected: Expected }
   /** What was looked at is another file. */
   | { readonly ok: false; readonly refusal: 'other_file' }
-  /** Whoever uploaded or confirmed a batch is not its second person; nor is an API key. */
+  /** Whoever uploaded or confirmed a batch, or counts as the one who did, is not its second person; nor is an API key. */
   | { readonly ok: false; readonly refusal: 'same_person' };
 
 export interface Expected {
@@ -111,7 +112,10 @@ export function approveBatch(
   return decide(deps, key, ['awaiting_approval'], async (tx, batch, now) => {
     const confirmation = batch.confirmation!;
     if (batch.approvalExpiresAt! <= now) return { ok: false, refusal: 'wrong_status', batch };
-    if (by.kind !== 'user' || (await hasHandIn(tx, batch, by))) return { ok: false, refusal: 'same_person' };
+    const deed: Deed = { kind: by.kind, id: by.id, at: now };
+    if (by.kind !== 'user' || !(await isSecondPerson(tx, batch.merchantId, deed, await handsIn(tx, batch)))) {
+      return { ok: false, refusal: 'same_person' };
+    }
     const { sha256 } = await readFile(tx, batch, batch.fileNo);
     if (said.fileSha256 !== sha256) return { ok: false, refusal: 'other_file' };
     if (!isSame(batch, said, confirmation)) {
@@ -289,12 +293,12 @@ function isSame(batch: BatchRecord, said: Said, expected: Expected): boolean {
   });
 }
 
-/** Whoever began, uploaded, corrected or confirmed it. */
-async function hasHandIn(tx: Queryable, batch: BatchRecord, by: Actor): Promise<boolean> {
-  const rows = await tx.query(
-    `select 1 from batch_events where merchant_id = $1 and batch_id = $2 and by ->> 'id' = $3
-       and kind in ('begun', 'uploaded', 'corrected', 'confirmed') limit 1`,
-    [batch.merchantId, batch.batchId, by.id],
+/** Beginning, uploading, correcting and confirming it: what a second person may have had no hand in. */
+async function handsIn(tx: Queryable, batch: BatchRecord): Promise<Deed[]> {
+  return tx.query<Deed>(
+    `select distinct by ->> 'kind' as kind, by ->> 'id' as id, at from batch_events
+     where merchant_id = $1 and batch_id = $2 and by is not null
+       and kind in ('begun', 'uploaded', 'corrected', 'confirmed')`,
+    [batch.merchantId, batch.batchId],
   );
-  return rows.length > 0;
 }

@@ -32,7 +32,7 @@ export function createBatchWorker(deps: BatchDeps): Loop {
 /** Does the step that is due the longest; false where none is due. */
 export async function doNextStep(deps: BatchDeps, options: RunOptions = {}): Promise<boolean> {
   const { db, log } = deps.engine;
-  if (deps.engine.clockIsRight?.() === false) return false;
+  if (deps.engine.clockIsRight?.() === false || (await deps.engine.booksInDoubt?.())) return false;
   let taken: BatchRecord | null = null;
   let toLoad: BatchRecord | null = null;
   try {

@@ -1,10 +1,11 @@
 import { resolve } from 'node:path';
 import { CommanderError } from 'commander';
 import pretty from 'pino-pretty';
-import { createApiKey, listApiKeys, revokeApiKey } from '../access/api-keys.ts';
+import { type ApiKey, createApiKey, listApiKeys, revokeApiKey, wakeApiKey } from '../access/api-keys.ts';
 import { DEMO_MERCHANT, readDemoKey } from '../access/demo-key.ts';
+import { readDemoPassword } from '../access/demo-people.ts';
 import { createMerchant, listMerchants, readMerchant } from '../access/merchants.ts';
-import type { Role } from '../access/roles.ts';
+import { KEY_PERMISSIONS, type KeyPermission, type Role } from '../access/roles.ts';
 import {
   type AskedBy,
   changeMember,
@@ -17,7 +18,9 @@ import {
 import { listTeam, type Member } from '../access/users.ts';
 import { parseWitness, printAudit } from '../audit/print.ts';
 import type { Witness } from '../audit/verify.ts';
-import { markBooks, restoreBackup, writeBackup } from '../backup.ts';
+import { markInPlace, restoreBackup, writeBackup } from '../backup.ts';
+import { beginEdition, doubtSentence } from '../books.ts';
+import { judgeBooksNow } from '../books-watch.ts';
 import { describeSettings, readSettings, type Settings } from '../config.ts';
 import { type OpenedDatabase, openConfiguredDatabase } from '../database.ts';
 import { examine } from '../doctor.ts';
@@ -169,7 +172,7 @@ export async function restore(
     await requireUpToDate(opened);
     if (options.asOf !== undefined) {
       const asOf = readPastTime(options.asOf);
-      const marked = await opened.db.transaction((tx) => markBooks(tx, deps, asOf));
+      const marked = await markInPlace(opened.db, deps, asOf);
       process.stdout.write(markedPage(marked, asOf));
       return;
     }
@@ -182,10 +185,37 @@ export async function restore(
   }
 }
 
+/** A person's word that books on another server or timeline lack no commit. Running processes go on within a second. */
+export async function confirmBooks(options: { reason: string }): Promise<void> {
+  const reason = options.reason.trim();
+  if (reason === '')
+    throw new OperatorError('--reason is empty. Say in some words why these books lack nothing.');
+  await withDatabase(async (db, settings) => {
+    const { doubt } = await judgeBooksNow(db, systemClock, settings);
+    if (!doubt) throw new OperatorError('Nothing speaks against these books: there is nothing to confirm.');
+    if (doubt.kind === 'went_back') throw new OperatorError(doubtSentence(doubt));
+    await beginEdition(db, systemClock, `confirmed: ${reason}`);
+    process.stdout.write('These books are trusted again. Sending goes on within a second.\n');
+  });
+}
+
+function readTime(text: string): Date {
+  const isTime = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(text);
+  return new Date(isTime ? text : Number.NaN);
+}
+
+function readFutureTime(text: string): Date {
+  const at = readTime(text);
+  if (Number.isNaN(at.getTime()) || at <= systemClock.now()) {
+    throw new OperatorError(
+      `--expires "${text}" is not a time in the future. Give one such as 2027-03-01T00:00:00Z.`,
+    );
+  }
+  return at;
+}
+
 function readPastTime(text: string): Date {
-  const at = new Date(
-    /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(text) ? text : Number.NaN,
-  );
+  const at = readTime(text);
   if (Number.isNaN(at.getTime()) || at > systemClock.now()) {
     throw new OperatorError(
       `--as-of "${text}" is not a time in the past. Give one such as 2026-03-01T04:00:00Z.`,
@@ -217,6 +247,21 @@ export function printDemoKey(): void {
   process.stdout.write(`${key}\n`);
 }
 
+export async function printDemoPassword(): Promise<void> {
+  await withDatabase(
+    async (db, settings) => {
+      const password = await readDemoPassword(db, await openVault(settings, db, systemClock));
+      if (password === null) {
+        throw new OperatorError(
+          'The demo is not here, or its admin has another password by now: "refundry user reset" makes a link for a new one.',
+        );
+      }
+      process.stdout.write(`${password}\n`);
+    },
+    { needsMasterKey: true },
+  );
+}
+
 export async function makeMerchant(id: string, options: { name: string }): Promise<void> {
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(id)) {
     throw new OperatorError(`"${id}" cannot be a merchant's id. Give 1 to 64 letters, digits, _ or -.`);
@@ -236,11 +281,31 @@ export async function printMerchants(): Promise<void> {
   });
 }
 
-export async function makeKey(options: { merchant: string; name: string }): Promise<void> {
+export async function makeKey(options: {
+  merchant: string;
+  name: string;
+  may?: string;
+  expires?: string;
+}): Promise<void> {
+  const permissions = options.may === undefined ? undefined : readPermissions(options.may);
+  const expiresAt = options.expires === undefined ? null : readFutureTime(options.expires);
   await withDatabase(async (db) => {
     await requireMerchant(db, options.merchant);
-    const { key } = await createApiKey(db, systemClock, { merchantId: options.merchant, name: options.name });
+    const { merchant: merchantId, name } = options;
+    const { key } = await createApiKey(db, systemClock, { merchantId, name, permissions, expiresAt });
     process.stdout.write(`${key}\n`);
+  });
+}
+
+function readPermissions(text: string): readonly KeyPermission[] {
+  return text.split(',').map((part) => {
+    const found = KEY_PERMISSIONS.find((word) => word === part.trim());
+    if (!found) {
+      throw new OperatorError(
+        `--may: a key cannot be given "${part.trim()}". Give some of: ${KEY_PERMISSIONS.join(', ')}.`,
+      );
+    }
+    return found;
   });
 }
 
@@ -248,10 +313,40 @@ export async function listKeys(options: { merchant: string }): Promise<void> {
   await withDatabase(async (db) => {
     await requireMerchant(db, options.merchant);
     for (const key of await listApiKeys(db, options.merchant)) {
-      const state = key.revokedAt ? `revoked ${key.revokedAt.toISOString()}` : 'works';
       process.stdout.write(
-        `${key.apiKeyId}  …${key.lastFour}  ${key.name}  made ${key.createdAt.toISOString()}  ${state}\n`,
+        `${key.apiKeyId}  …${key.lastFour}  ${key.name}  made ${key.createdAt.toISOString()}  ` +
+          `may ${key.permissions.join(',')}  ${stateOf(key, systemClock.now())}\n`,
       );
+    }
+  });
+}
+
+function stateOf({ revokedAt, expiresAt, asleepSince }: ApiKey, now: Date): string {
+  if (revokedAt) return `revoked ${revokedAt.toISOString()}`;
+  if (expiresAt && expiresAt <= now) return `expired ${expiresAt.toISOString()}`;
+  if (asleepSince) return `sleeps since the restore of ${asleepSince.toISOString()}`;
+  return expiresAt ? `works until ${expiresAt.toISOString()}` : 'works';
+}
+
+export async function wakeKeys(
+  keyId: string | undefined,
+  options: { merchant: string; all?: boolean },
+): Promise<void> {
+  if ((keyId === undefined) !== (options.all === true)) {
+    process.stderr.write('error: give one of: a key-id, --all\n');
+    throw new CommanderError(WRONG_COMMAND_LINE, 'refundry.api-key.wake', 'not one of key-id and --all');
+  }
+  await withDatabase(async (db) => {
+    await requireMerchant(db, options.merchant);
+    const asleep = (await listApiKeys(db, options.merchant)).filter(
+      (key) => key.asleepSince !== null && key.revokedAt === null && (keyId ?? key.apiKeyId) === key.apiKeyId,
+    );
+    if (keyId !== undefined && asleep.length === 0) {
+      throw new OperatorError(`Merchant ${options.merchant} has no sleeping key with the id ${keyId}.`);
+    }
+    for (const { apiKeyId, name } of asleep) {
+      await wakeApiKey(db, options.merchant, apiKeyId);
+      process.stdout.write(`Woke key ${apiKeyId} (${name}).\n`);
     }
   });
 }

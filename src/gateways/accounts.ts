@@ -111,7 +111,7 @@ export interface BaseUrlRules {
   /** Plain http, private networks and this machine. */
   readonly allowPrivateAddresses: boolean;
   /** Hosts of others for gateways that move real money. */
-  readonly allowOtherHosts: boolean;
+  readonly allowOtherHosts?: boolean;
 }
 
 /**

@@ -231,16 +231,13 @@ async function noteRefusal(
 ): Promise<number> {
   const now = clock.now();
   const rows = await db.query<{ openUntil: Date | null }>(
-    `update gateway_health h set failures_in_a_row = 0, refusals_in_a_row = n.count, refusal_code = $2,
-       last_error = case when n.count >= $6 then format('The last %s refunds were refused alike: %s', n.count, $3::text)
-         else last_error end,
-       last_error_at = case when n.count >= $6 then $4::timestamptz else last_error_at end,
-       open_until = case when n.count >= $6 then
-         least($7::timestamptz, $4::timestamptz + make_interval(secs => $8::float * power(2, least(n.count - $6, 10)))) end
-     from (select gateway_account_id,
-             case when refusal_code = $2 then refusals_in_a_row + 1 else 1 end as count
-           from gateway_health where gateway_account_id = $1 for update) n
-     where h.gateway_account_id = n.gateway_account_id
+    `update gateway_health h set failures_in_a_row = 0, refusals_in_a_row = ${REFUSALS_NOW}, refusal_code = $2,
+       last_error = case when ${REFUSALS_NOW} >= $6
+         then format('The last %s refunds were refused alike: %s', ${REFUSALS_NOW}, $3::text) else last_error end,
+       last_error_at = case when ${REFUSALS_NOW} >= $6 then $4::timestamptz else last_error_at end,
+       open_until = case when ${REFUSALS_NOW} >= $6 then least($7::timestamptz,
+         $4::timestamptz + make_interval(secs => $8::float * power(2, least(${REFUSALS_NOW} - $6, 10)))) end
+     where h.gateway_account_id = $1
        and (h.open_until is null or h.open_until <= $5::timestamptz or h.open_until > $7)
      returning h.open_until as "openUntil"`,
     [
@@ -256,6 +253,9 @@ async function noteRefusal(
   );
   return restLeft(rows[0]?.openUntil, now);
 }
+
+/** The refusals in a row, the one with code $2 included. */
+const REFUSALS_NOW = '(case when h.refusal_code = $2 then h.refusals_in_a_row + 1 else 1 end)';
 
 function restLeft(openUntil: Date | null | undefined, now: Date): number {
   return Math.max((openUntil ?? now).getTime() - now.getTime(), 0);

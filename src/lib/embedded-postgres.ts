@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -20,7 +20,7 @@ import { freePort } from './port.ts';
  *
  * It listens on 127.0.0.1 only. It runs in a session of its own, so that a Ctrl-C in the terminal reaches us
  * and not it; when we are killed it lives on, and the next start takes it over. PostgreSQL refuses to run as
- * root, so root runs it as `nobody`.
+ * root, so root runs it as a user of its own, whom no other daemon shares.
  */
 export interface EmbeddedPostgres {
   readonly connectionString: string;
@@ -44,6 +44,8 @@ export interface EmbeddedOptions {
 const USER = 'refundry';
 const DATABASE = 'refundry';
 const NOBODY = 65534;
+/** Numbers that distributions give to nobody, within what a container's root may use. */
+const [FIRST_OWN_UID, OWN_UIDS] = [52_000, 8_000];
 const HOST = '127.0.0.1';
 const INITIAL_SPACE_BYTES = 150_000_000;
 /** Crash recovery after a long run may take minutes; a server that says nothing for longer will not come. */
@@ -105,10 +107,12 @@ interface Server {
 async function prepareServer(options: EmbeddedOptions, home: string): Promise<Server> {
   const cluster = join(home, 'cluster');
   const isRoot = process.getuid?.() === 0;
-  const runAs = isRoot ? serverIdentity(cluster) : undefined;
+  const makesAs = isRoot ? serverIdentity(cluster, options.dataDir) : undefined;
   const shipped = findPackage();
-  const binaries = usableBinaries(shipped, options.dataDir, runAs);
-  if (!fs.existsSync(home)) await createCluster(binaries, options.dataDir, home, runAs);
+  const binaries = usableBinaries(shipped, options.dataDir, makesAs);
+  if (!fs.existsSync(home)) await createCluster(binaries, options.dataDir, home, makesAs);
+  // Another start may have made them meanwhile, in another name.
+  const runAs = isRoot ? serverIdentity(cluster, options.dataDir) : undefined;
   const owner = fs.statSync(cluster).uid;
   if (!isRoot && process.getuid && owner !== process.getuid()) {
     throw new OperatorError(
@@ -130,16 +134,75 @@ async function prepareServer(options: EmbeddedOptions, home: string): Promise<Se
   return { binaries, home, cluster, password, runAs, settings: { ...SETTINGS, ...options.settings } };
 }
 
-/** For root: who made the data, else nobody. A folder that root copied belongs to root, and is handed over. */
-function serverIdentity(cluster: string): Identity {
+/**
+ * For root: who made the data, else a user of their own. A folder that root copied belongs to root, and one that an earlier
+ * version made belongs to `nobody`, whom other daemons share: both are handed over, unless a server is at work there.
+ */
+function serverIdentity(cluster: string, dataDir: string): Identity {
   const made = fs.statSync(cluster, { throwIfNoEntry: false });
-  return made && made.uid !== 0 ? { uid: made.uid, gid: made.gid } : { uid: NOBODY, gid: NOBODY };
+  const inUse = made?.uid === NOBODY && fs.existsSync(join(cluster, 'postmaster.pid'));
+  return made && made.uid !== 0 && (made.uid !== NOBODY || inUse)
+    ? { uid: made.uid, gid: made.gid }
+    : ownIdentity(dataDir);
 }
 
-function changeOwner(path: string, to: Identity): void {
-  fs.lchownSync(path, to.uid, to.gid);
-  for (const entry of fs.readdirSync(path, { withFileTypes: true, recursive: true })) {
-    fs.lchownSync(join(entry.parentPath, entry.name), to.uid, to.gid);
+/** The user `refundry` where the system has one, else a number that nobody else uses: the server needs no name. */
+function ownIdentity(dataDir: string): Identity {
+  if (process.platform !== 'linux') return { uid: NOBODY, gid: NOBODY };
+  const users = readUsers();
+  const named = users.find(({ name, uid }) => name === USER && uid !== 0);
+  if (named) return { uid: named.uid, gid: named.gid };
+  const taken = new Set([...users.map(({ uid }) => uid), ...uidsAtWork()]);
+  // The same for the same folder, so that two starts at once agree.
+  const start = createHash('sha256').update(fs.realpathSync(dataDir)).digest().readUInt32BE(0);
+  for (let n = 0; n < OWN_UIDS; n++) {
+    const uid = FIRST_OWN_UID + ((start + n) % OWN_UIDS);
+    if (!taken.has(uid)) return { uid, gid: uid };
+  }
+  return { uid: NOBODY, gid: NOBODY };
+}
+
+/**
+ * Who makes the data: initdb wants a user with a name. Where ours has none, a named one whom no process runs as just now, so
+ * that nobody is there to meddle in the second before the data are handed over.
+ */
+function makerIdentity(runAs: Identity): Identity {
+  const users = readUsers().map(({ uid, gid }) => ({ uid, gid }));
+  if (users.some(({ uid }) => uid === runAs.uid)) return runAs;
+  const atWork = uidsAtWork();
+  const idle = users.filter(({ uid }) => uid !== 0 && !atWork.has(uid));
+  return idle.find(({ uid }) => uid === NOBODY) ?? idle[0] ?? { uid: NOBODY, gid: NOBODY };
+}
+
+function readUsers(): (Identity & { readonly name: string })[] {
+  if (!fs.existsSync('/etc/passwd')) return [];
+  return fs
+    .readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .flatMap((line) => {
+      const [name, , uid, gid] = line.split(':');
+      return name && uid && gid ? [{ name, uid: Number(uid), gid: Number(gid) }] : [];
+    });
+}
+
+function uidsAtWork(): Set<number> {
+  const processes = fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return new Set(
+    processes.flatMap((pid) => fs.statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid ?? []),
+  );
+}
+
+/** Each folder before what is in it: from then on whoever owned it can put nothing else in the place of an entry. */
+function changeOwner(folder: string, to: Identity): void {
+  fs.lchownSync(folder, to.uid, to.gid);
+  for (const entry of fs.readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) changeOwner(path, to);
+    else if (fs.lstatSync(path).nlink > 1)
+      throw new OperatorError(
+        `${path} is a second name of another file, which PostgreSQL never makes. Look at who put it there; nothing was started.`,
+      );
+    else fs.lchownSync(path, to.uid, to.gid);
   }
 }
 
@@ -289,15 +352,16 @@ async function createCluster(
   const staging = `${home}.new-${process.pid}`;
   const cluster = join(staging, 'cluster');
   const password = randomBytes(24).toString('hex');
+  const maker = runAs && process.platform === 'linux' ? makerIdentity(runAs) : runAs;
   try {
     fs.mkdirSync(staging);
     fs.chmodSync(staging, runAs ? 0o711 : 0o700);
     fs.mkdirSync(cluster, { mode: 0o700 });
     fs.writeFileSync(join(staging, 'password'), `${password}\n`, { mode: 0o600 });
     fs.writeFileSync(join(staging, 'password.once'), `${password}\n`, { mode: 0o600 });
-    if (runAs) {
-      fs.chownSync(cluster, runAs.uid, runAs.gid);
-      fs.chownSync(join(staging, 'password.once'), runAs.uid, runAs.gid);
+    if (maker) {
+      fs.chownSync(cluster, maker.uid, maker.gid);
+      fs.chownSync(join(staging, 'password.once'), maker.uid, maker.gid);
     }
     await runToEnd(
       spawn(
@@ -308,9 +372,10 @@ async function createCluster(
           // The builtin provider sorts the same on every machine and version.
           ...['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'],
         ],
-        { ...runAs, cwd: cluster, env: CHILD_ENV, detached: true, stdio: ['ignore', 'ignore', 'pipe'] },
+        { ...maker, cwd: cluster, env: CHILD_ENV, detached: true, stdio: ['ignore', 'ignore', 'pipe'] },
       ),
     );
+    if (runAs && maker?.uid !== runAs.uid) changeOwner(cluster, runAs);
     fs.rmSync(join(staging, 'password.once'));
     fs.renameSync(staging, home);
     syncDirectory(dataDir);

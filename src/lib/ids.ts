@@ -33,6 +33,12 @@ export function isUuid(text: string): boolean {
   return UUID.test(text);
 }
 
+/** When an id was made by `newId`, to the millisecond; null for text that is none of its. */
+export function madeAt(id: string): Date | null {
+  if (!isUuid(id) || id[14] !== '7') return null;
+  return new Date(Number.parseInt(hexOf(id).slice(0, 12), 16));
+}
+
 /** A random secret of `byteCount` bytes in hex, after a prefix that tells people what they are looking at. */
 export function newSecret(prefix: string, byteCount = 24): string {
   return prefix + randomBytes(byteCount).toString('hex');

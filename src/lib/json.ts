@@ -12,15 +12,20 @@ export type JsonReading =
   | { readonly ok: false; readonly why: string };
 
 const DEEPEST = 32;
+/** Reading takes a few microseconds for each, and nobody else is answered meanwhile. */
+const MOST_ENTRIES = 10_000;
 
 /**
  * Reads JSON that a stranger sent. Beyond what JSON itself forbids, it refuses what two readers could understand
- * differently or what is only ever sent to do harm: a name given twice in one object, `__proto__`, and nesting
- * deeper than 32. With `numbers: 'written'` every number comes as a WrittenNumber.
+ * differently or what is only ever sent to do harm: a name given twice in one object, `__proto__`, nesting
+ * deeper than 32, and more than 10,000 names and list entries. With `numbers: 'written'` every number comes as a WrittenNumber.
  */
 export function readJson(text: string, numbers: 'numeric' | 'written' = 'numeric'): JsonReading {
-  const written = namesAndDepth(text);
+  const written = outlineOf(text);
   if (written.depth > DEEPEST) return { ok: false, why: `it is nested deeper than ${DEEPEST} levels` };
+  if (written.entries > MOST_ENTRIES) {
+    return { ok: false, why: `it holds more than ${MOST_ENTRIES} names and list entries` };
+  }
   let kept = 0;
   let poisoned = false;
   // The source text is given to revivers since ECMAScript 2026; the compiler's library does not know it yet.
@@ -56,11 +61,13 @@ function withoutSource(error: unknown): string {
 }
 
 /**
- * Counts the names that were written and how deep brackets go; right for every text that is JSON. Looks at each
+ * Counts the names that were written, what stands in objects and lists, and how deep brackets go; right for every text
+ * that is JSON, but that an object or list counts as one entry more than it has if it is empty. Looks at each
  * character once, whatever the text: a regular expression would start anew at every quote of one that never ends.
  */
-function namesAndDepth(text: string): { names: number; depth: number } {
+function outlineOf(text: string): { names: number; entries: number; depth: number } {
   let names = 0;
+  let entries = 0;
   let depth = 0;
   let deepest = 0;
   for (let at = 0; at < text.length; at++) {
@@ -69,8 +76,12 @@ function namesAndDepth(text: string): { names: number; depth: number } {
         at = endOfString(text, at);
         if (isFollowedByColon(text, at)) names++;
         break;
+      case ',':
+        entries++;
+        break;
       case '[':
       case '{':
+        entries++;
         deepest = Math.max(deepest, ++depth);
         break;
       case ']':
@@ -78,7 +89,7 @@ function namesAndDepth(text: string): { names: number; depth: number } {
         depth--;
     }
   }
-  return { names, depth: deepest };
+  return { names, entries, depth: deepest };
 }
 
 function endOfString(text: string, start: number): number {

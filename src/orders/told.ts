@@ -27,7 +27,7 @@ export interface TransactionInput extends Readonly<Partial<Record<(typeof UDF_NA
   readonly customer_id?: string;
   readonly customer_email?: string;
   readonly customer_phone?: string;
-  /** `webhook_url` in it is where this order's webhooks go. */
+  /** `webhook_url` in it is where this order's webhooks go too. */
   readonly metadata?: Readonly<Record<string, unknown>>;
 }
 

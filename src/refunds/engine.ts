@@ -32,8 +32,12 @@ export interface EngineDeps {
   /** Where the gateway's webhooks of this account reach us. */
   readonly webhookUrlOf: (gatewayAccountId: string) => string;
   readonly manualReviewAfterMs: number;
-  /** Set where these books were restored from a backup not long ago. */
+  /** Set where these books were restored from a backup not long ago; read anew for each send, for it may happen any time. */
   readonly restored?: Restored | null;
+  /** Whether nothing may be sent because the books themselves may have gone back in time. */
+  readonly booksInDoubt?: () => Promise<boolean>;
+  /** The gateway accounts through which nothing may be sent until a person has looked; none where absent. */
+  readonly heldAccounts?: () => Promise<readonly string[]>;
   /** False while the worker has to rest because this process's clock is wrong. */
   readonly clockIsRight?: () => boolean;
   /** The batches of which nothing more may go out for now; none where absent. */

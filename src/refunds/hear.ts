@@ -1,6 +1,7 @@
 import type { Cause } from '../audit/events.ts';
 import type { RefundNews, WebhookEvent, WebhookReading } from '../gateways/gateway.ts';
 import { askGateway, type EngineDeps, factsOf } from './engine.ts';
+import { holdForStrangers } from './holds.ts';
 import { contradictsFinal, decideLook, decideMisfit, decideNews } from './outcome.ts';
 import { isFollowed, isSent, type Refund } from './refund.ts';
 import { settle } from './settle.ts';
@@ -16,7 +17,7 @@ export interface WebhookResult {
 /**
  * Applies what a gateway's webhook says. News that the gateway can prove is applied; a hint, and news that
  * contradicts a final state, make us ask the gateway first. Throws when it could not be asked about a hint: then the
- * gateway has to repeat it.
+ * gateway has to repeat it. Proven words about a refund of ours that the books do not know hold the account.
  */
 export async function settleFromWebhook(
   deps: EngineDeps,
@@ -43,6 +44,7 @@ export async function settleFromWebhook(
     if (event.news !== null && reading.kind === 'authentic') await takeNews(deps, refund, event.news, cause);
     else if (!(await takeHint(deps, refund, cause))) unheard.push(refund.refundId);
   }
+  if (reading.kind === 'authentic') await holdForStrangers(deps, account, unmatched);
   if (unheard.length > 0) throw new Error(`the gateway could not be asked about ${unheard.join(', ')}`);
   return { matched, unmatched };
 }

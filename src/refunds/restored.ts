@@ -70,7 +70,12 @@ export interface AskedPayment {
 
 export type StrangersAnswer =
   | { readonly kind: 'asked'; readonly strangers: readonly FoundRefund[] }
-  | { readonly kind: 'busy' | 'misconfigured' | 'no_answer'; readonly why: string };
+  /** `answered` as in `LookAnswer`: whether anything answered. */
+  | {
+      readonly kind: 'busy' | 'misconfigured' | 'no_answer';
+      readonly why: string;
+      readonly answered: boolean;
+    };
 
 /** Asks the gateway for the refunds of a payment and returns those that these books should know and do not. */
 export async function findStrangers(
@@ -79,14 +84,16 @@ export async function findStrangers(
   payment: AskedPayment,
   access: GatewayAccountAccess,
 ): Promise<StrangersAnswer> {
+  const noAnswer = (why: string) => ({ kind: 'no_answer', why, answered: false }) as const;
   const gateway = deps.gateways.get(payment.gateway);
-  if (!gateway) return { kind: 'no_answer', why: `there is no connector for ${payment.gateway}` };
+  if (!gateway) return noAnswer(`there is no connector for ${payment.gateway}`);
   const answer = await gateway
     .findRefunds(payment, access, timedHttp(deps, gateway.capabilities))
-    .catch((error: Error) => ({ kind: 'no_answer' as const, why: `the connector failed: ${error.message}` }));
-  if (answer.kind === 'busy') return { kind: 'busy', why: 'the gateway asks to come later' };
-  if (answer.kind === 'misconfigured') return { kind: 'misconfigured', why: answer.errorMessage };
-  if (answer.kind === 'no_answer') return { kind: 'no_answer', why: answer.why };
+    .catch((error: Error) => noAnswer(`the connector failed: ${error.message}`));
+  if (answer.kind === 'busy') return { kind: 'busy', why: 'the gateway asks to come later', answered: true };
+  if (answer.kind === 'misconfigured')
+    return { kind: 'misconfigured', why: answer.errorMessage, answered: true };
+  if (answer.kind === 'no_answer') return { kind: 'no_answer', why: answer.why, answered: answer.answered };
   const paidOut = answer.refunds.filter(({ news }) => news.status !== 'failed' && news.status !== 'reversed');
   const known = await readKnownIds(deps.db, payment, paidOut);
   return {
@@ -131,7 +138,7 @@ export async function checkRestored(
           const access = await deps.openAccess(payment.gatewayAccountId);
           const answer: StrangersAnswer = access
             ? await findStrangers(deps, restored, payment, access)
-            : { kind: 'no_answer', why: 'its gateway account cannot be opened' };
+            : { kind: 'no_answer', why: 'its gateway account cannot be opened', answered: false };
           if (answer.kind !== 'asked') tell({ kind: 'not_asked', payment, why: answer.why });
           else if (answer.strangers.length > 0)
             tell({ kind: 'strangers', payment, strangers: answer.strangers });

@@ -81,7 +81,7 @@ async function holdIfItMayRepeat(
   }
   await postponeLook(deps.db, claimed, plusMs(deps.clock.now(), UNASKED_RETRY_MS), claimed.looks);
   return {
-    answered: answer.kind !== 'no_answer',
+    answered: answer.answered,
     refusesUs: answer.kind === 'misconfigured',
     why: answer.why,
   };

@@ -76,7 +76,7 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
   let claims = 0;
 
   async function tick(): Promise<boolean> {
-    if (deps.clockIsRight?.() === false) return false;
+    if (deps.clockIsRight?.() === false || (await deps.booksInDoubt?.())) return false;
     await ageIfTime();
     const accounts = await readWorkingAccounts(deps.db, deps.clock);
     troubled = new Set(accounts.filter((a) => a.failuresInARow > 0).map((a) => a.gatewayAccountId));
@@ -86,7 +86,8 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
     // Every fourth time, so that an outcome is learnt also while there is never a lack of single refunds.
     const first = claims % 4 === 3 ? LANES.followUp : LANES.single;
     const stopped = (await deps.stoppedBatches?.()) ?? [];
-    const claimed = await claimDue(deps.db, deps.clock, rooms, first, stopped);
+    const held = (await deps.heldAccounts?.()) ?? [];
+    const claimed = await claimDue(deps.db, deps.clock, rooms, first, stopped, held);
     if (claimed.length === 0) return false;
     claims++;
 

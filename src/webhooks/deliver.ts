@@ -11,9 +11,10 @@ import {
   noteHealth,
   type OpenEndpoint,
   openEndpoints,
-  openFirstEndpoints,
+  openEndpointsOf,
   readSubscriptions,
   retireEndpoints,
+  sameOrigin,
 } from './endpoints.ts';
 import { DEFAULT_WEBHOOK_EVENTS } from './events.ts';
 import type { GivenUpBecause } from './outcomes.ts';
@@ -217,6 +218,10 @@ async function spreadSlice(deps: DelivererDeps): Promise<boolean> {
 
 type Subscription = Awaited<ReturnType<typeof readSubscriptions>>[number];
 
+/**
+ * The endpoints that want it, and the order's own URL beside them: it is whoever may write orders that chooses that one, and
+ * nobody may silence an endpoint without the right to manage webhooks.
+ */
 function spread(notification: NotificationToSpread, subscriptions: readonly Subscription[]): NewDelivery[] {
   const { orderUrl, spreadAt, ...told } = notification;
   const delivery = (endpointId: string | null, url: string | null, lane: string): NewDelivery => ({
@@ -227,15 +232,15 @@ function spread(notification: NotificationToSpread, subscriptions: readonly Subs
     lane,
     nextTryAt: spreadAt,
   });
-  const wanted = ({ events }: Pick<Subscription, 'events'>) =>
+  const wants = ({ events }: Pick<Subscription, 'events'>) =>
     (events ?? DEFAULT_WEBHOOK_EVENTS).includes(told.eventName);
-  if (orderUrl !== null) {
-    const first = subscriptions[0] ?? { events: null };
-    return wanted(first) ? [delivery(null, orderUrl, laneOf(told.merchantId, orderUrl))] : [];
-  }
-  return subscriptions
-    .filter((s) => s.enabled && s.createdAt <= told.createdAt && wanted(s))
-    .map(({ endpointId }) => delivery(endpointId, null, endpointId));
+  const enabled = subscriptions.filter((s) => s.enabled);
+  const hearers = enabled.filter((s) => s.createdAt <= told.createdAt && wants(s));
+  const deliveries = hearers.map(({ endpointId }) => delivery(endpointId, null, endpointId));
+  if (orderUrl === null || hearers.some(({ url }) => url === orderUrl)) return deliveries;
+  const neighbour = enabled.find(({ url }) => sameOrigin(url, orderUrl)) ?? { events: null };
+  if (wants(neighbour)) deliveries.push(delivery(null, orderUrl, laneOf(told.merchantId, orderUrl)));
+  return deliveries;
 }
 
 /** The URLs of one merchant's orders at one host take turns together, apart from the merchant's endpoints. */
@@ -263,13 +268,14 @@ async function readTargets(
 ): Promise<(delivery: ClaimedDelivery) => WebhookTarget | GivenUpBecause> {
   const endpointIds = new Set(claimed.flatMap((d) => d.endpointId ?? []));
   const merchantIds = new Set(claimed.flatMap((d) => (d.orderUrl === null ? [] : d.merchantId)));
-  const none = new Map<string, OpenEndpoint>();
-  const [byId, first] = await Promise.all([
-    endpointIds.size > 0 ? openEndpoints(deps, [...endpointIds]) : none,
-    merchantIds.size > 0 ? openFirstEndpoints(deps, [...merchantIds]) : none,
+  const [byId, byMerchant] = await Promise.all([
+    endpointIds.size > 0 ? openEndpoints(deps, [...endpointIds]) : new Map<string, OpenEndpoint>(),
+    merchantIds.size > 0 ? openEndpointsOf(deps, [...merchantIds]) : new Map<string, OpenEndpoint[]>(),
   ]);
   return (delivery) => {
-    if (delivery.orderUrl !== null) return targetOfOrder(delivery.orderUrl, first.get(delivery.merchantId));
+    if (delivery.orderUrl !== null) {
+      return targetOfOrder(delivery.orderUrl, byMerchant.get(delivery.merchantId) ?? []);
+    }
     const endpoint = byId.get(delivery.endpointId!);
     if (!endpoint) return 'endpoint_removed';
     return endpoint.enabled ? endpoint.target : 'endpoint_disabled';
@@ -277,12 +283,14 @@ async function readTargets(
 }
 
 /**
- * An order's own URL gets the user name and password of the merchant's first endpoint (contract section 6.1) and its
- * signature, but not its custom headers: they may be keys to that one host.
+ * An order's own URL gets the user name and password (contract section 6.1) and the signature of the oldest endpoint at the
+ * same origin, and where there is none, neither: whoever may write orders chooses the URL, and must not choose who learns
+ * the password or is believed. Custom headers are not sent: they may be keys to the endpoint's own path.
  */
-function targetOfOrder(url: string, first: OpenEndpoint | undefined): WebhookTarget {
-  const { username = null, password = null } = first?.target.credentials ?? {};
-  return { url, credentials: { username, password, headers: {} }, secrets: first?.target.secrets ?? [] };
+function targetOfOrder(url: string, endpoints: readonly OpenEndpoint[]): WebhookTarget {
+  const neighbour = endpoints.find(({ target }) => sameOrigin(target.url, url))?.target;
+  const { username = null, password = null } = neighbour?.credentials ?? {};
+  return { url, credentials: { username, password, headers: {} }, secrets: neighbour?.secrets ?? [] };
 }
 
 /** What becomes of a delivery after a try. */

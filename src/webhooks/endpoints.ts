@@ -230,13 +230,14 @@ export async function readSubscriptions(
   {
     endpointId: string;
     merchantId: string;
+    url: string;
     events: readonly string[] | null;
     enabled: boolean;
     createdAt: Date;
   }[]
 > {
   return db.query(
-    `select endpoint_id as "endpointId", merchant_id as "merchantId", events, enabled, created_at as "createdAt"
+    `select endpoint_id as "endpointId", merchant_id as "merchantId", url, events, enabled, created_at as "createdAt"
      from webhook_endpoints where merchant_id = any($1) order by created_at, endpoint_id`,
     [merchantIds],
   );
@@ -259,17 +260,29 @@ export async function openEndpoints(
   return new Map(rows.map((row) => [row.endpoint_id, openEndpoint(deps, row)]));
 }
 
-/** The first endpoint each of these merchants made, whose credentials orders with a URL of their own use. */
-export async function openFirstEndpoints(
+/** The endpoints of each of these merchants that are switched on, the oldest first. */
+export async function openEndpointsOf(
   deps: Pick<EndpointDeps, 'db' | 'clock' | 'vault'>,
   merchantIds: readonly string[],
-): Promise<Map<string, OpenEndpoint>> {
+): Promise<Map<string, OpenEndpoint[]>> {
   const rows = await deps.db.query<EndpointRow>(
-    `select distinct on (merchant_id) * from webhook_endpoints where merchant_id = any($1)
+    `select * from webhook_endpoints where merchant_id = any($1) and enabled
      order by merchant_id, created_at, endpoint_id`,
     [merchantIds],
   );
-  return new Map(rows.map((row) => [row.merchant_id, openEndpoint(deps, row)]));
+  const open = rows.map((row) => ({ merchantId: row.merchant_id, endpoint: openEndpoint(deps, row) }));
+  return new Map(
+    [...Map.groupBy(open, ({ merchantId }) => merchantId)].map(([merchantId, group]) => [
+      merchantId,
+      group.map(({ endpoint }) => endpoint),
+    ]),
+  );
+}
+
+/** Whether both lie at one scheme, host and port; what is no URL lies nowhere. */
+export function sameOrigin(one: string, other: string): boolean {
+  const origin = URL.parse(one)?.origin;
+  return origin !== undefined && origin === URL.parse(other)?.origin;
 }
 
 export interface EndpointNews {
@@ -340,7 +353,7 @@ function refuseMovedSecrets(
   held: WebhookCredentials,
   changes: EndpointChanges,
 ): EndpointRefusal | null {
-  if (new URL(from).origin === new URL(to).origin) return null;
+  if (sameOrigin(from, to)) return null;
   const refused = (field: string): EndpointRefusal => ({
     code: 'secrets_needed_again',
     field,

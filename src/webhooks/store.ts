@@ -468,12 +468,11 @@ export interface ResendRange {
   readonly before: Date;
 }
 
-// Orders with a URL of their own are not told to endpoints; what is not spread yet will be anyway.
+// What is not spread yet will be anyway.
 const IN_RANGE = `
   from notifications n
-  left join orders o on o.merchant_id = n.merchant_id and o.order_id = n.order_id
   where n.merchant_id = $1 and n.event_name = any($3) and n.created_at >= $4 and n.created_at < $5
-    and n.spread_at is null and nullif(o.metadata ->> 'webhook_url', '') is null`;
+    and n.spread_at is null`;
 
 /** How many events the range holds, counted no further than `most`. */
 export async function countInRange(db: Queryable, range: ResendRange, most: number): Promise<number> {

@@ -82,7 +82,7 @@ describe('every address for every role', () => {
     }
   });
 
-  test('a key may do all but what is for people', async () => {
+  test('a key that was given everything may do all but what is for people', async () => {
     for (const { method, path } of routes.filter((route) => route.path.startsWith('/v1/team'))) {
       const answer = await call(api, path.replace(/\{[^}]+\}/g, '01990000-0000-7000-8000-000000000000'), {
         method,

@@ -1,7 +1,7 @@
-import { createOTP } from '@better-auth/utils/otp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { call, startApi, type TestApi } from '../support/api.ts';
-import { addPerson, type Browser, newBrowser, PASSWORD, signedIn } from '../support/people.ts';
+import { addPerson, newBrowser, PASSWORD, signedIn, withSecondFactor } from '../support/people.ts';
+import { bytesOf, nextTotp, secretIn } from '../support/totp.ts';
 
 let api: TestApi;
 beforeAll(async () => {
@@ -10,29 +10,6 @@ beforeAll(async () => {
   await addPerson(api.db, { role: 'admin', merchantId: 'other' });
 });
 afterAll(() => api.close());
-
-/** What the person's authenticator app would show, from the URI that it was given. */
-function appOf(uri: string): { code(): Promise<string>; secret: string } {
-  const secret = new URL(uri).searchParams.get('secret')!;
-  return { secret, code: () => createOTP(base32(secret)).totp() };
-}
-
-function base32(text: string): string {
-  const bits = [...text.replaceAll('=', '')]
-    .map((letter) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(letter).toString(2).padStart(5, '0'))
-    .join('');
-  return Buffer.from((bits.match(/.{8}/g) ?? []).map((byte) => Number.parseInt(byte, 2))).toString('utf8');
-}
-
-async function withSecondFactor(email: string): Promise<{ browser: Browser; uri: string; codes: string[] }> {
-  const browser = await signedIn(api, email);
-  const begun = await browser.ask('/v1/me/second-factor', { json: { password: PASSWORD } });
-  expect(begun.status).toBe(200);
-  const code = await appOf(begun.body.otpauth_uri).code();
-  const confirmed = await browser.ask('/v1/me/second-factor/confirm', { json: { code } });
-  expect(confirmed.body).toMatchObject({ user: { second_factor: true } });
-  return { browser, uri: begun.body.otpauth_uri, codes: begun.body.backup_codes };
-}
 
 describe('signing in', () => {
   test('with e-mail and password, in any case of letters, gives a session that /v1/me knows', async () => {
@@ -57,8 +34,8 @@ describe('signing in', () => {
     });
     const lines = answer.headers.getSetCookie();
     expect(lines.map((line) => line.split('=')[0])).toEqual([
-      '__Secure-refundry.session_token',
-      '__Secure-refundry.browser',
+      '__Host-refundry.session_token',
+      '__Host-refundry.browser',
     ]);
     for (const line of lines) {
       expect(line).toMatch(/; HttpOnly/);
@@ -119,7 +96,7 @@ describe('signing in', () => {
 describe('the second factor', () => {
   test('set up with an app, it is asked for at the next sign-in; backup codes work once', async () => {
     await addPerson(api.db, { role: 'support', email: 'two@acme.test' });
-    const { uri, codes } = await withSecondFactor('two@acme.test');
+    const { uri, codes } = await withSecondFactor(api, 'two@acme.test');
     expect(uri).toMatch(/^otpauth:\/\/totp\/Refundry:two%40acme\.test\?secret=/);
     expect(codes).toHaveLength(10);
 
@@ -131,7 +108,7 @@ describe('the second factor', () => {
     expect((await browser.ask('/v1/me')).status).toBe(401);
     const wrong = await browser.ask('/auth/code', { json: { code: '000000' } });
     expect([wrong.status, wrong.body.error.code]).toEqual([401, 'wrong_code']);
-    const second = await browser.ask('/auth/code', { json: { code: await appOf(uri).code() } });
+    const second = await browser.ask('/auth/code', { json: { code: nextTotp(secretIn(uri)) } });
     expect(second.body).toEqual({ status: 'signed_in' });
     expect((await browser.ask('/v1/me')).body.user.second_factor).toBe(true);
 
@@ -146,12 +123,12 @@ describe('the second factor', () => {
 
   test('a code that let someone in lets in nobody else', async () => {
     await addPerson(api.db, { role: 'support', email: 'once@acme.test' });
-    const { uri } = await withSecondFactor('once@acme.test');
+    const { uri } = await withSecondFactor(api, 'once@acme.test');
     const [first, second] = [newBrowser(api), newBrowser(api)];
     for (const browser of [first, second]) {
       await browser.ask('/auth/sign-in', { json: { email: 'once@acme.test', password: PASSWORD } });
     }
-    const code = await appOf(uri).code();
+    const code = nextTotp(secretIn(uri));
     expect((await first.ask('/auth/code', { json: { code } })).status).toBe(200);
     const again = await second.ask('/auth/code', { json: { code } });
     expect([again.status, again.body.error.code]).toEqual([401, 'wrong_code']);
@@ -162,26 +139,26 @@ describe('the second factor', () => {
 
   test('its secret and its backup codes are not in the database in clear', async () => {
     await addPerson(api.db, { role: 'support', email: 'sealed@acme.test' });
-    const { uri, codes } = await withSecondFactor('sealed@acme.test');
+    const { uri, codes } = await withSecondFactor(api, 'sealed@acme.test');
     const [row] = await api.db.query<{ secret: string; backup_codes: string }>(
       `select secret, backup_codes from two_factors t join users u on u.id = t.user_id where u.email = $1`,
       ['sealed@acme.test'],
     );
-    expect(row!.secret).not.toContain(base32(appOf(uri).secret));
-    expect(row!.secret).not.toContain(appOf(uri).secret);
+    expect(row!.secret).not.toContain(bytesOf(secretIn(uri)).toString());
+    expect(row!.secret).not.toContain(secretIn(uri));
     for (const code of codes) expect(row!.backup_codes).not.toContain(code);
   });
 
   test('five wrong codes end the sign-in', async () => {
     await addPerson(api.db, { role: 'support', email: 'five@acme.test' });
-    const { uri } = await withSecondFactor('five@acme.test');
+    const { uri } = await withSecondFactor(api, 'five@acme.test');
     const browser = newBrowser(api);
     await browser.ask('/auth/sign-in', { json: { email: 'five@acme.test', password: PASSWORD } });
     for (let wrong = 0; wrong < 5; wrong++) {
       const answer = await browser.ask('/auth/code', { json: { code: '000000' } });
       expect(answer.body.error.code).toBe('wrong_code');
     }
-    const right = await browser.ask('/auth/code', { json: { code: await appOf(uri).code() } });
+    const right = await browser.ask('/auth/code', { json: { code: nextTotp(secretIn(uri)) } });
     expect([right.status, right.body.error.code]).toEqual([401, 'start_again']);
   });
 
@@ -197,10 +174,11 @@ describe('the second factor', () => {
     expect([refused.status, refused.body.error.code]).toEqual([403, 'second_factor_needed']);
     expect((await browser.ask('/v1/me')).body.permissions).toEqual(['own.read', 'own.manage']);
 
-    await withSecondFactor('boss@other.test');
-    const [again] = [await browser.ask('/v1/orders')];
-    expect(again!.status).toBe(200);
-    const off = await browser.ask('/v1/me/second-factor/disable', { json: { password: PASSWORD } });
+    // In another browser: this one never showed it, and is signed out.
+    const { browser: strong } = await withSecondFactor(api, 'boss@other.test');
+    expect((await browser.ask('/v1/me')).status).toBe(401);
+    expect((await strong.ask('/v1/orders')).status).toBe(200);
+    const off = await strong.ask('/v1/me/second-factor/disable', { json: { password: PASSWORD } });
     expect([off.status, off.body.error.code]).toEqual([409, 'second_factor_needed']);
     // A key is no person, and is not asked for a second factor.
     expect((await call(api, '/v1/orders', { as: 'other' })).status).toBe(200);

@@ -1,7 +1,15 @@
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Clock } from '../../src/lib/clock.ts';
 import { startApi, type TestApi } from '../support/api.ts';
-import { addPerson, type Browser, newBrowser, ORIGIN, PASSWORD, signedIn } from '../support/people.ts';
+import {
+  addPerson,
+  type Browser,
+  newBrowser,
+  ORIGIN,
+  PASSWORD,
+  signedIn,
+  withSecondFactor,
+} from '../support/people.ts';
 
 const HOUR_MS = 3_600_000;
 let aheadMs = 0;
@@ -99,26 +107,135 @@ describe('joining', () => {
     expect(uses.map(({ status }) => status).sort()).toEqual([200, 404, 404]);
   });
 
-  test.each(['short', 'elevenchars', 'aaaaaaaaaaaaaa', 'x'.repeat(129)])(
-    'the password %s is refused, and the link still works',
-    async (password) => {
-      const token = await invited();
-      const refused = await newBrowser(api).ask('/auth/link/use', { json: { token, password } });
-      expect([refused.status, refused.body.error.field]).toEqual([400, 'password']);
-      expect(JSON.stringify(refused.body)).not.toContain(password);
-      expect((await newBrowser(api).ask('/auth/link', { json: { token } })).status).toBe(200);
-    },
-  );
+  test.each([
+    'short',
+    'elevenchars',
+    'aaaaaaaaaaaaaa',
+    'x'.repeat(129),
+    'password1234',
+    'P@ssw0rd1234!',
+    '123456789012',
+    'qwertyuiop12',
+    'Refundry2026',
+    'some.one.2026',
+    'someone someone',
+  ])('the password %s is refused, and the link still works', async (password) => {
+    const token = await invited();
+    const refused = await newBrowser(api).ask('/auth/link/use', { json: { token, password } });
+    expect([refused.status, refused.body.error.field]).toEqual([400, 'password']);
+    expect(JSON.stringify(refused.body)).not.toContain(password);
+    expect((await newBrowser(api).ask('/auth/link', { json: { token } })).status).toBe(200);
+  });
 
-  test('nobody joins twice, nor with the e-mail of another team', async () => {
+  test('nobody joins a team twice', async () => {
     const again = await admin.ask('/v1/team/invitations', {
       json: { email: 'ADMIN@acme.test', name: 'A', role: 'viewer' },
     });
     expect([again.status, again.body.error.code]).toEqual([409, 'already_member']);
-    await addPerson(api.db, { role: 'viewer', merchantId: 'other', email: someone });
     const token = await invited();
+    await addPerson(api.db, { role: 'viewer', email: someone });
     const used = await newBrowser(api).ask('/auth/link/use', { json: { token, password: PASSWORD } });
     expect([used.status, used.body.error.code]).toEqual([409, 'email_taken']);
+    expect((await newBrowser(api).ask('/auth/link', { json: { token } })).status).toBe(200);
+  });
+
+  test('the password of a link is not made of the e-mail', async () => {
+    const token = await invited();
+    const refused = await newBrowser(api).ask('/auth/link/use', { json: { token, password: someone } });
+    expect([refused.status, refused.body.error]).toEqual([
+      400,
+      expect.objectContaining({ code: 'easily_guessed', field: 'password' }),
+    ]);
+  });
+});
+
+describe('an e-mail in the teams of several merchants', () => {
+  const OTHER = 'nine purple kettles';
+  let otherAdmin: Browser;
+
+  beforeEach(async () => {
+    await addPerson(api.db, { role: 'admin', merchantId: 'other' });
+    otherAdmin = await signedIn(api, 'admin@other.test');
+  });
+
+  /** Invited and joined by whoever made the link: nothing proves that the e-mail is theirs. */
+  async function joinedByAdmin(of: Browser, password: string): Promise<Browser> {
+    const { body } = await of.ask('/v1/team/invitations', {
+      json: { email: someone, name: 'Some One', role: 'viewer' },
+    });
+    const browser = newBrowser(api);
+    const used = await browser.ask('/auth/link/use', {
+      json: { token: tokenOf(body.link, 'join'), password },
+    });
+    expect([used.status, used.body]).toEqual([200, { status: 'signed_in' }]);
+    return browser;
+  }
+
+  async function merchantBy(password: string): Promise<string> {
+    const browser = newBrowser(api);
+    await browser.ask('/auth/sign-in', { json: { email: someone, password } });
+    return (await browser.ask('/v1/me')).body.merchant.merchant_id;
+  }
+
+  test('is two people: neither takes it from the other, and each password leads to its own team', async () => {
+    const theirs = await joinedByAdmin(otherAdmin, OTHER);
+    const own = await joinedByAdmin(admin, PASSWORD);
+    expect((await theirs.ask('/v1/me')).body.merchant.merchant_id).toBe('other');
+    expect((await own.ask('/v1/me')).body.merchant.merchant_id).toBe('acme');
+    expect([await merchantBy(PASSWORD), await merchantBy(OTHER)]).toEqual(['acme', 'other']);
+    const wrong = await newBrowser(api).ask('/auth/sign-in', {
+      json: { email: someone, password: 'seven green teapots' },
+    });
+    expect(wrong.body.error.code).toBe('wrong_credentials');
+  });
+
+  test('tells neither admin of the other: each answer is the same as for an e-mail that is nowhere else', async () => {
+    await joinedByAdmin(admin, PASSWORD);
+    const answers = [];
+    for (const email of [someone, `nowhere-${count}@acme.test`]) {
+      const invitation = await otherAdmin.ask('/v1/team/invitations', {
+        json: { email, name: 'Some One', role: 'viewer' },
+      });
+      const token = tokenOf(invitation.body.link, 'join');
+      const shown = await newBrowser(api).ask('/auth/link', { json: { token } });
+      const used = await newBrowser(api).ask('/auth/link/use', { json: { token, password: OTHER } });
+      answers.push([invitation.status, shown.status, shown.body.kind, used.status, used.body]);
+    }
+    expect(answers[0]).toEqual(answers[1]);
+  });
+
+  test('who is removed, switched off or reset in one team stays in the other', async () => {
+    await joinedByAdmin(otherAdmin, OTHER);
+    const own = await joinedByAdmin(admin, PASSWORD);
+    const { members } = (await otherAdmin.ask('/v1/team')).body;
+    const { user_id } = members.find(({ email }: { email: string }) => email === someone);
+    await otherAdmin.ask(`/v1/team/${user_id}/reset`, { json: { second_factor: true } });
+    expect(await merchantBy(PASSWORD)).toBe('acme');
+    await otherAdmin.ask(`/v1/team/${user_id}`, { method: 'DELETE' });
+    expect((await own.ask('/v1/me')).status).toBe(200);
+    expect(await merchantBy(PASSWORD)).toBe('acme');
+  });
+
+  test('with the same password in both leads to the team that was joined last, and where that ended to the other', async () => {
+    await joinedByAdmin(admin, PASSWORD);
+    await joinedByAdmin(otherAdmin, PASSWORD);
+    expect(await merchantBy(PASSWORD)).toBe('other');
+    const { members } = (await otherAdmin.ask('/v1/team')).body;
+    const { user_id } = members.find(({ email }: { email: string }) => email === someone);
+    await otherAdmin.ask(`/v1/team/${user_id}`, { method: 'PATCH', json: { disabled: true } });
+    expect(await merchantBy(PASSWORD)).toBe('acme');
+  });
+
+  test('a second factor belongs to one of the two alone', async () => {
+    const own = await joinedByAdmin(admin, PASSWORD);
+    await joinedByAdmin(otherAdmin, OTHER);
+    const { uri } = await withSecondFactor(api, someone, own);
+    expect(decodeURIComponent(uri)).toMatch(`otpauth://totp/Refundry:${someone}?`);
+    const asked = await newBrowser(api).ask('/auth/sign-in', {
+      json: { email: someone, password: PASSWORD },
+    });
+    expect(asked.body).toEqual({ status: 'code_needed' });
+    expect(await merchantBy(OTHER)).toBe('other');
   });
 });
 

@@ -6,6 +6,7 @@ import { openDatabase } from '../../src/lib/db.ts';
 import { call, startApi, type TestApi } from '../support/api.ts';
 import { putOrder } from '../support/engine.ts';
 import { readOpenApi } from '../support/openapi.ts';
+import { addPerson, newBrowser, PASSWORD } from '../support/people.ts';
 
 interface Body {
   readonly content: Readonly<
@@ -95,7 +96,7 @@ describe('without a key', () => {
       expect(schemas).toHaveProperty(name!);
     for (const name of Object.keys(schemas)) expect(text).toContain(`"#/components/schemas/${name}"`);
     expect(text).not.toMatch(/Default Response|9007199254740991/);
-    expect(text.length).toBeLessThan(300_000);
+    expect(text.length).toBeLessThan(320_000);
     for (const [path, operations] of Object.entries<Record<string, Operation>>(body.paths)) {
       for (const [method, { responses, requestBody, security }] of Object.entries(operations)) {
         const where = `${method} ${path}`;
@@ -178,11 +179,28 @@ describe('addresses and methods', () => {
       expect(headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
       expect(headers.get('x-content-type-options')).toBe('nosniff');
       expect(headers.get('x-frame-options')).toBe('DENY');
-      expect(headers.get('content-security-policy')).toContain("default-src 'none'");
+      expect(headers.get('content-security-policy')).toBe(
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+      );
+      expect(headers.get('strict-transport-security')).toBe('max-age=31536000');
       expect(headers.get('cache-control')).toBe('no-store');
       expect(headers.get('x-powered-by')).toBeNull();
     }
   });
+});
+
+test('where it is reached by plain HTTP, nothing is said of https, and cookies are kept all the same', async () => {
+  const plain = await startApi({ settings: { PUBLIC_URL: 'http://refunds.shop.test' } });
+  await addPerson(plain.db, { role: 'viewer' });
+  const { headers } = await call(plain, '/health');
+  expect(headers.get('strict-transport-security')).toBeNull();
+  const answer = await newBrowser(plain).ask('/auth/sign-in', {
+    json: { email: 'viewer@acme.test', password: PASSWORD },
+    headers: { origin: 'http://refunds.shop.test' },
+  });
+  const names = answer.headers.getSetCookie().map((line) => line.split('=')[0]);
+  expect(names).toEqual(['refundry.session_token', 'refundry.browser']);
+  await plain.close();
 });
 
 describe('/v1', () => {

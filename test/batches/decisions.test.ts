@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { invite } from '../../src/access/team.ts';
 import { readStoppedBatches } from '../../src/batches/store.ts';
 import { doNextStep } from '../../src/batches/worker.ts';
 import { call, startApi, type TestApi } from '../support/api.ts';
 import { ManualClock, putOrder } from '../support/engine.ts';
-import { addPerson, type Browser, PAGE, signedIn } from '../support/people.ts';
+import { addPerson, type Browser, newBrowser, PAGE, signedIn } from '../support/people.ts';
 import { csv, get, post, steps, upload } from './batch.ts';
 
 let api: TestApi;
@@ -17,6 +18,7 @@ afterEach(() => api.close());
 
 const FILE = csv(['o1,a,10.00,INR,', 'o2,a,20.00,INR,']);
 const TOTALS = { totals: { INR: '30.00' } };
+const NEW_WORD = 'a wholly different phrase';
 const refunds = () => api.db.query('select 1 from refunds');
 const settings = (json: object) => call(api, '/v1/settings', { method: 'PATCH', json });
 const sha256 = async (id: string) => (await get(api, id)).body.file.sha256;
@@ -107,6 +109,89 @@ describe('a second person', () => {
     for (const one of [maker, checker]) {
       expect((await post(api, batch.batch_id, 'approve', said, as(one))).body.error.code).toBe('same_person');
     }
+  });
+
+  const approve = async (id: string, browser: Browser) =>
+    post(api, id, 'approve', { ...TOTALS, file_sha256: await sha256(id) }, as(browser));
+  /** A batch that this caller has uploaded and confirmed. */
+  const confirmedBy = async (caller: object) => {
+    const { body: batch } = await upload(api, FILE, '', caller);
+    await post(api, batch.batch_id, 'confirm', TOTALS, caller);
+    expect((await get(api, batch.batch_id)).body.status).toBe('awaiting_approval');
+    return batch.batch_id as string;
+  };
+
+  test('is nobody whose key did it', async () => {
+    await addPerson(api.db, { role: 'admin' });
+    const admin = await signedIn(api, 'admin@acme.test');
+    const { key } = (await admin.ask('/v1/api-keys', { json: { name: 'Uploads' } })).body;
+    const id = await confirmedBy({
+      as: null,
+      headers: { authorization: `Basic ${btoa(`${key}:`)}`, 'x-merchantid': 'acme' },
+    });
+    expect((await approve(id, admin)).body.error.code).toBe('same_person');
+    expect(await refunds()).toHaveLength(0);
+    expect((await approve(id, checker)).status).toBe(200);
+  });
+
+  test('is nobody who holds an account by a link of whoever did it, nor the other way round', async () => {
+    await addPerson(api.db, { role: 'admin' });
+    const admin = await signedIn(api, 'admin@acme.test');
+    const team = (await admin.ask('/v1/team')).body.members as { user_id: string; email: string }[];
+    const { user_id } = team.find(({ email }) => email === 'checker@shop.test')!;
+    const reset = await admin.ask(`/v1/team/${user_id}/reset`, { json: { second_factor: true } });
+    const invited = await admin.ask('/v1/team/invitations', {
+      json: { email: 'puppet@shop.test', name: 'Puppet', role: 'operations' },
+    });
+    const use = async (link: string, more = {}) => {
+      const token = link.split('#')[1];
+      const browser = newBrowser(api);
+      const used = await browser.ask('/auth/link/use', { json: { token, password: NEW_WORD, ...more } });
+      expect(used.body.status).toBe('signed_in');
+      return browser;
+    };
+    const taken = await use(reset.body.link);
+    const puppet = await use(invited.body.link);
+
+    const byAdmin = await confirmedBy(as(admin));
+    for (const one of [taken, puppet]) {
+      expect((await approve(byAdmin, one)).body.error.code).toBe('same_person');
+    }
+    expect((await approve(byAdmin, maker)).status).toBe(200);
+    const refundsSoFar = (await refunds()).length;
+
+    const FILE_2 = csv(['o3,a,30.00,INR,']);
+    const { body: theirs } = await upload(api, FILE_2, '', as(taken));
+    await post(api, theirs.batch_id, 'confirm', TOTALS, as(taken));
+    for (const one of [admin, puppet]) {
+      expect((await approve(theirs.batch_id, one)).body.error.code).toBe('same_person');
+    }
+    expect(await refunds()).toHaveLength(refundsSoFar);
+
+    // Whoever was locked out of their account has noticed by then.
+    clock.pass(7 * 24 * 3_600_000);
+    const later = await signedIn(api, 'maker@shop.test');
+    const { body: last } = await upload(api, csv(['o4,a,30.00,INR,']), '', as(later));
+    await post(api, last.batch_id, 'confirm', TOTALS, as(later));
+    expect((await approve(last.batch_id, later)).body.error.code).toBe('same_person');
+    const again = newBrowser(api);
+    await again.ask('/auth/sign-in', { json: { email: 'puppet@shop.test', password: NEW_WORD } });
+    expect((await approve(last.batch_id, again)).status).toBe(200);
+  });
+
+  test('may be whoever came in by a link of the command line', async () => {
+    const deps = { db: api.db, clock };
+    const asked = {
+      merchantId: 'acme',
+      by: { userId: null, name: 'the command line' },
+      requestId: null,
+    };
+    const made = await invite(deps, asked, { email: 'new@shop.test', name: 'New', role: 'operations' });
+    if (!made.ok) throw new Error(made.refusal);
+    const browser = newBrowser(api);
+    await browser.ask('/auth/link/use', { json: { token: made.value.token, password: NEW_WORD } });
+    const id = await confirmedBy(as(maker));
+    expect((await approve(id, browser)).status).toBe(200);
   });
 
   test('an approval that nobody gives in time, or refuses, is asked for anew', async () => {

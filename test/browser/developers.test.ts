@@ -26,7 +26,7 @@ test('a key is made, shown once, used, and revoked', async () => {
   await dialog.getByText('it will not be shown again').waitFor();
   await dialog.getByRole('button', { name: 'Copy key' }).click();
   const key = await page.evaluate<string>('navigator.clipboard.readText()');
-  expect(await dialog.locator('pre').innerText()).toBe(`curl -u '${key}:' \\\n  ${desk.url}/v1/settings`);
+  expect(await dialog.locator('pre').innerText()).toBe(`curl -u '${key}:' \\\n  ${desk.url}/v1/me`);
   await page.keyboard.press('Escape');
   await dialog.getByRole('button', { name: 'I have kept it' }).click();
   await dialog.waitFor({ state: 'hidden' });

@@ -244,9 +244,19 @@ test('a reset ends the password now, and its link sets another', async () => {
   await page.reload();
   await giveSignIn(page, email);
   await page.getByText('do not belong together').waitFor();
+  await admin.reload();
+  await admin
+    .getByRole('table', { name: 'Changes' })
+    .getByRole('row')
+    .filter({ hasText: `Failed to sign in as ${email}` })
+    .filter({ hasText: 'someone at 127.0.0.1' })
+    .waitFor();
 
   await page.goto(link);
   await page.getByRole('heading', { name: 'Choose a new password' }).waitFor();
+  await page.getByLabel('New password', { exact: true }).fill('Refundry-2026!');
+  await page.getByRole('button', { name: 'Set the password and sign in' }).click();
+  await page.getByText('would soon try this one').waitFor();
   await page.getByLabel('New password', { exact: true }).fill('quite another secret');
   await page.getByRole('button', { name: 'Set the password and sign in' }).click();
   await page.getByRole('button', { name: `Account of ${name}` }).waitFor();

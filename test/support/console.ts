@@ -36,6 +36,8 @@ export interface PageOptions {
   readonly locale?: string;
   /** Where to go after signing in. */
   readonly path?: string;
+  /** Who signs in, where it is not the person of the role. */
+  readonly email?: string;
 }
 
 const ROLES: readonly Role[] = ['viewer', 'support', 'operations', 'admin'];
@@ -52,6 +54,7 @@ export async function openConsole(environment: Record<string, string> = {}): Pro
     DEMO: 'on',
     DEMO_API_KEY: DEMO_KEY,
     ALLOW_PRIVATE_WEBHOOKS: 'on',
+    ALLOW_OTHER_GATEWAY_HOSTS: 'on',
     ...environment,
   });
   const program = await startRefundry(settings, { log: createLogger('silent') });
@@ -92,7 +95,7 @@ export async function openConsole(environment: Record<string, string> = {}): Pro
           const response = await fetch('/auth/sign-in', { method: 'POST', headers, body });
           return response.text();
         },
-        JSON.stringify({ email: emailOf(role), password: PASSWORD }),
+        JSON.stringify({ email: options.email ?? emailOf(role), password: PASSWORD }),
       );
       expect(JSON.parse(answer)).toEqual({ status: 'signed_in' });
       await page.goto(options.path ?? '/');

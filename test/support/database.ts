@@ -27,7 +27,8 @@ async function newDatabase(template: string, options: { maxConnections?: number 
     admin.query(`create database ${name} template ${template} encoding 'UTF8'`),
   );
   const connectionString = databaseUrl(serverUrl, name);
-  const db = openDatabase({ connectionString, ...options });
+  // A name that no part of the program goes by: a restore refuses beside those.
+  const db = openDatabase({ connectionString, applicationName: 'a test', ...options });
   return {
     db,
     connectionString,

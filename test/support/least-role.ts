@@ -11,6 +11,8 @@ const LEAST_ROLE: readonly (readonly [methods: RegExp, path: RegExp, role: Role]
   [/./, /^\/v1\/team(\/|$)/, 'admin'],
   [/./, /^\/v1\/api-keys(\/|$)/, 'admin'],
   [/./, /export/, 'operations'],
+  [/GET/, /^\/v1\/batches\/[^/]+\/(file|results\.csv|failed\.csv)$/, 'operations'],
+  [/POST/, /^\/v1\/settings\/waiting\/[^/]+\/stop$/, 'operations'],
   [/GET/, /./, 'viewer'],
   [/POST/, /^\/v1\/refunds(\/[^/]+\/(sync|cancel))?$/, 'support'],
   [/POST/, /\/refund-preview$/, 'viewer'],

@@ -4,6 +4,7 @@ import { createUser } from '../../src/access/users.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import type { Queryable } from '../../src/lib/db.ts';
 import { type Answer, type Call, call, type TestApi } from './api.ts';
+import { secretIn, totp } from './totp.ts';
 
 /** The password of every person that a test makes. */
 export const PASSWORD = 'correct horse battery';
@@ -66,4 +67,21 @@ export async function signedIn(api: TestApi, email: string): Promise<Browser> {
   const answer = await browser.ask('/auth/sign-in', { json: { email, password: PASSWORD } });
   if (answer.body.status !== 'signed_in') throw new Error(JSON.stringify(answer.body));
   return browser;
+}
+
+/** A browser in which the person has just set up a second factor; what the app scanned, and the backup codes. */
+export async function withSecondFactor(
+  api: TestApi,
+  email: string,
+  within?: Browser,
+): Promise<{ browser: Browser; uri: string; codes: string[] }> {
+  const browser = within ?? (await signedIn(api, email));
+  const begun = await browser.ask('/v1/me/second-factor', { json: { password: PASSWORD } });
+  if (begun.status !== 200) throw new Error(JSON.stringify(begun.body));
+  const uri: string = begun.body.otpauth_uri;
+  const confirmed = await browser.ask('/v1/me/second-factor/confirm', {
+    json: { code: totp(secretIn(uri)) },
+  });
+  if (confirmed.body.user?.second_factor !== true) throw new Error(JSON.stringify(confirmed.body));
+  return { browser, uri, codes: begun.body.backup_codes };
 }

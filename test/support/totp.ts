@@ -7,6 +7,16 @@ export function totp(secretBase32: string, atMs = Date.now()): string {
   return totpOf(bytesOf(secretBase32), Math.floor(atMs / 30_000));
 }
 
+/** What it shows half a minute later, which is right already: a code works once, whatever it was asked for. */
+export function nextTotp(secretBase32: string): string {
+  return totp(secretBase32, Date.now() + 30_000);
+}
+
+/** The secret in what an app is given to scan. */
+export function secretIn(otpauthUri: string): string {
+  return new URL(otpauthUri).searchParams.get('secret')!;
+}
+
 /** RFC 4226, section 5.3. */
 export function totpOf(secret: Buffer, counter: number): string {
   const message = Buffer.alloc(8);
@@ -18,7 +28,7 @@ export function totpOf(secret: Buffer, counter: number): string {
 }
 
 /** RFC 4648, section 6, without padding. */
-function bytesOf(base32: string): Buffer {
+export function bytesOf(base32: string): Buffer {
   const bits = [...base32].map((letter) => ALPHABET.indexOf(letter).toString(2).padStart(5, '0')).join('');
   return Buffer.from((bits.match(/.{8}/g) ?? []).map((byte) => Number.parseInt(byte, 2)));
 }

@@ -489,7 +489,8 @@ describe('whose account it is', () => {
   const withKey = (secret_key: string) => ({ credentials: { secret_key, merchant_code: 'SHOP-7' } });
   let letters = 0;
   /** A name of letters that no other test has. */
-  const someone = () => `z${(++letters).toString().replace(/\d/g, (digit) => 'abcdefghij'[Number(digit)]!)}`;
+  const someone = () =>
+    `zzz${(++letters).toString().replace(/\d/g, (digit) => 'abcdefghij'[Number(digit)]!)}`;
   beforeEach(() => {
     script.identity = accountOf;
   });
@@ -771,4 +772,33 @@ test('an account shows refusals in a row and rejected webhooks', async () => {
   expect((await read(id)).body.health.refusals_in_a_row).toBe(20);
   await patch(id, { enabled: true });
   expect((await read(id)).body.health).toMatchObject({ refusals_in_a_row: 0, paused_until: null });
+});
+
+test('where payments lie that name no account does not move without a trace', async () => {
+  const desk = await startApi({ gateways: [scripted] });
+  const make = async (name?: string) =>
+    (await call(desk, '/v1/gateway-accounts', { json: { gateway: 'SCRIPTED', name, credentials } })).body
+      .gateway_account_id as string;
+  const change = (id: string, json: object) =>
+    call(desk, `/v1/gateway-accounts/${id}`, { method: 'PATCH', json });
+  const moves = async () =>
+    (
+      await desk.db.query<{ from: string | null; to: string | null }>(
+        `select details -> 'from' ->> 'gateway_account_id' as from, details -> 'to' ->> 'gateway_account_id' as to
+         from access_log where action = 'unnamed_payments_moved' order by at, entry_id`,
+      )
+    ).map(({ from, to }) => [from, to]);
+  const first = await make();
+  const second = await make('second');
+  expect(await moves()).toEqual([[null, first]]);
+  await change(first, { name: 'old' });
+  await change(second, { name: 'default' });
+  await change(second, { enabled: false });
+  await change(second, { max_concurrent: 3 });
+  expect((await moves()).slice(1)).toEqual([
+    [first, null],
+    [null, second],
+    [second, first],
+  ]);
+  await desk.close();
 });

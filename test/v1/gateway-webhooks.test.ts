@@ -7,6 +7,7 @@ import type {
   WebhookEvent,
   WebhookReading,
 } from '../../src/gateways/gateway.ts';
+import { newId } from '../../src/lib/ids.ts';
 import { readRefund, writeChanges } from '../../src/refunds/store.ts';
 import { type Answer, call, startApi, type TestApi } from '../support/api.ts';
 import { ManualClock, putOrder } from '../support/engine.ts';
@@ -202,6 +203,17 @@ describe('strangers', () => {
     expect(api.logged().join('\n')).toMatch(/the signature is wrong/);
   });
 
+  test('leave account and address in the log, once for however many come', async () => {
+    for (let n = 0; n < 5; n++) await send({ events: [] }, { secret: `guess ${n}` });
+    const rejected = api
+      .logged()
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+      .filter(({ attack }) => attack === 'webhook_rejected');
+    expect(rejected.filter(({ gateway_account_id: id }) => id === account)).toMatchObject([
+      { level: 40, merchant_id: 'acme', address: '127.0.0.1', why: 'the signature is wrong', count: 1 },
+    ]);
+  });
+
   test('another merchant’s account cannot speak of our refund', async () => {
     const id = await submitted();
     const theirs = await call(api, '/v1/gateway-accounts', {
@@ -284,5 +296,43 @@ describe('strangers', () => {
     let answer = '';
     for await (const chunk of socket) answer += chunk;
     expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+  });
+});
+
+describe('a refund under an id of ours that the books do not know', () => {
+  const at = (path = '') => `/v1/gateway-accounts/${account}${path}`;
+
+  test('holds the account until an admin releases it with a reason, which the log keeps', async () => {
+    const lost = newId();
+    const answer = await send({
+      events: [event({ refundId: lost, gatewayRefundId: 're_lost', news: news() })],
+    });
+    expect(answer.status).toBe(200);
+    const { held } = (await call(api, at())).body;
+    expect(held).toMatchObject({
+      since: clock.now().toISOString(),
+      why: expect.stringContaining(lost),
+      refunds: [{ refund_id: lost, gateway_refund_id: 're_lost', gateway_payment_id: null }],
+    });
+    const [listed] = (await call(api, '/v1/gateway-accounts')).body.gateway_accounts.filter(
+      (one: { gateway_account_id: string }) => one.gateway_account_id === account,
+    );
+    expect(listed.held).toEqual(held);
+    expect(api.logged().filter((line) => /"level":50.*nothing more is sent through/.test(line))).toHaveLength(
+      1,
+    );
+
+    expect((await call(api, at('/release'), { json: { reason: '  ' } })).status).toBe(400);
+    expect((await call(api, at('/release'), { json: { reason: 'x' }, as: 'other' })).status).toBe(404);
+    const released = await call(api, at('/release'), {
+      json: { reason: 'It is in the list of the restore.' },
+    });
+    expect(released).toMatchObject({ status: 200, body: { held: null } });
+    const again = await call(api, at('/release'), { json: { reason: 'once more' } });
+    expect([again.status, again.body.error.code]).toEqual([409, 'gateway_account_not_held']);
+    const kept = await api.db.query(
+      `select details ->> 'reason' as reason from access_log where action = 'gateway_account_released'`,
+    );
+    expect(kept).toEqual([{ reason: 'It is in the list of the restore.' }]);
   });
 });

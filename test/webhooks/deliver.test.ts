@@ -8,7 +8,15 @@ import { LEASE_MS } from '../../src/webhooks/deliver.ts';
 import { deleteEndpoint, readEndpoint, rotateSecret, updateEndpoint } from '../../src/webhooks/endpoints.ts';
 import { FRESH, FRESH_ROOM } from '../../src/webhooks/pace.ts';
 import { claimDue, recordTries } from '../../src/webhooks/store.ts';
-import { afterTest, openScene, type Receiver, type Scene, startReceiver, status } from './support.ts';
+import {
+  afterTest,
+  openScene,
+  type Received,
+  type Receiver,
+  type Scene,
+  startReceiver,
+  status,
+} from './support.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -212,35 +220,68 @@ test('an endpoint that fails soon gets one try at a time, and more again when it
   await settled(scene);
 });
 
-test('the URL of an order takes the place of the endpoints, with the credentials of the first', async () => {
+test('the URL of an order is told too, and gets password and signature only at the origin of an endpoint', async () => {
   const scene = await openScene();
-  const [first, second, own] = [await startReceiver(), await startReceiver(), await startReceiver()];
-  const { signingSecret } = await scene.addEndpoint({
-    url: first.url,
-    username: 'shop',
-    password: 'secret',
-    headers: { 'x-key-of-first': '1234' },
-  });
+  const [first, second, stranger] = [await startReceiver(), await startReceiver(), await startReceiver()];
+  await scene.addEndpoint({ url: first.url, username: 'shop', password: 'secret' });
   scene.clock.advance(1);
-  await scene.addEndpoint({
+  const { signingSecret } = await scene.addEndpoint({
     url: second.url,
     username: 'second',
+    password: 'word',
     events: ['REFUND_INITIATED', 'ORDER_REFUNDED'],
+    headers: { 'x-key-of-second': '1234' },
   });
-  const orderId = await scene.addOrder({ metadata: { webhook_url: own.url } });
-  await scene.change(orderId, 'ORDER_REFUNDED');
-  await scene.change(orderId, 'REFUND_INITIATED');
+  const beside = new URL('/orders', second.url).href;
+  const strange = await scene.addOrder({ metadata: { webhook_url: stranger.url } });
+  const known = await scene.addOrder({ metadata: { webhook_url: beside } });
+  for (const orderId of [strange, known]) {
+    await scene.change(orderId, 'ORDER_REFUNDED');
+    await scene.change(orderId, 'REFUND_INITIATED');
+  }
   scene.startWorker();
   await settled(scene);
-  expect([first.received, second.received]).toEqual([[], []]);
-  expect(own.received.map(({ body }) => body.event_name)).toEqual(['ORDER_REFUNDED']);
-  const { headers, rawBody } = own.received[0]!;
-  expect(headers.authorization).toBe(`Basic ${Buffer.from('shop:secret').toString('base64')}`);
-  expect(headers['x-key-of-first']).toBeUndefined();
-  new Webhook(signingSecret).verify(rawBody, headers as Record<string, string>);
-  expect(await scene.deliveries()).toMatchObject([
-    { endpoint_id: null, order_url: own.url, state: 'delivered' },
+
+  const told = ({ received }: { received: readonly Received[] }, orderId: string) =>
+    received.filter(({ body }) => body.content.order.order_id === orderId).map(({ body }) => body.event_name);
+  // Nobody's URL silences an endpoint.
+  for (const orderId of [strange, known]) expect(told(first, orderId)).toEqual(['ORDER_REFUNDED']);
+  expect(told(second, strange).sort()).toEqual(['ORDER_REFUNDED', 'REFUND_INITIATED']);
+  expect(told(second, known).sort()).toEqual([
+    'ORDER_REFUNDED',
+    'ORDER_REFUNDED',
+    'REFUND_INITIATED',
+    'REFUND_INITIATED',
   ]);
+  expect(told(stranger, strange)).toEqual(['ORDER_REFUNDED']);
+  expect(stranger.received[0]!.headers).not.toHaveProperty('authorization');
+  expect(stranger.received[0]!.headers).not.toHaveProperty('webhook-signature');
+
+  const own = second.received.filter(({ headers }) => headers['x-key-of-second'] === undefined);
+  expect(own).toHaveLength(2);
+  for (const { headers, rawBody } of own) {
+    expect(headers.authorization).toBe(`Basic ${Buffer.from('second:word').toString('base64')}`);
+    new Webhook(signingSecret).verify(rawBody, headers as Record<string, string>);
+  }
+});
+
+test('the URL of an order that is an endpoint’s own is told once; one that is switched off vouches for nothing', async () => {
+  const scene = await openScene();
+  const shop = await startReceiver();
+  const { endpoint } = await scene.addEndpoint({ url: shop.url, username: 'shop', password: 'secret' });
+  await scene.change(await scene.addOrder({ metadata: { webhook_url: shop.url } }), 'ORDER_REFUNDED');
+  scene.startWorker();
+  await settled(scene);
+  expect(shop.received).toHaveLength(1);
+  expect(shop.received[0]!.headers).toHaveProperty('authorization');
+
+  const deps = { db: scene.db, clock: scene.clock, vault: scene.vault, allowPrivate: true };
+  await updateEndpoint(deps, 'acme', endpoint.endpointId, { enabled: false });
+  await scene.change(await scene.addOrder({ metadata: { webhook_url: shop.url } }), 'ORDER_REFUNDED');
+  await settled(scene);
+  expect(shop.received).toHaveLength(2);
+  expect(shop.received[1]!.headers).not.toHaveProperty('authorization');
+  expect(shop.received[1]!.headers).not.toHaveProperty('webhook-signature');
 });
 
 test('the URL of an order works without any endpoint, keeps the address policy, and may be nonsense', async () => {

@@ -1,4 +1,14 @@
 import { z } from 'zod';
+import { KEY_PERMISSIONS, type KeyPermission, SHOP_PERMISSIONS, wordsOf } from '../../access/roles.ts';
+
+/** Everything that a key can be given, with what it lets a program do, to follow "may". */
+export const KEY_PERMISSION_WORDS: readonly { readonly name: KeyPermission; readonly may: string }[] =
+  KEY_PERMISSIONS.map((name) => ({ name, may: wordsOf(name) }));
+
+/** What a key is given where nothing else is said: what a shop's server needs. */
+export const DEFAULT_KEY_PERMISSIONS = SHOP_PERMISSIONS;
+
+const permissions = z.array(z.enum(KEY_PERMISSIONS, { error: `one of ${KEY_PERMISSIONS.join(', ')}` }));
 
 export const newApiKeySchema = z
   .strictObject({
@@ -9,6 +19,16 @@ export const newApiKeySchema = z
       .describe(
         'What uses it. No key of the merchant, revoked ones included, has had that name: the trail tells keys apart by it.',
       ),
+    permissions: permissions
+      .min(1, 'at least one permission')
+      .optional()
+      .describe(
+        `What it may do; none that you may not do yourself. Without it what a shop's server needs: ${SHOP_PERMISSIONS.join(', ')}. It cannot be changed: make another key.`,
+      ),
+    expires_at: z.iso
+      .datetime({ offset: true })
+      .optional()
+      .describe('From then on it is refused. Without it, it works until it is revoked.'),
   })
   .meta({ examples: [{ name: 'Order service' }] });
 
@@ -17,6 +37,14 @@ export const apiKeySchema = z
     api_key_id: z.string(),
     name: z.string(),
     last_four: z.string(),
+    permissions: permissions.describe('What it may do.'),
+    expires_at: z.string().nullable().describe('Null: it works until it is revoked.'),
+    asleep_since: z
+      .string()
+      .nullable()
+      .describe(
+        'Since when it is refused because a restore brought it back: `POST …/wake` says that it is wanted.',
+      ),
     created_at: z.string(),
     created_by: z
       .string()

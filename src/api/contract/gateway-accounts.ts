@@ -85,6 +85,39 @@ export const gatewayAccountChangesSchema = z
   })
   .meta({ examples: [{ enabled: false }] });
 
+const holdSchema = z.object({
+  since: z.string(),
+  why: z.string().describe('What the gateway said, in a sentence.'),
+  refunds: z
+    .array(
+      z.object({
+        refund_id: z.string().describe('An id of ours that these books do not know.'),
+        gateway_refund_id: z.string().nullable(),
+        gateway_payment_id: z.string().nullable(),
+        heard_at: z.string(),
+      }),
+    )
+    .describe('The first ten.'),
+});
+
+export const gatewayAccountReleaseSchema = z
+  .strictObject({
+    reason: z
+      .string()
+      .trim()
+      .min(1)
+      .max(1000)
+      .describe('What was found; kept for those who read it in years.'),
+    shared: z
+      .boolean()
+      .optional()
+      .describe(
+        'True: another installation refunds through the same account at the gateway, and its ids hold this one no more. ' +
+          'Refunds that these books lose are then no longer noticed by webhooks of this account.',
+      ),
+  })
+  .meta({ examples: [{ reason: 'Both are in the list of refunds that the restore printed.' }] });
+
 export const gatewayAccountSchema = z
   .object({
     gateway_account_id: z.string(),
@@ -126,6 +159,12 @@ export const gatewayAccountSchema = z
         .int()
         .describe('Refunds of this account without an end yet, counted no further than 10000.'),
     }),
+    held: holdSchema
+      .nullable()
+      .describe(
+        'Set while nothing is sent because the gateway knows refunds of ours that these books do not: books that went back ' +
+          'in time, or another installation on the same account. It ends by POST …/release.',
+      ),
     created_at: z.string(),
     updated_at: z.string(),
   })
@@ -172,4 +211,5 @@ export type GatewayAccount = z.infer<typeof gatewayAccountSchema>;
 export type GatewayAccountList = z.infer<typeof gatewayAccountListSchema>;
 export type NewGatewayAccount = z.input<typeof newGatewayAccountSchema>;
 export type GatewayAccountChanges = z.input<typeof gatewayAccountChangesSchema>;
+export type GatewayAccountRelease = z.input<typeof gatewayAccountReleaseSchema>;
 export type GatewayAccountTest = z.infer<typeof gatewayAccountTestSchema>;

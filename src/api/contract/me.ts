@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { WAYS_IN } from '../../access/ways-in.ts';
 import { codeField, nameField, newPasswordField, passwordField } from './sign-in.ts';
 
 /** GET /v1/me: who asks, for which merchant, and what they may do. */
@@ -52,6 +53,9 @@ export const sessionSchema = z.object({
   current: z.boolean().describe('Whether it is the one that asks.'),
   started_at: z.iso.datetime(),
   last_used_at: z.iso.datetime(),
+  opened_by: z
+    .enum(WAYS_IN)
+    .describe('What it was opened with: the password alone, a one-time link, or also a second factor.'),
   address: z.string().nullable(),
   user_agent: z.string().nullable(),
 });

@@ -1,2 +1,2 @@
 /** What a password has to be, as the page tells it. */
-export { PASSWORD_LEAST, PASSWORD_MOST, PASSWORD_WORDS } from '../../access/password.ts';
+export { NO_PASSWORD_WORDS, PASSWORD_LEAST, PASSWORD_MOST, PASSWORD_WORDS } from '../../access/password.ts';

@@ -29,9 +29,33 @@ export const merchantSettingsSchema = z.strictObject({
 
 export const merchantSettingsChangesSchema = merchantSettingsSchema.partial();
 
+export const waitingChangeSchema = z
+  .object({
+    change_id: z.string(),
+    changes: merchantSettingsChangesSchema,
+    asked_by: z.string().describe('The e-mail address of the person, or the name of the key.'),
+    asked_at: z.string(),
+    takes_effect_at: z
+      .string()
+      .nullable()
+      .describe(
+        'It takes effect by itself then, unless somebody stops it. Null: another admin has to confirm it.',
+      ),
+    lapses_at: z.string().describe('If nobody has confirmed it by then, nothing happens.'),
+  })
+  .meta({ id: 'WaitingChange', description: 'A change that would turn a guard off, and waits.' });
+
+export const waitingChangeParamsSchema = z.object({ change_id: z.uuid() });
+
 export const merchantSchema = z
-  .object({ merchant_id: z.string(), name: z.string(), settings: merchantSettingsSchema })
+  .object({
+    merchant_id: z.string(),
+    name: z.string(),
+    settings: merchantSettingsSchema.describe('As they are in force.'),
+    waiting_changes: z.array(waitingChangeSchema).describe('What was asked for and waits, the oldest first.'),
+  })
   .meta({ id: 'Merchant', description: 'Your merchant with its settings.' });
 
+export type WaitingChange = z.infer<typeof waitingChangeSchema>;
 export type Merchant = z.infer<typeof merchantSchema>;
 export type MerchantSettingsChanges = z.input<typeof merchantSettingsChangesSchema>;

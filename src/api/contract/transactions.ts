@@ -34,7 +34,7 @@ export const toldTransactionSchema = z
     metadata: z
       .record(z.string(), z.unknown())
       .optional()
-      .describe("`webhook_url` in it is where this order's webhooks go."),
+      .describe("`webhook_url` in it is where this order's webhooks go too, besides the endpoints."),
   })
   .meta({
     examples: [

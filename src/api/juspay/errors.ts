@@ -156,6 +156,21 @@ export function badRequest(status: number, reason: string): ContractError {
   );
 }
 
+/** The contract names no refusal for too many calls; this one has the shape of the others. */
+export function tooManyCalls(reason: string, retryAfterMs: number): ContractError {
+  return new ContractError(
+    429,
+    { error_message: reason, status: 'error', error_code: 'TOO_MANY_REQUESTS' },
+    {
+      category: 'USER_ERROR',
+      code: 'TOO_MANY_REQUESTS',
+      developer_message: reason,
+      user_message: 'Too many requests. Please try again later.',
+    },
+    retryAfterMs,
+  );
+}
+
 /** Ours to put right, not the caller's. */
 export function serverError(status: number, reason: string): ContractError {
   return new ContractError(

@@ -256,7 +256,9 @@ const orderFields = {
   product_id: text,
   description: text,
   return_url: text,
-  metadata: metadata.meta({ description: '`webhook_url` in it is where this order’s webhooks go' }),
+  metadata: metadata.meta({
+    description: '`webhook_url` in it is where this order’s webhooks go too, besides the endpoints',
+  }),
   ...udfs,
 };
 export const createBodySchema = z

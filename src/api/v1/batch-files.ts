@@ -23,7 +23,8 @@ import { CSV, createFileSender } from './file-sender.ts';
 const SLICE = 250;
 
 const tags = ['Batches'];
-const config = { permission: 'batches.read' } as const;
+/** Whole files of rows with who was refunded what, like the other exports. */
+const config = { permission: 'batches.export' } as const;
 const csv = {
   200: {
     description: 'Comma-separated values in UTF-8, with a first line of names.',
@@ -47,7 +48,7 @@ export async function batchFileRoutes(instance: FastifyInstance, deps: ApiDeps):
   app.get(
     '/v1/batches/sample.csv',
     {
-      config,
+      config: { permission: 'batches.read' },
       schema: {
         tags,
         summary: 'A file to begin with',

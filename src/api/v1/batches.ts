@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { Busboy } from '@fastify/busboy';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { STAND_IN_DAYS } from '../../access/second-person.ts';
 import type { Actor, BatchRecord } from '../../batches/batch.ts';
 import {
   approveBatch,
@@ -28,6 +29,7 @@ import {
 import { BATCH_LIMITS, BATCH_STATUSES } from '../../batches/words.ts';
 import { maskCardNumbers } from '../../lib/card-number.ts';
 import { isUuid } from '../../lib/ids.ts';
+import { requireAlso } from '../auth.ts';
 import {
   batchApprovalSchema,
   batchConfirmationSchema,
@@ -91,6 +93,7 @@ async function uploadRoutes(instance: FastifyInstance, deps: ApiDeps): Promise<v
     },
     async (request, reply) => {
       const asked = request.query;
+      requireForKind(request, asked.kind);
       const upload = await fileOf(request);
       if (upload === null && asked.bytes === undefined) {
         throw new ApiError(400, 'missing_file', 'The request has no file.', {
@@ -171,6 +174,7 @@ async function uploadRoutes(instance: FastifyInstance, deps: ApiDeps): Promise<v
       },
     },
     async (request, reply) => {
+      await requireForBatch(deps, request);
       const upload = await fileOf(request);
       if (upload === null) {
         throw new ApiError(400, 'missing_file', 'The request has no file.', {
@@ -338,7 +342,8 @@ function decisionRoutes(instance: FastifyInstance, deps: ApiDeps): void {
         response,
       },
     },
-    (request) => {
+    async (request) => {
+      await requireForBatch(deps, request);
       const { totals, rows, look_alikes } = request.body;
       const said = { totals, rows, lookAlikes: look_alikes ?? null };
       return answer(confirmBatch(batches, keyOf(request), said, actorOf(request)));
@@ -386,7 +391,10 @@ function decisionRoutes(instance: FastifyInstance, deps: ApiDeps): void {
   app.post(
     '/v1/batches/:batch_id/resume',
     { config, schema: { tags, summary: 'Go on sending', params, response } },
-    (request) => answer(resumeBatch(batches, keyOf(request), actorOf(request))),
+    async (request) => {
+      await requireForBatch(deps, request);
+      return answer(resumeBatch(batches, keyOf(request), actorOf(request)));
+    },
   );
   app.post(
     '/v1/batches/:batch_id/cancel',
@@ -528,6 +536,16 @@ function keyOf(request: FastifyRequest) {
   return { merchantId: request.caller.merchantId, batchId: batch_id };
 }
 
+/** A file of outcomes settles refunds, whoever may run batches. */
+function requireForKind(request: FastifyRequest, kind: BatchRecord['kind']): void {
+  if (kind === 'status_updates') requireAlso(request, 'refunds.resolve');
+}
+
+async function requireForBatch(deps: ApiDeps, request: FastifyRequest): Promise<void> {
+  const batch = await readBatch(deps.db, keyOf(request));
+  if (batch) requireForKind(request, batch.kind);
+}
+
 function actorOf({ caller }: FastifyRequest): Actor {
   return {
     kind: caller.kind,
@@ -633,7 +651,9 @@ function decisionRefused(outcome: Extract<Decided, { ok: false }>): ApiError {
       return new ApiError(
         403,
         'same_person',
-        'Whoever uploaded or confirmed a batch cannot approve it, nor can an API key. Ask a colleague.',
+        'Whoever uploaded or confirmed a batch cannot approve it, nor can an API key. You count as whoever did if you made ' +
+          `the key that did, or if one of you came in by a link of the other within ${STAND_IN_DAYS} days. Nothing was approved.`,
+        { accepted: 'a colleague who had no hand in it' },
       );
   }
 }

@@ -1,9 +1,10 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { z } from 'zod';
 import {
   type AccountRefusal,
   type AccountResult,
+  chooseGatewayAccount,
   createGatewayAccount,
   type GatewayAccount,
   type LearntIdentity,
@@ -16,11 +17,13 @@ import {
 } from '../../gateways/accounts.ts';
 import type { AccessCheck, Gateway } from '../../gateways/gateway.ts';
 import { readCallsTaken } from '../../gateways/health.ts';
+import { type Hold, readHolds, releaseHold } from '../../refunds/holds.ts';
 import { countPending } from '../../refunds/pending.ts';
 import {
   gatewayAccountChangesSchema,
   gatewayAccountListSchema,
   gatewayAccountParamsSchema,
+  gatewayAccountReleaseSchema,
   gatewayAccountSchema,
   gatewayAccountTestSchema,
   gatewayListSchema,
@@ -29,18 +32,19 @@ import {
 } from '../contract/gateway-accounts.ts';
 import type { ApiDeps } from '../deps.ts';
 import { ApiError, errorSchema } from '../errors.ts';
-import { recordAccess } from '../record-access.ts';
+import { callerName, recordAccess } from '../record-access.ts';
 
 const tags = ['Gateways'];
 
 /** Gateways and the merchant's accounts at them. */
 export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiDeps): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>();
-  const viewAll = async (accounts: readonly GatewayAccount[]) => {
+  const viewAll = async (merchantId: string, accounts: readonly GatewayAccount[]) => {
     const ids = accounts.map((account) => account.gatewayAccountId);
-    const [taken, pending] = await Promise.all([
+    const [taken, pending, holds] = await Promise.all([
       readCallsTaken(deps.db, deps.clock, ids),
       countPending(deps.db, ids),
+      readHolds(deps.db, merchantId, ids),
     ]);
     return accounts.map((account) => {
       const { gatewayAccountId: id } = account;
@@ -48,13 +52,31 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
         webhookUrl: deps.engine.webhookUrlOf(id),
         callsTaken: taken.get(id) ?? 0,
         pending: pending.get(id) ?? 0,
+        hold: holds.get(id) ?? null,
       });
     });
   };
-  const view = async (account: GatewayAccount) => (await viewAll([account]))[0]!;
+  const view = async (account: GatewayAccount) => (await viewAll(account.merchantId, [account]))[0]!;
   const viewOf = (result: AccountResult) => {
     if (!result.ok) throw refusalError(result.refusal);
     return view(result.account);
+  };
+
+  /** A new account, another name or a switch may decide where payments lie that name no account: never without a trace. */
+  const recordMove = async (request: FastifyRequest, gateway: string, before: readonly GatewayAccount[]) => {
+    const after = await listGatewayAccounts(deps.db, request.caller.merchantId);
+    const [from, to] = [before, after].map((accounts) => {
+      const chosen = chooseGatewayAccount(accounts, gateway, null);
+      return typeof chosen === 'string' ? null : chosen;
+    });
+    if (from?.gatewayAccountId === to?.gatewayAccountId) return;
+    const shownOf = (account: GatewayAccount | null | undefined) =>
+      account ? { gateway_account_id: account.gatewayAccountId, name: account.name } : null;
+    await recordAccess(deps, request, 'unnamed_payments_moved', {
+      gateway,
+      from: shownOf(from),
+      to: shownOf(to),
+    });
   };
 
   app.get(
@@ -83,6 +105,7 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
     },
     async (request, reply) => {
       const { gateway, name, base_url, credentials, max_concurrent, max_per_second } = request.body;
+      const before = await listGatewayAccounts(deps.db, request.caller.merchantId);
       const result = await createGatewayAccount(
         deps,
         {
@@ -109,7 +132,9 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
         gateway_account_id,
         gateway,
         name: shown.name,
+        base_url: shown.base_url,
       });
+      await recordMove(request, gateway, before);
       return reply.code(201).send(shown);
     },
   );
@@ -125,7 +150,10 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
       },
     },
     async (request) => ({
-      gateway_accounts: await viewAll(await listGatewayAccounts(deps.db, request.caller.merchantId)),
+      gateway_accounts: await viewAll(
+        request.caller.merchantId,
+        await listGatewayAccounts(deps.db, request.caller.merchantId),
+      ),
     }),
   );
 
@@ -164,6 +192,7 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
       const { name, enabled, credentials, max_concurrent, max_per_second } = request.body;
       const { merchantId } = request.caller;
       const { gateway_account_id } = request.params;
+      const before = await listGatewayAccounts(deps.db, merchantId);
       const result = await updateGatewayAccount(deps, merchantId, gateway_account_id, {
         name,
         enabled,
@@ -175,13 +204,71 @@ export async function gatewayAccountRoutes(instance: FastifyInstance, deps: ApiD
       const changed = [...Object.keys(request.body), ...Object.keys(credentials ?? {})];
       request.log.info({ merchant_id: merchantId, gateway_account_id, changed }, 'gateway account changed');
       const about = { gateway_account_id, gateway: shown.gateway, name: shown.name };
+      const isIt = (account: GatewayAccount) => account.gatewayAccountId === gateway_account_id;
       await recordAccess(deps, request, 'gateway_account_changed', {
         ...about,
         changed,
         ...(enabled !== undefined && { enabled }),
+        ...(name !== undefined && { name_before: before.find(isIt)?.name }),
       });
+      await recordMove(request, shown.gateway, before);
       deps.engine.wake();
       return shown;
+    },
+  );
+
+  app.post(
+    '/v1/gateway-accounts/:gateway_account_id/release',
+    {
+      config: { permission: 'gateways.manage' },
+      schema: {
+        tags,
+        summary: 'Send through a held account again, having looked',
+        description:
+          'The account is held because its gateway knows refunds of ours that these books do not. Where books went back in ' +
+          'time, `refundry restore --as-of` releases it too, and has each payment asked about first.',
+        params: gatewayAccountParamsSchema,
+        body: gatewayAccountReleaseSchema,
+        response: { 200: gatewayAccountSchema, 404: errorSchema, 409: errorSchema },
+      },
+    },
+    async (request) => {
+      const { merchantId } = request.caller;
+      const { gateway_account_id } = request.params;
+      const { reason, shared = false } = request.body;
+      const account = await readGatewayAccount(deps.db, merchantId, gateway_account_id);
+      if (!account) throw notFound();
+      const released = await releaseHold(
+        deps.db,
+        deps.clock,
+        { merchantId, gatewayAccountId: gateway_account_id },
+        { by: callerName(request.caller), reason, shared },
+      );
+      if (!released) {
+        throw new ApiError(
+          409,
+          'gateway_account_not_held',
+          'This gateway account is not held: nothing was changed.',
+          {
+            field: 'gateway_account_id',
+            accepted: 'an account whose "held" is not null',
+          },
+        );
+      }
+      request.log.warn(
+        { merchant_id: merchantId, gateway_account_id, shared, reason },
+        'gateway account released',
+      );
+      const { gateway, name } = account;
+      await recordAccess(deps, request, 'gateway_account_released', {
+        gateway_account_id,
+        gateway,
+        name,
+        shared,
+        reason,
+      });
+      deps.engine.wake();
+      return view(account);
     },
   );
 
@@ -334,7 +421,12 @@ function notFound(): ApiError {
 
 function accountView(
   shown: GatewayAccount,
-  now: { readonly webhookUrl: string; readonly callsTaken: number; readonly pending: number },
+  now: {
+    readonly webhookUrl: string;
+    readonly callsTaken: number;
+    readonly pending: number;
+    readonly hold: Hold | null;
+  },
 ): z.infer<typeof gatewayAccountSchema> {
   return {
     gateway_account_id: shown.gatewayAccountId,
@@ -357,6 +449,16 @@ function accountView(
       webhook_rejected_because: shown.webhooksRejectedWhy,
       calls_in_last_second: now.callsTaken,
       pending_refunds: now.pending,
+    },
+    held: now.hold && {
+      since: now.hold.heldAt.toISOString(),
+      why: now.hold.why,
+      refunds: now.hold.strangers.map((stranger) => ({
+        refund_id: stranger.refundId,
+        gateway_refund_id: stranger.gatewayRefundId,
+        gateway_payment_id: stranger.gatewayPaymentId,
+        heard_at: stranger.heardAt.toISOString(),
+      })),
     },
     created_at: shown.createdAt.toISOString(),
     updated_at: shown.updatedAt.toISOString(),

@@ -5,7 +5,8 @@ import { type AccessAction, logAccess } from '../../access/access-log.ts';
 import { countAttempt, forgiveAttempt } from '../../access/attempts.ts';
 import { DEMO_MERCHANT } from '../../access/demo-key.ts';
 import { readMerchant, settingsOf } from '../../access/merchants.ts';
-import type { SignIn } from '../../access/sign-in.ts';
+import type { SignIn, SignInResult } from '../../access/sign-in.ts';
+import type { Attempt, Traces } from '../../access/traces.ts';
 import { endSession, endSessions, listSessions, renameUser } from '../../access/users.ts';
 import { practisesOnly } from '../../gateways/practice.ts';
 import { plusMs } from '../../lib/clock.ts';
@@ -22,13 +23,18 @@ import {
 } from '../contract/me.ts';
 import type { ApiDeps, Caller, UserCaller } from '../deps.ts';
 import { ApiError, errorSchema } from '../errors.ts';
-import { setCookies } from '../sign-in.ts';
+import { requireGoodPassword, setCookies } from '../sign-in.ts';
 
 const TRIES = 10;
 const WINDOW_MS = 15 * 60_000;
 
 /** Who is asking, and what a person may change about themselves. */
-export async function meRoutes(instance: FastifyInstance, deps: ApiDeps, signIn: SignIn): Promise<void> {
+export async function meRoutes(
+  instance: FastifyInstance,
+  deps: ApiDeps,
+  signIn: SignIn,
+  traces: Traces,
+): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   const { db, clock } = deps;
   const tags = ['Sign-in'];
@@ -72,8 +78,12 @@ export async function meRoutes(instance: FastifyInstance, deps: ApiDeps, signIn:
     },
     async (request, reply) => {
       const { current_password, new_password } = request.body;
+      const { userEmail, userName, merchantId } = personOf(request);
+      const merchantName = (await readMerchant(db, merchantId))?.name ?? merchantId;
+      const owner = { email: userEmail, name: userName, merchantName };
+      requireGoodPassword('new_password', new_password, owner);
       const result = await withinTries(request, () =>
-        signIn.changePassword(browserOf(request), current_password, new_password),
+        signIn.changePassword(browserOf(request), current_password, new_password, personOf(request).openedBy),
       );
       setCookies(reply, result);
       await logOwn(request, 'password_changed');
@@ -152,7 +162,7 @@ export async function meRoutes(instance: FastifyInstance, deps: ApiDeps, signIn:
     },
     async (request, reply) => {
       const result = await withinTries(request, () =>
-        signIn.beginSecondFactor(browserOf(request), request.body.password),
+        signIn.beginSecondFactor(browserOf(request), request.body.password, personOf(request).userEmail),
       );
       const { otpauthUri, backupCodes } = setCookies(reply, result);
       return { otpauth_uri: otpauthUri, backup_codes: [...backupCodes] };
@@ -166,6 +176,7 @@ export async function meRoutes(instance: FastifyInstance, deps: ApiDeps, signIn:
       schema: {
         tags,
         summary: 'Switch your second factor on with a code from the app',
+        description: 'Ends your sessions in all other browsers: they began without it.',
         body: secondFactorCodeBody,
         response: { 200: meSchema, ...factorAnswers },
       },
@@ -183,7 +194,7 @@ export async function meRoutes(instance: FastifyInstance, deps: ApiDeps, signIn:
       }
       setCookies(reply, result);
       await logOwn(request, 'second_factor_on');
-      return me(deps, { ...person, secondFactor: true });
+      return me(deps, { ...person, secondFactor: true, openedBy: 'code' });
     },
   );
 
@@ -194,6 +205,7 @@ export async function meRoutes(instance: FastifyInstance, deps: ApiDeps, signIn:
       schema: {
         tags,
         summary: 'Switch your second factor off',
+        description: 'Ends your sessions in all other browsers.',
         body: wordBody,
         response: { 200: meSchema, ...factorAnswers },
       },
@@ -212,7 +224,7 @@ export async function meRoutes(instance: FastifyInstance, deps: ApiDeps, signIn:
       );
       setCookies(reply, result);
       await logOwn(request, 'second_factor_off');
-      return me(deps, { ...person, secondFactor: false });
+      return me(deps, { ...person, secondFactor: false, openedBy: 'password' });
     },
   );
 
@@ -256,15 +268,24 @@ export async function meRoutes(instance: FastifyInstance, deps: ApiDeps, signIn:
   }
 
   /** Whoever sits at an unlocked screen should not be able to guess the password there. */
-  async function withinTries<Result extends { ok: boolean }>(
+  async function withinTries<Value>(
     request: FastifyRequest,
-    work: () => Promise<Result>,
-  ): Promise<Result> {
-    const bucket = `person:${personOf(request).userId}`;
+    work: () => Promise<SignInResult<Value>>,
+  ): Promise<SignInResult<Value>> {
+    const { userId } = personOf(request);
+    const bucket = `person:${userId}`;
+    const note = (what: Attempt['what']) =>
+      traces.note({ what, address: request.ip, requestId: request.id, userId });
     const until = await countAttempt(db, clock, { bucket, most: TRIES, windowMs: WINDOW_MS });
-    if (until) throw new ApiError(429, 'too_many_tries', 'Too many wrong tries. Wait for 15 minutes.');
+    if (until) {
+      note('sign_in_locked');
+      const waitMs = until.getTime() - clock.now().getTime();
+      throw new ApiError(429, 'too_many_tries', 'Too many wrong tries. Wait for 15 minutes.', {}, waitMs);
+    }
     const result = await work();
     if (result.ok) await forgiveAttempt(db, bucket);
+    else if (result.refusal === 'wrong_code') note('code_failed');
+    else if (result.refusal === 'wrong_password') note('sign_in_failed');
     return result;
   }
 }
@@ -303,6 +324,7 @@ export async function sessionsOf(deps: ApiDeps, userId: string, current: string 
     current: session.sessionId === current,
     started_at: session.startedAt.toISOString(),
     last_used_at: session.lastUsedAt.toISOString(),
+    opened_by: session.openedBy,
     address: session.address,
     user_agent: session.userAgent,
   }));

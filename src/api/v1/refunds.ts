@@ -44,6 +44,7 @@ import {
   notResolved,
   orderNotFound,
   refundNotFound,
+  requireTrustedBooks,
 } from './refusals.ts';
 
 /** As on the contract's surface (section 2.4): the same amount of the same order twice is rarely meant. */
@@ -197,10 +198,11 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
         summary: 'Cancel a refund that has not been sent',
         params: refundParamsSchema,
         body: cancellationSchema,
-        response: { 200: refundSchema, 404: errorSchema, 409: errorSchema },
+        response: { 200: refundSchema, 404: errorSchema, 409: errorSchema, 503: errorSchema },
       },
     },
     async (request) => {
+      await requireTrustedBooks(engine);
       const { merchantId } = request.caller;
       const reason = request.body?.reason ?? null;
       const asked = { reason, cause: causeOf(request) };
@@ -222,10 +224,11 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
           'customer has the money, failed that nobody has been paid and the amount may be refunded again.',
         params: refundParamsSchema,
         body: resolutionSchema,
-        response: { 200: refundSchema, 404: errorSchema, 409: errorSchema },
+        response: { 200: refundSchema, 404: errorSchema, 409: errorSchema, 503: errorSchema },
       },
     },
     async (request) => {
+      await requireTrustedBooks(engine);
       const { outcome, evidence, arn, gateway_refund_id, against_gateway } = request.body;
       const { merchantId } = request.caller;
       const word = { outcome, evidence, arn: arn ?? null, gatewayRefundId: gateway_refund_id ?? null };
@@ -259,6 +262,7 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
         },
       },
       async (request) => {
+        await requireTrustedBooks(engine);
         const cause = personOf(causeOf(request), 'at');
         const decided = await decideOnProposal(engine, request.caller.merchantId, request.params.refund_id, {
           confirm: verb === 'confirm',

@@ -1,4 +1,5 @@
 import { amountText } from '../../lib/money.ts';
+import type { EngineDeps } from '../../refunds/engine.ts';
 import type { RefundOutcome } from '../../refunds/record.ts';
 import type { Refund } from '../../refunds/refund.ts';
 import type { ProposalOutcome, ResolveOutcome } from '../../refunds/resolve.ts';
@@ -9,6 +10,17 @@ import { ApiError } from '../errors.ts';
  * Why something was not done to a refund. Each sentence says what happened, what that means for the money, and
  * what to do.
  */
+
+/** What people decide of a refund, they decide by what the books say of it; these may have forgotten that it was sent. */
+export async function requireTrustedBooks(engine: Pick<EngineDeps, 'booksInDoubt'>): Promise<void> {
+  if (!(await engine.booksInDoubt?.())) return;
+  throw new ApiError(
+    503,
+    'books_in_doubt',
+    'These books may have gone back in time, and may not know that this refund was sent. Nothing was changed, and nothing is ' +
+      'sent meanwhile; whoever runs this Refundry finds in its log how to go on.',
+  );
+}
 
 export function refundNotFound(): ApiError {
   return new ApiError(404, 'refund_not_found', 'There is no refund with this id.', { field: 'refund_id' });

@@ -3,6 +3,7 @@ import type {
   GatewayAccount,
   GatewayAccountChanges,
   GatewayAccountList,
+  GatewayAccountRelease,
   GatewayAccountTest,
   GatewayList,
   NewGatewayAccount,
@@ -31,6 +32,11 @@ export function createAccount(body: NewGatewayAccount): Promise<GatewayAccount> 
 
 export function changeAccount(accountId: string, body: GatewayAccountChanges): Promise<GatewayAccount> {
   return ask('PATCH', `${ACCOUNTS}/${accountId}`, { body });
+}
+
+/** Has a held account sent to again. */
+export function releaseAccount(accountId: string, body: GatewayAccountRelease): Promise<GatewayAccount> {
+  return ask('POST', `${ACCOUNTS}/${accountId}/release`, { body });
 }
 
 /** Asks the gateway something that changes nothing there. */

@@ -12,6 +12,11 @@ export function createKey(body: NewApiKey): Promise<ApiKeyWithSecret> {
   return ask('POST', '/v1/api-keys', { body });
 }
 
+/** A key that sleeps since a restore works again. */
+export function wakeKey(key: ApiKey): Promise<ApiKey> {
+  return ask('POST', `/v1/api-keys/${key.api_key_id}/wake`);
+}
+
 /** For good: a revoked key never works again. */
 export function revokeKey(key: ApiKey): Promise<unknown> {
   return ask('DELETE', `/v1/api-keys/${key.api_key_id}`);

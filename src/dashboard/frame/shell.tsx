@@ -12,6 +12,7 @@ import { useEffect } from 'react';
 import { SIGNED_OUT } from '../api/client.ts';
 import { useLive } from '../api/live.ts';
 import { useMe } from '../api/session.ts';
+import { BooksStrip } from './books-strip.tsx';
 import { KeysHelp } from './keys-help.tsx';
 import { LiveIndicator } from './live-indicator.tsx';
 import { openPalette, Palette } from './palette.tsx';
@@ -110,6 +111,7 @@ export function Shell() {
         </Tooltip>
       </AppShell.Navbar>
       <AppShell.Main id="content" tabIndex={-1} className={classes.main}>
+        <BooksStrip />
         {me.merchant.sandbox && (
           <div className={classes.strip} role="note">
             <b>{me.merchant.name}</b> is on the sandbox: no real money moves.

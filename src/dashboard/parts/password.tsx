@@ -1,6 +1,11 @@
 import { PasswordInput, type PasswordInputProps } from '@mantine/core';
 import { useState } from 'react';
-import { PASSWORD_LEAST, PASSWORD_MOST, PASSWORD_WORDS } from '../../api/contract/password.ts';
+import {
+  NO_PASSWORD_WORDS,
+  PASSWORD_LEAST,
+  PASSWORD_MOST,
+  PASSWORD_WORDS,
+} from '../../api/contract/password.ts';
 
 interface Props extends Omit<PasswordInputProps, 'visible' | 'onVisibilityChange'> {
   readonly label: string;
@@ -36,7 +41,7 @@ export function NewPasswordField({ label, value, error, onChange }: NewProps) {
   return (
     <PasswordField
       label={label}
-      description={`${PASSWORD_WORDS[0]?.toUpperCase()}${PASSWORD_WORDS.slice(1)}. A few unrelated words are good.`}
+      description={`${PASSWORD_WORDS[0]?.toUpperCase()}${PASSWORD_WORDS.slice(1)}. A few unrelated words are good; ${NO_PASSWORD_WORDS}.`}
       name="new-password"
       autoComplete="new-password"
       minLength={PASSWORD_LEAST}

@@ -20,6 +20,7 @@ import { byCurrency, bytesText, count, lookAlikesOf } from './words.ts';
 export function CheckStep(props: StepProps) {
   const { batch, onStep } = props;
   const mayRun = useMay('batches.run');
+  const mayExport = useMay('batches.export');
   if (batch.status === 'checking' || !batch.check) return <Checking batch={batch} />;
   const { good, look_alike, bad } = batch.rows;
   const { check } = batch;
@@ -51,7 +52,7 @@ export function CheckStep(props: StepProps) {
             {bad === 0 || sendable === 0 ? 'Go on to confirm' : `Go on without the ${count(bad, 'bad row')}`}
           </Button>
         )}
-        {bad > 0 && (
+        {bad > 0 && mayExport && (
           <Button
             variant="default"
             component="a"

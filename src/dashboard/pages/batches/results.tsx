@@ -16,6 +16,7 @@ import { count, things } from './words.ts';
 export function ResultsStep(props: StepProps) {
   const { batch } = props;
   const mayRun = useMay('batches.run');
+  const mayExport = useMay('batches.export');
   const failed = failedRows(batch);
   const mayCorrect = mayRun && failed > 0 && batch.sent_at !== null && batch.status !== 'cancelled';
   const download = (href: string, words: string) => (
@@ -28,9 +29,14 @@ export function ResultsStep(props: StepProps) {
       <Text>{summary(batch)}</Text>
       <Outcomes batch={batch} />
       <div className={`${classes.row} ${classes.spaced}`}>
-        {download(resultsHref(batch.batch_id), 'Results of all rows')}
-        {failed > 0 && download(failedHref(batch.batch_id), 'Only the failed rows')}
-        {download(fileHref(batch.batch_id), 'The file as it came')}
+        {mayExport && download(resultsHref(batch.batch_id), 'Results of all rows')}
+        {mayExport && failed > 0 && download(failedHref(batch.batch_id), 'Only the failed rows')}
+        {mayExport && download(fileHref(batch.batch_id), 'The file as it came')}
+        {!mayExport && (
+          <Text size="sm" c="dimmed">
+            Downloading rows takes the role Operations. They stand below, page by page.
+          </Text>
+        )}
         {mayCorrect && <Corrected batch={batch} />}
       </div>
       {mayCorrect && (

@@ -1,22 +1,39 @@
-import { Button, Modal, Stack, Text, TextInput, VisuallyHidden } from '@mantine/core';
+import {
+  Button,
+  Checkbox,
+  Group,
+  Modal,
+  NativeSelect,
+  Radio,
+  Stack,
+  Text,
+  TextInput,
+  VisuallyHidden,
+} from '@mantine/core';
 import { useMediaQuery } from '@mantine/hooks';
 import { IconPlus } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { useState } from 'react';
-import type { ApiKey, ApiKeyWithSecret } from '../../../api/contract/api-keys.ts';
-import { createKey, keysQuery, revokeKey } from '../../api/keys.ts';
-import { useMay } from '../../api/session.ts';
+import { type ReactNode, useState } from 'react';
+import {
+  type ApiKey,
+  type ApiKeyWithSecret,
+  DEFAULT_KEY_PERMISSIONS,
+  KEY_PERMISSION_WORDS,
+} from '../../../api/contract/api-keys.ts';
+import { createKey, keysQuery, revokeKey, wakeKey } from '../../api/keys.ts';
+import { useMay, useMe } from '../../api/session.ts';
 import { Refusal, useAct, useInvalidFocus } from '../../parts/act.tsx';
 import { Empty, Failed, Loading } from '../../parts/answers.tsx';
 import { Dialog } from '../../parts/dialog.tsx';
 import { fieldProblem } from '../../parts/field-problem.ts';
+import { Notice } from '../../parts/notice.tsx';
 import { Page } from '../../parts/page.tsx';
 import { Code, KeepSecret } from '../../parts/secret.tsx';
 import { Sign } from '../../parts/status.tsx';
 import { columnsOf, DataTable } from '../../parts/table.tsx';
 import { Time } from '../../parts/time.tsx';
 
-/** The keys that programs call the API with: made, shown once, revoked. */
+/** The keys that programs call the API with: made for something, shown once, woken after a restore, revoked. */
 export function Keys() {
   const keys = useQuery(keysQuery);
   const mayManage = useMay('keys.manage');
@@ -24,6 +41,8 @@ export function Keys() {
   const hidden = useMediaQuery('(max-width: 48em)') ? ['created_at', 'created_by'] : [];
   const [creating, setCreating] = useState(false);
   const [revoking, setRevoking] = useState<ApiKey | null>(null);
+  const [waking, setWaking] = useState<readonly ApiKey[] | null>(null);
+  const asleep = (keys.data ?? []).filter(isAsleep);
 
   const create = (
     <Button leftSection={<IconPlus size={16} />} onClick={() => setCreating(true)} disabled={!mayManage}>
@@ -35,8 +54,8 @@ export function Keys() {
       title="API keys"
       about={
         <>
-          Programs call the API with these. A key may do all that a person of the role Admin may, except
-          managing people. <a href="/docs">API reference</a>
+          Programs call the API with these. A key may do what it was made for and nothing else: never manage
+          people or keys, nor be the second person. <a href="/docs">API reference</a>
         </>
       }
       actions={create}
@@ -46,10 +65,27 @@ export function Keys() {
       {keys.data?.length === 0 && (
         <Empty title="No program can call the API yet: there is no key.">{create}</Empty>
       )}
+      {asleep.length > 0 && (
+        <Notice
+          tone="amber"
+          title={`${asleep.length === 1 ? 'One key sleeps' : `${asleep.length} keys sleep`} since the books were restored from a backup.`}
+        >
+          <Text size="sm" mb="xs">
+            Their programs are refused with 401. One that was revoked after the backup would work again: wake
+            those that you know, and revoke the others.
+          </Text>
+          {mayManage && asleep.length > 1 && (
+            <Button size="compact-sm" variant="default" onClick={() => setWaking(asleep)}>
+              Wake all {asleep.length} …
+            </Button>
+          )}
+        </Notice>
+      )}
       {keys.data && keys.data.length > 0 && (
         <DataTable
           name="API keys"
-          columns={columnsWith(mayManage ? setRevoking : null)}
+          columns={columnsWith(mayManage ? { revoke: setRevoking, wake: (key) => setWaking([key]) } : null)}
+          wraps
           rows={keys.data}
           rowId={(key) => key.api_key_id}
           hidden={hidden}
@@ -58,13 +94,19 @@ export function Keys() {
       )}
       {creating && <CreateKey onClose={() => setCreating(false)} />}
       {revoking && <RevokeKey apiKey={revoking} onClose={() => setRevoking(null)} />}
+      {waking && <WakeKeys asleep={waking} onClose={() => setWaking(null)} />}
     </Page>
   );
 }
 
 const column = columnsOf<ApiKey>();
 
-function columnsWith(onRevoke: ((key: ApiKey) => void) | null) {
+interface Acts {
+  readonly revoke: (key: ApiKey) => void;
+  readonly wake: (key: ApiKey) => void;
+}
+
+function columnsWith(acts: Acts | null) {
   return [
     column.accessor('name', { header: 'Name' }),
     column.accessor('last_four', {
@@ -79,12 +121,11 @@ function columnsWith(onRevoke: ((key: ApiKey) => void) | null) {
     column.display({
       id: 'state',
       header: 'State',
-      cell: ({ row: { original: key } }) =>
-        key.revoked_at === null ? (
-          <Sign is="good" word="Works" />
-        ) : (
-          <Sign is="off" word="Revoked" detail={key.revoked_by && `by ${key.revoked_by}`} />
-        ),
+      cell: ({ row: { original: key } }) => <State of={key} />,
+    }),
+    column.accessor('permissions', {
+      header: 'May',
+      cell: ({ getValue }) => sentenceOf(getValue()),
     }),
     column.accessor('last_used_at', {
       header: 'Last used',
@@ -100,27 +141,75 @@ function columnsWith(onRevoke: ((key: ApiKey) => void) | null) {
       header: () => <VisuallyHidden>Actions</VisuallyHidden>,
       meta: { align: 'right' },
       cell: ({ row: { original: key } }) =>
-        key.revoked_at === null
-          ? onRevoke && (
+        key.revoked_at === null && acts ? (
+          <Group gap={6} justify="flex-end" wrap="nowrap">
+            {isAsleep(key) && (
               <Button
                 size="compact-sm"
                 variant="default"
-                aria-label={`Revoke key ${key.name}`}
-                onClick={() => onRevoke(key)}
+                aria-label={`Wake key ${key.name}`}
+                onClick={() => acts.wake(key)}
               >
-                Revoke …
+                Wake …
               </Button>
-            )
-          : null,
+            )}
+            <Button
+              size="compact-sm"
+              variant="default"
+              aria-label={`Revoke key ${key.name}`}
+              onClick={() => acts.revoke(key)}
+            >
+              Revoke …
+            </Button>
+          </Group>
+        ) : null,
     }),
   ];
+}
+
+function isAsleep({ asleep_since, revoked_at }: ApiKey): boolean {
+  return asleep_since !== null && revoked_at === null;
+}
+
+function State({ of: key }: { readonly of: ApiKey }) {
+  if (key.revoked_at !== null) {
+    return <Sign is="off" word="Revoked" detail={key.revoked_by && `by ${key.revoked_by}`} />;
+  }
+  const expired = key.expires_at !== null && new Date(key.expires_at) <= new Date();
+  if (!expired && isAsleep(key)) return <Sign is="waits" word="Sleeps" detail="since a restore" />;
+  return (
+    <>
+      {expired ? <Sign is="off" word="Expired" /> : <Sign is="good" word="Works" />}
+      {key.expires_at !== null && (
+        <Quiet>
+          {' '}
+          {expired ? '' : 'until '}
+          <Time at={key.expires_at} />
+        </Quiet>
+      )}
+    </>
+  );
+}
+
+/** What a key may do, in words: a shop's server's needs as one of them. */
+function sentenceOf(given: ApiKey['permissions']): string {
+  const shop = DEFAULT_KEY_PERMISSIONS.every((word) => given.includes(word));
+  const more = KEY_PERMISSION_WORDS.filter(
+    ({ name }) => given.includes(name) && !(shop && DEFAULT_KEY_PERMISSIONS.includes(name)),
+  );
+  if (more.length === KEY_PERMISSION_WORDS.length - DEFAULT_KEY_PERMISSIONS.length && shop) {
+    return 'Everything that a key can be given';
+  }
+  const words = [...(shop ? ['do what a shop’s server needs'] : []), ...more.map(({ may }) => may)];
+  const text = words.join(', ');
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 function TimeOr({ at, otherwise }: { readonly at: string | null; readonly otherwise: string }) {
   return at === null ? <Quiet>{otherwise}</Quiet> : <Time at={at} />;
 }
 
-function Quiet({ children }: { readonly children: string }) {
+function Quiet({ children }: { readonly children: ReactNode }) {
   return (
     <Text component="span" inherit c="dimmed">
       {children}
@@ -128,11 +217,23 @@ function Quiet({ children }: { readonly children: string }) {
   );
 }
 
+const LIVES = [
+  { label: 'Until it is revoked', value: '' },
+  { label: '30 days', value: '30' },
+  { label: '90 days', value: '90' },
+  { label: 'One year', value: '365' },
+];
+const DAY_MS = 86_400_000;
+
 function CreateKey({ onClose }: { readonly onClose: () => void }) {
   const client = useQueryClient();
   const { busy, problem, run } = useAct();
   const form = useInvalidFocus(problem);
+  const mine = useMe().permissions;
   const [name, setName] = useState('');
+  const [kind, setKind] = useState('shop');
+  const [chosen, setChosen] = useState<readonly ApiKey['permissions'][number][]>([]);
+  const [days, setDays] = useState('');
   const [made, setMade] = useState<ApiKeyWithSecret | null>(null);
   if (made) return <NewKey made={made} onDone={onClose} />;
 
@@ -144,7 +245,15 @@ function CreateKey({ onClose }: { readonly onClose: () => void }) {
         onSubmit={(event) => {
           event.preventDefault();
           void run(async () => {
-            setMade(await createKey({ name: name.trim() }));
+            setMade(
+              await createKey({
+                name: name.trim(),
+                ...(kind === 'chosen' && { permissions: [...chosen] }),
+                ...(days !== '' && {
+                  expires_at: new Date(Date.now() + Number(days) * DAY_MS).toISOString(),
+                }),
+              }),
+            );
             void client.invalidateQueries({ queryKey: ['keys'] });
           });
         }}
@@ -160,8 +269,48 @@ function CreateKey({ onClose }: { readonly onClose: () => void }) {
             onChange={(event) => setName(event.currentTarget.value)}
             data-autofocus
           />
+          <Radio.Group
+            label="What it may do"
+            description="It cannot be changed later. Where a second person is asked for, the key counts as you."
+            value={kind}
+            onChange={setKind}
+          >
+            <Stack gap={8} mt={8}>
+              <Radio
+                value="shop"
+                label="What a shop’s server needs"
+                description="Tell of orders and payments, refund them, cancel and follow refunds, run files of refunds. Nothing about people, keys, settings, gateways or webhooks."
+              />
+              <Radio value="chosen" label="Only what is chosen here" />
+            </Stack>
+          </Radio.Group>
+          {kind === 'chosen' && (
+            <Checkbox.Group
+              label="It may"
+              value={[...chosen]}
+              onChange={(names) =>
+                setChosen(KEY_PERMISSION_WORDS.map(({ name }) => name).filter((word) => names.includes(word)))
+              }
+            >
+              <Stack gap={6} mt={6}>
+                {KEY_PERMISSION_WORDS.filter(({ name }) => mine.includes(name)).map(({ name, may }) => (
+                  <Checkbox key={name} value={name} label={may} />
+                ))}
+              </Stack>
+            </Checkbox.Group>
+          )}
+          <NativeSelect
+            label="It works"
+            data={LIVES}
+            value={days}
+            onChange={(event) => setDays(event.currentTarget.value)}
+          />
           <Refusal problem={problem} fields={['name']} />
-          <Button type="submit" loading={busy} disabled={name.trim() === ''}>
+          <Button
+            type="submit"
+            loading={busy}
+            disabled={name.trim() === '' || (kind === 'chosen' && chosen.length === 0)}
+          >
             Create key
           </Button>
         </Stack>
@@ -183,7 +332,7 @@ function NewKey({ made, onDone }: { readonly made: ApiKeyWithSecret; readonly on
         <Text size="sm" mb={6}>
           Try it. The key is the user name of Basic authentication; there is no password.
         </Text>
-        <Code>{`curl -u '${made.key}:' \\\n  ${window.location.origin}/v1/settings`}</Code>
+        <Code>{`curl -u '${made.key}:' \\\n  ${window.location.origin}/v1/me`}</Code>
       </div>
     </KeepSecret>
   );
@@ -217,6 +366,39 @@ function RevokeKey({ apiKey, onClose }: { readonly apiKey: ApiKey; readonly onCl
         )}
       </Text>
       <Text size="md">A revoked key cannot be brought back.</Text>
+    </Dialog>
+  );
+}
+
+function WakeKeys({ asleep, onClose }: { readonly asleep: readonly ApiKey[]; readonly onClose: () => void }) {
+  const client = useQueryClient();
+  const act = asleep.length === 1 ? `Wake key ${asleep[0]!.name}` : `Wake ${asleep.length} keys`;
+  return (
+    <Dialog
+      title={act}
+      act={act}
+      onClose={onClose}
+      onAct={async () => {
+        try {
+          for (const key of asleep) await wakeKey(key);
+        } finally {
+          await client.invalidateQueries({ queryKey: ['keys'] });
+        }
+      }}
+    >
+      <Text size="md">
+        Your books come from a backup, and so {asleep.length === 1 ? 'does this key' : 'do these keys'}: it is
+        not known whether {asleep.length === 1 ? 'it was' : 'one of them was'} revoked since.
+      </Text>
+      <ul>
+        {asleep.map((key) => (
+          <li key={key.api_key_id}>
+            {key.name}, ending in <span className="mono">{key.last_four}</span>, made by{' '}
+            {key.created_by ?? 'the program'}
+          </li>
+        ))}
+      </ul>
+      <Text size="md">Wake only what you know to be in use. It works again at once.</Text>
     </Dialog>
   );
 }

@@ -1,4 +1,4 @@
-import { Button, Group, Progress, Text } from '@mantine/core';
+import { Button, Checkbox, Group, Progress, Text, Textarea } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
@@ -7,9 +7,10 @@ import type {
   GatewayAccountTest,
   GatewayDescription,
 } from '../../../api/contract/gateway-accounts.ts';
-import { changeAccount, testAccount } from '../../api/gateways.ts';
+import { changeAccount, releaseAccount, testAccount } from '../../api/gateways.ts';
 import { Refusal, useAct } from '../../parts/act.tsx';
 import { Dialog } from '../../parts/dialog.tsx';
+import { fieldProblem } from '../../parts/field-problem.ts';
 import { Json } from '../../parts/json.tsx';
 import { Notice } from '../../parts/notice.tsx';
 import { Facts } from '../../parts/page.tsx';
@@ -45,6 +46,7 @@ export function AccountCard({ account, gateway, mayManage, onEdit }: Props) {
           <HealthSign account={account} nowMs={nowMs} />
         </Group>
       </Group>
+      {account.held && <Held account={account} held={account.held} label={label} mayManage={mayManage} />}
       <Facts
         facts={[
           [
@@ -130,6 +132,7 @@ export function AccountCard({ account, gateway, mayManage, onEdit }: Props) {
 
 function HealthSign({ account, nowMs }: { readonly account: GatewayAccount; readonly nowMs: number }) {
   const { failures_in_a_row, paused_until } = account.health;
+  if (account.held) return <Sign is="bad" word="Held" detail="nothing is sent" />;
   if (!account.enabled) return <Sign is="off" word="Off" />;
   if (paused_until !== null && new Date(paused_until).getTime() > nowMs) {
     const detail = failures_in_a_row > 0 ? 'calls kept failing' : 'refunds are refused alike';
@@ -139,6 +142,107 @@ function HealthSign({ account, nowMs }: { readonly account: GatewayAccount; read
     return <Sign is="waits" word="Failing" detail={`${failures_in_a_row} in a row`} />;
   }
   return <Sign is="good" word="No failures" />;
+}
+
+/** Why nothing is sent through the account, and the two ways on. */
+function Held({
+  account,
+  held,
+  label,
+  mayManage,
+}: {
+  readonly account: GatewayAccount;
+  readonly held: NonNullable<GatewayAccount['held']>;
+  readonly label: string;
+  readonly mayManage: boolean;
+}) {
+  const [releasing, setReleasing] = useState(false);
+  return (
+    <Notice tone="red" title="Nothing is sent through this account.">
+      <Text size="sm">
+        Since <Time at={held.since} exact />. {held.why} Either these books went back in time (a backup, a
+        snapshot or a standby): then sending again what they lost would pay twice, and the operator marks them
+        with <span className="mono">refundry restore --as-of</span>. Or another installation refunds through
+        the same account at {label}.
+      </Text>
+      <ul>
+        {held.refunds.map((refund) => (
+          <li key={refund.refund_id}>
+            <span className="mono">{refund.gateway_refund_id ?? refund.refund_id}</span>
+            {refund.gateway_payment_id && (
+              <>
+                {' '}
+                of payment <span className="mono">{refund.gateway_payment_id}</span>
+              </>
+            )}
+            , told <Time at={refund.heard_at} />
+          </li>
+        ))}
+      </ul>
+      {mayManage ? (
+        <Button variant="default" size="compact-sm" onClick={() => setReleasing(true)}>
+          Release …
+        </Button>
+      ) : (
+        <Text size="sm">Somebody with the role Admin can release it.</Text>
+      )}
+      {releasing && <ReleaseAccount account={account} label={label} onClose={() => setReleasing(false)} />}
+    </Notice>
+  );
+}
+
+function ReleaseAccount({
+  account,
+  label,
+  onClose,
+}: {
+  readonly account: GatewayAccount;
+  readonly label: string;
+  readonly onClose: () => void;
+}) {
+  const client = useQueryClient();
+  const [reason, setReason] = useState('');
+  const [shared, setShared] = useState(false);
+  return (
+    <Dialog
+      title={`Release ${label} ${account.name}`}
+      act="Release and send"
+      danger
+      disabled={reason.trim() === ''}
+      fields={['reason']}
+      onClose={onClose}
+      onAct={async () => {
+        await releaseAccount(account.gateway_account_id, { reason: reason.trim(), shared });
+        await client.invalidateQueries({ queryKey: ['accounts'] });
+      }}
+    >
+      {(problem) => (
+        <>
+          <Text size="md">
+            What waits goes out to {label} at once. Look first whether the refunds that are named are in your
+            own lists: what these books lost and somebody asks for again is paid a second time.
+          </Text>
+          <Textarea
+            label="What was found"
+            description="Kept for those who read it in years."
+            value={reason}
+            onChange={(event) => setReason(event.currentTarget.value)}
+            error={fieldProblem(problem, 'reason')}
+            autosize
+            minRows={2}
+            maxLength={1000}
+            required
+          />
+          <Checkbox
+            label="Another installation refunds through the same account"
+            description="Its refunds hold this account no more; nor do refunds that these books lose."
+            checked={shared}
+            onChange={(event) => setShared(event.currentTarget.checked)}
+          />
+        </>
+      )}
+    </Dialog>
+  );
 }
 
 /** Asks the gateway something harmless, and says what was tried and what came back. */

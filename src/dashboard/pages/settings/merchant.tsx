@@ -18,7 +18,7 @@ const SETTINGS: readonly SwitchWords[] = [
     name: 'require_second_factor',
     label: 'Everybody in the team needs a second factor',
     on: 'Who signs in without a second factor may do nothing but set one up. API keys are not touched by this.',
-    off: 'A password is enough to sign in and to refund. Each person may set a second factor up for themselves.',
+    off: 'A password is enough to sign in and to refund. Each person may set a second factor up for themselves. Switching this off takes a second admin, or a day where there is none.',
   },
 ];
 
@@ -52,6 +52,7 @@ export function Merchant() {
                 {...setting}
                 value={merchant.data.settings[setting.name]}
                 mayManage={mayManage}
+                waiting={merchant.data.waiting_changes}
                 warning={
                   setting.name === 'require_second_factor' && me.user && !me.user.second_factor
                     ? 'You have no second factor yourself: switched on, this page sends you to set one up.'

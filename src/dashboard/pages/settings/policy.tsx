@@ -34,10 +34,11 @@ export function Policy() {
             <SwitchSetting
               name="batch_approval"
               label="A second person approves each batch"
-              on="Nothing of a batch goes out before somebody other than who uploaded and who confirmed it approves exactly this file and total. API keys cannot approve."
-              off="Who confirms a batch by typing its total starts it."
+              on="Nothing of a batch goes out before somebody other than who uploaded and who confirmed it approves exactly this file and total. Nor may who made the key that did. API keys cannot approve."
+              off="Who confirms a batch by typing its total starts it. Switching this off takes a second admin, or a day where there is none."
               value={settings.batch_approval}
               mayManage={mayManage}
+              waiting={merchant.data?.waiting_changes ?? []}
             />
             <NumberSetting
               name="batch_approval_hours"

@@ -97,7 +97,7 @@ export function SecondFactor({ email, on, required }: Props) {
         {doing.step === 'set up' && (
           <ByPassword
             email={email}
-            about="First your password, so that nobody else at this browser can do it."
+            about="First your password, so that nobody else at this browser can do it. When it is on, your other browsers are signed out."
             button="Continue"
             act={beginSecondFactor}
             onDone={(made) => setDoing({ step: 'confirm', made })}
@@ -128,7 +128,7 @@ export function SecondFactor({ email, on, required }: Props) {
         {doing.step === 'switch off' && (
           <ByPassword
             email={email}
-            about="From then on your password alone signs you in. The app's entry and your backup codes stop working."
+            about="From then on your password alone signs you in. The app's entry and your backup codes stop working, and your other browsers are signed out."
             button="Switch the second factor off"
             act={endSecondFactor}
             onDone={(me) => {

@@ -43,6 +43,13 @@ export function Sessions() {
   );
 }
 
+const OPENED_BY: Readonly<Record<Session['opened_by'], string>> = {
+  password: 'with the password alone',
+  link: 'by a one-time link',
+  code: 'with password and code',
+  backup_code: 'with password and backup code',
+};
+
 function SessionRow({
   session,
   onEnded,
@@ -62,7 +69,8 @@ function SessionRow({
           {session.current && <Badge>This one</Badge>}
         </Group>
         <Text size="xs" c="dimmed">
-          {session.address ? `${session.address} · ` : ''}since <Time at={session.started_at} exact /> · used{' '}
+          {session.address ? `${session.address} · ` : ''}
+          {OPENED_BY[session.opened_by]} since <Time at={session.started_at} exact /> · used{' '}
           <Time at={session.last_used_at} />
         </Text>
         <Refusal problem={problem} />

@@ -1,10 +1,11 @@
 import { Switch, Text } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
-import type { Merchant } from '../../../api/contract/settings.ts';
+import type { Merchant, WaitingChange } from '../../../api/contract/settings.ts';
 import { changeSettings, merchantQuery } from '../../api/settings.ts';
 import { Refusal, useAct } from '../../parts/act.tsx';
 import { Notice } from '../../parts/notice.tsx';
 import classes from './merchant.module.css';
+import { Waiting } from './waiting.tsx';
 
 type Settings = Merchant['settings'];
 
@@ -26,12 +27,15 @@ interface Props extends SwitchWords {
   readonly mayManage: boolean;
   /** Something to know before it is switched on. */
   readonly warning?: string | null;
+  /** What was asked for and does not hold yet. */
+  readonly waiting: readonly WaitingChange[];
 }
 
-/** A setting that is on or off, with what follows from either. It is saved as soon as it is switched. */
-export function SwitchSetting({ name, label, on, off, value, mayManage, warning = null }: Props) {
+/** A setting that is on or off, with what follows from either. It is saved as soon as it is switched; a guard goes off later. */
+export function SwitchSetting({ name, label, on, off, value, mayManage, warning = null, waiting }: Props) {
   const client = useQueryClient();
   const { busy, problem, run } = useAct();
+  const waits = waiting.find(({ changes }) => changes[name] !== undefined);
   return (
     <div className={classes.setting}>
       <Switch
@@ -57,6 +61,7 @@ export function SwitchSetting({ name, label, on, off, value, mayManage, warning 
         </div>
       </dl>
       {mayManage && !value && warning && <Notice tone="amber" title={warning} />}
+      {waits && <Waiting change={waits} label={label} />}
       <Refusal problem={problem} />
       <Text size="xs" c="dimmed" role="status">
         {busy ? 'Saving …' : ''}
