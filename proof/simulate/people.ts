@@ -39,7 +39,12 @@ const USER_IDS = {
 } as const;
 
 function causeOf(person: 'first' | 'second') {
-  return { by: 'user', user_id: USER_IDS[person], email: `${person}@shop.test`, request_id: 'simulated' } as const;
+  return {
+    by: 'user',
+    user_id: USER_IDS[person],
+    email: `${person}@shop.test`,
+    request_id: 'simulated',
+  } as const;
 }
 
 const API = { by: 'api', key: 'simulated', request_id: 'simulated' } as const;
@@ -122,7 +127,12 @@ export class People {
   #resolve(merchantId: string, refundId: string, outcome: 'succeeded' | 'failed'): void {
     const { faults, auditor } = this.#world;
     const door = this.#world.door();
-    const resolution = { outcome, evidence: 'seen at the gateway', arn: null, gatewayRefundId: null } as const;
+    const resolution = {
+      outcome,
+      evidence: 'seen at the gateway',
+      arn: null,
+      gatewayRefundId: null,
+    } as const;
     const settling = auditor.settling(door, refundId);
     resolveRefund(door.deps, merchantId, refundId, { ...resolution, cause: causeOf('first') }).then(
       (resolved) => {
