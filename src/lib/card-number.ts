@@ -298,17 +298,39 @@ const HASH =
   /(?<![0-9a-z])(?=[0-9]*[a-f])(?:[0-9a-f]{24}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})(?![0-9a-z])/gi;
 const IBAN = /(?<![0-9a-z])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?(?![0-9a-z])/gi;
 
-/** Whether digits belong to something that has a form of its own. Looked for once, where there is something to ask. */
+/**
+ * Whether digits belong to something that has a form of its own. Looked for once, where there is something to ask, and found by
+ * halves: a text may hold as many of these as numbers.
+ */
 function createHarmless(text: string): (from: number, to: number) => boolean {
-  let spans: readonly Place[] | null = null;
+  let begins: number[] | null = null;
+  // How far what begins there, or earlier, reaches at most.
+  const reaches: number[] = [];
   return (from, to) => {
-    spans ??= [UUID, HASH, IBAN].flatMap((rule) =>
+    if (begins === null) {
+      const spans = spansWithForm(text);
+      begins = spans.map(([begin]) => begin);
+      for (const [, end] of spans) reaches.push(Math.max(end, reaches.at(-1) ?? 0));
+    }
+    let [low, high] = [0, begins.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (begins[middle]! <= from) low = middle + 1;
+      else high = middle;
+    }
+    return low > 0 && reaches[low - 1]! >= to;
+  };
+}
+
+/** Where in a text stand UUIDs, digests and IBANs, in order. */
+function spansWithForm(text: string): Place[] {
+  return [UUID, HASH, IBAN]
+    .flatMap((rule) =>
       [...text.matchAll(rule)].flatMap(({ 0: match, index }): Place[] =>
         rule === IBAN && !isIban(match) ? [] : [[index, index + match.length]],
       ),
-    );
-    return spans.some(([begin, end]) => begin <= from && to <= end);
-  };
+    )
+    .sort(([one], [other]) => one - other);
 }
 
 /** By its check digits (ISO 13616). */
