@@ -272,8 +272,8 @@ function withoutCards(
 
 type Understood = Awaited<ReturnType<typeof columnsOf>>;
 
-function refundOf({ columns, minor, numbers }: Understood, row: FileRow) {
-  const { fields, problem } = readRefundRow(columns, row, { minor, numbers });
+function refundOf({ columns, minor, numbers, counters }: Understood, row: FileRow) {
+  const { fields, problem } = readRefundRow(columns, row, { minor, numbers, counters });
   return {
     orderId: fields.order_id,
     row: fields.row,
