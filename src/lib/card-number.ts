@@ -23,8 +23,22 @@ export function holdsCardNumberWithin(value: unknown): boolean {
     return value.some(holdsCardNumberWithin) || (flat && holdsCardNumber(value.join(' ')));
   }
   if (typeof value !== 'object' || value === null) return false;
-  return Object.entries(value).some(([name, inner]) => holdsCardNumber(name) || holdsCardNumberWithin(inner));
+  return Object.entries(value).some(
+    ([name, inner]) =>
+      holdsCardNumber(name) ||
+      holdsCardNumberWithin(inner) ||
+      (namesSecurityCode(name) && isShortNumber(inner)),
+  );
 }
+
+/** Whether what stands under this name is the security code of a card: "cvv", "CVC2", "cardCvc", "cvv code". */
+export function namesSecurityCode(name: string): boolean {
+  const bare = name.toLowerCase().replace(/[^a-z0-9]/g, '');
+  return /^(?:card)?(?:cvc|cvv|cvn|cav)2?(?:code|no|number|value)?$|^cardsecuritycode$/.test(bare);
+}
+
+const isShortNumber = (value: unknown) =>
+  /^\s*\d{3,4}\s*$/.test(String(value instanceof WrittenNumber ? value.text : value));
 
 /** Fractions are measures and amounts, whatever their digits are. */
 const isWholeCard = (number: number) => Number.isInteger(number) && holdsCardNumber(String(BigInt(number)));
@@ -94,7 +108,7 @@ const MOST_DIGITS = 19;
 /** Track 1 and 2 (ISO 7813), whatever number they begin with. */
 const TRACKS = /%?B\d{12,19}\^[^^?]{2,26}\^\d{4,40}|;\d{12,19}=\d{4,40}/g;
 const SECURITY_CODES =
-  /\b(?:cvc|cvv|cvn|cav)2?(?:[ -]?(?:code|no|number|is))?[\s:=#.-]{0,3}\d{3,4}(?![\d.,/-]?\d)/gi;
+  /\b(?:cvc|cvv|cvn|cav)2?(?:[ -]?(?:code|no|number|is))?[\s:=#.("'\\\uff1a-]{0,5}\d{3,4}(?![\d.,/-]?\d)/gi;
 
 /** Most texts are told apart by this at once. */
 function mayHold(text: string): boolean {
