@@ -120,6 +120,24 @@ export async function withdrawInvitation(
   return rows[0] ?? null;
 }
 
+/**
+ * Ends the links that a person made and nobody used: whoever may manage the team no longer has them in hand all the same, and
+ * would come back by one. Returns how many ended.
+ */
+export async function endLinksMadeBy(
+  db: Queryable,
+  clock: Clock,
+  merchantId: string,
+  madeById: string,
+): Promise<number> {
+  const rows = await db.query(
+    `update one_time_links set ended_at = $3
+     where merchant_id = $1 and made_by_id = $2 and ended_at is null and expires_at > $3 returning link_id`,
+    [merchantId, madeById, clock.now()],
+  );
+  return rows.length;
+}
+
 export type LinkUse =
   | { readonly ok: true; readonly userId: string }
   | { readonly ok: false; readonly refusal: 'ended' | 'email_taken' };

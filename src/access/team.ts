@@ -1,8 +1,8 @@
 import type { Clock } from '../lib/clock.ts';
 import type { Database, Queryable } from '../lib/db.ts';
 import { type Actor, logAccess, type NewAccessEntry } from './access-log.ts';
-import { makeLink, setPassword, withdrawInvitation as withdraw } from './links.ts';
-import type { Role } from './roles.ts';
+import { endLinksMadeBy, makeLink, setPassword, withdrawInvitation as withdraw } from './links.ts';
+import { mayRole, type Role } from './roles.ts';
 import { endSessions, type Member, readTeamMember } from './users.ts';
 
 export interface TeamDeps {
@@ -78,7 +78,10 @@ export async function withdrawInvitation(
   });
 }
 
-/** Gives a person another role, or switches them off and on. Whom it switches off is signed out everywhere. */
+/**
+ * Gives a person another role, or switches them off and on. Whom it switches off is signed out everywhere; the links of one who
+ * may manage the team no longer end.
+ */
 export async function changeMember(
   { db, clock }: TeamDeps,
   asked: AskedBy,
@@ -99,14 +102,18 @@ export async function changeMember(
     ]);
     const log = (action: NewAccessEntry['action'], details = {}) =>
       logAccess(tx, clock, { ...asked, action, userId, email: before.email, details });
-    if (role !== before.role) await log('role_changed', { from: before.role, to: role });
-    if (disabled !== (before.disabledAt !== null)) await log(disabled ? 'disabled' : 'enabled');
+    const ended =
+      disabled || !mayRole(role, 'team.manage')
+        ? linksEnded(await endLinksMadeBy(tx, clock, asked.merchantId, userId))
+        : {};
+    if (role !== before.role) await log('role_changed', { from: before.role, to: role, ...ended });
+    if (disabled !== (before.disabledAt !== null)) await log(disabled ? 'disabled' : 'enabled', ended);
     if (disabled) await endSessions(tx, userId);
     return { ok: true, value: { ...before, role, disabledAt } };
   });
 }
 
-/** Takes a person out of the team for good; the log and the trail keep what they did. */
+/** Takes a person out of the team for good, and ends the links they made; the log and the trail keep what they did. */
 export async function removeMember(
   { db, clock }: TeamDeps,
   asked: AskedBy,
@@ -118,12 +125,13 @@ export async function removeMember(
     if (await isLastAdmin(tx, member)) return refused('last_admin');
     await endSessions(tx, userId);
     await tx.query('delete from users where id = $1', [userId]);
+    const ended = linksEnded(await endLinksMadeBy(tx, clock, asked.merchantId, userId));
     await logAccess(tx, clock, {
       ...asked,
       action: 'removed',
       userId,
       email: member.email,
-      details: { name: member.name, role: member.role },
+      details: { name: member.name, role: member.role, ...ended },
     });
     return { ok: true, value: null };
   });
@@ -231,6 +239,9 @@ async function countAdmins(db: Queryable, merchantId: string, exceptUserId: stri
   );
   return row!.count;
 }
+
+/** For the log, where there were any. */
+const linksEnded = (count: number) => (count === 0 ? {} : { links_ended: count });
 
 function refused(refusal: TeamRefusal): { readonly ok: false; readonly refusal: TeamRefusal } {
   return { ok: false, refusal };

@@ -19,9 +19,13 @@ export const ALONE_HOURS = 24;
 /** And with nobody's yes by then it stays on. */
 export const LAPSES_AFTER_DAYS = 7;
 
+/** So long whoever was an admin, and was demoted, switched off, reset or removed by somebody of the team, counts as one still. */
+const KEPT_AWAY_DAYS = 7;
+
 const HOUR_MS = 3_600_000;
 const ALONE_MS = ALONE_HOURS * HOUR_MS;
 const LAPSES_AFTER_MS = LAPSES_AFTER_DAYS * 24 * HOUR_MS;
+const KEPT_AWAY_MS = KEPT_AWAY_DAYS * 24 * HOUR_MS;
 const LOOK_EVERY_MS = 15_000;
 
 /** A change that would turn a guard off, and waits. */
@@ -167,12 +171,18 @@ function logOf(tx: Queryable, clock: Clock, { merchantId, kind, id, name, reques
     logAccess(tx, clock, { merchantId, by, action, userId: null, email: '', details, requestId });
 }
 
-/** Whether an admin of the team could confirm what is asked for: one who may sign in and is another person. */
+/**
+ * Whether an admin of the team could confirm what is asked for: one who may sign in and is another person. An admin whom
+ * somebody of the team has kept from it lately counts as one who could, or whoever wants to be alone would first see to that.
+ */
 async function hasOtherAdmin(tx: Queryable, { merchantId, kind, id }: AskedBy, now: Date): Promise<boolean> {
   const hands: Deed[] = [{ kind, id, at: now }];
-  for (const { userId, role, disabledAt, hasPassword } of await listTeam(tx, merchantId)) {
-    if (role !== 'admin' || disabledAt !== null || !hasPassword) continue;
-    if (await isSecondPerson(tx, merchantId, { kind: 'user', id: userId, at: now }, hands)) return true;
+  const there = (await listTeam(tx, merchantId))
+    .filter(({ role, disabledAt, hasPassword }) => role === 'admin' && disabledAt === null && hasPassword)
+    .map(({ userId }) => ({ userId, at: now }));
+  const kept = await listKeptAway(tx, merchantId, plusMs(now, -KEPT_AWAY_MS));
+  for (const { userId, at } of [...there, ...kept]) {
+    if (await isSecondPerson(tx, merchantId, { kind: 'user', id: userId, at }, hands)) return true;
   }
   return false;
 }
@@ -187,6 +197,23 @@ export async function listWaiting(db: Queryable, merchantId: string, now: Date):
      from waiting_changes where merchant_id = $1 and ended_at is null and lapses_at > $2
      order by asked_at, change_id`,
     [merchantId, now],
+  );
+}
+
+/** Admins whom another person of the team has demoted, switched off, reset or removed since then, and when; not the command line. */
+async function listKeptAway(
+  tx: Queryable,
+  merchantId: string,
+  since: Date,
+): Promise<{ userId: string; at: Date }[]> {
+  return tx.query(
+    `select l.user_id as "userId", l.at
+     from access_log l left join members m on m.merchant_id = l.merchant_id and m.user_id = l.user_id
+     where l.merchant_id = $1 and l.at > $2 and l.by_user_id <> l.user_id
+       and (l.action = 'role_changed' and l.details ->> 'from' = 'admin'
+         or l.action = 'removed' and l.details ->> 'role' = 'admin'
+         or l.action in ('disabled', 'reset') and m.role = 'admin')`,
+    [merchantId, since],
   );
 }
 

@@ -21,6 +21,12 @@ export async function gatewayWebhookRoutes(
   deps: ApiDeps,
   guards: { readonly limits: RequestLimits; readonly traces: Traces },
 ): Promise<void> {
+  // A gateway sends for all its accounts from few addresses: what comes for one of them wrongly signed must not keep out what
+  // comes for the others. Only accounts that are there get in here, so that nobody can make it grow.
+  const known = new Set<string>();
+  const bucketOf = (address: string, account: string) =>
+    known.has(account) ? `${address} ${account}` : address;
+
   await app.register(async (scope) => {
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
@@ -50,12 +56,14 @@ export async function gatewayWebhookRoutes(
       async (request) => {
         const { limits, traces } = guards;
         const address = networkOf(request.ip);
-        const waitMs = limits.webhooks.waitMs(address);
+        const { account } = request.params;
+        const waitMs = limits.webhooks.waitMs(bucketOf(address, account));
         if (waitMs > 0)
           throw limits.refusal(request, waitMs, 'webhooks from this address that prove nothing');
-        await takeIn(deps, traces, request, request.params.account).catch((error: unknown) => {
+        const found = () => void known.add(account);
+        await takeIn(deps, { traces, found }, request, account).catch((error: unknown) => {
           // What fails for other reasons, such as a database that is away, is no fault of who sent it.
-          if (error instanceof ApiError) limits.webhooks.take(address);
+          if (error instanceof ApiError) limits.webhooks.take(bucketOf(address, account));
           throw error;
         });
         return { received: true };
@@ -66,7 +74,7 @@ export async function gatewayWebhookRoutes(
 
 async function takeIn(
   deps: ApiDeps,
-  traces: Traces,
+  { traces, found }: { readonly traces: Traces; readonly found: () => void },
   request: FastifyRequest,
   accountId: string,
 ): Promise<void> {
@@ -74,6 +82,7 @@ async function takeIn(
   const gateway = account && deps.gateways.get(account.gateway);
   if (!account || !gateway) throw new ApiError(404, 'not_found', 'There is nothing at this address.');
 
+  found();
   const at = { merchant_id: account.merchantId, gateway_account_id: accountId };
   const reading = readSafely(deps, request, gateway, account.access);
   if (reading.kind === 'rejected') {

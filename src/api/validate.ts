@@ -58,8 +58,13 @@ function valueAt(data: unknown, path: readonly PropertyKey[]): unknown {
   );
 }
 
+/** A number that begins in what is shown may end in what is not, and what is not shown may be a megabyte. */
+const LOOKED_AT = 1_000;
+
 function shownText(text: string): string {
-  return holdsCardNumber(text) ? HIDDEN : withUnseenShown(text.slice(0, 200).toWellFormed());
+  return holdsCardNumber(text.slice(0, LOOKED_AT))
+    ? HIDDEN
+    : withUnseenShown(text.slice(0, 200).toWellFormed());
 }
 
 function shownValue(value: unknown): string | undefined {

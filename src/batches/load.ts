@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { PoolClient } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
-import { holdsCardNumber, maskCardNumbers } from '../lib/card-number.ts';
+import { holdsCardNumber, maskCardNumbers, namesSecurityCode } from '../lib/card-number.ts';
 import type { Queryable } from '../lib/db.ts';
 import { exponentOf, formatAmount } from '../lib/money.ts';
 import { type BatchRecord, bucketOf } from './batch.ts';
@@ -42,10 +42,11 @@ export async function loadRows(deps: BatchDeps, batch: BatchRecord, client: Pool
     const file = await openFileOf(deps, batch, batch.fileNo, readChunks(db, batch, batch.fileNo));
     const understood = await columnsOf(deps, batch, file.header);
     if (file.header.some(holdsCardNumber)) onMasked();
+    const codes = new Set([...file.header.keys()].filter((place) => namesSecurityCode(file.header[place]!)));
     for await (const list of file.rows()) {
       rows += list.length;
       if (rows > BATCH_LIMITS.rows) throw tooManyRows();
-      yield list.map((row) => lineOf(batch, understood, row, onMasked)).join('');
+      yield list.map((row) => lineOf(batch, { ...understood, codes }, row, onMasked)).join('');
       if (rows - reported < REPORT_ROWS) continue;
       reported = rows;
       if (!correction) await report(deps, batch, rows);
@@ -222,8 +223,13 @@ const COLUMNS = [
   'state',
 ] as const;
 
-function lineOf(batch: BatchRecord, understood: Understood, row: FileRow, onMasked: () => void): string {
-  const { columns } = understood;
+function lineOf(
+  batch: BatchRecord,
+  understood: Understood & { readonly codes: ReadonlySet<number> },
+  row: FileRow,
+  onMasked: () => void,
+): string {
+  const { columns, codes } = understood;
   const values = batch.kind === 'refunds' ? refundOf(understood, row) : statusOf(columns, row);
   const { problem } = values;
   return `${[
@@ -235,7 +241,7 @@ function lineOf(batch: BatchRecord, understood: Understood, row: FileRow, onMask
     String(row.line),
     String(batch.fileNo),
     String(batch.round),
-    JSON.stringify(withoutCards(columns, row.cells, onMasked)),
+    JSON.stringify(withoutCards({ columns, codes }, row.cells, onMasked)),
     ...values.told,
     problem === null ? 't' : 'f',
     problem === null ? 'good' : 'bad',
@@ -256,15 +262,18 @@ const IDS: readonly (string | null | undefined)[] = [
   'arn',
 ];
 
-/** Card numbers are never stored (invariant 9), not even where they stand in a column that is only given back. */
+/**
+ * Card numbers are never stored (invariant 9), not even where they stand in a column that is only given back; nor is what stands
+ * in a column of security codes.
+ */
 function withoutCards(
-  columns: MatchedColumns,
+  { columns, codes }: { readonly columns: MatchedColumns; readonly codes: ReadonlySet<number> },
   cells: readonly string[],
   onMasked: () => void,
 ): readonly string[] {
   return cells.map((cell, place) => {
-    if (cell.length < 13 || IDS.includes(columns[place])) return cell;
-    const without = maskCardNumbers(cell);
+    if (!codes.has(place) && (cell.length < 13 || IDS.includes(columns[place]))) return cell;
+    const without = codes.has(place) ? cell.replace(/\d/g, 'x') : maskCardNumbers(cell);
     if (without !== cell) onMasked();
     return without;
   });
@@ -272,8 +281,8 @@ function withoutCards(
 
 type Understood = Awaited<ReturnType<typeof columnsOf>>;
 
-function refundOf({ columns, minor, numbers }: Understood, row: FileRow) {
-  const { fields, problem } = readRefundRow(columns, row, { minor, numbers });
+function refundOf({ columns, minor, numbers, counters }: Understood, row: FileRow) {
+  const { fields, problem } = readRefundRow(columns, row, { minor, numbers, counters });
   return {
     orderId: fields.order_id,
     row: fields.row,

@@ -268,7 +268,7 @@ export async function columnsOf(
   deps: BatchDeps,
   batch: BatchRecord,
   header: readonly string[],
-): Promise<Pick<Extract<ColumnMatch, { ok: true }>, 'columns' | 'numbers' | 'minor'>> {
+): Promise<Pick<Extract<ColumnMatch, { ok: true }>, 'columns' | 'numbers' | 'counters' | 'minor'>> {
   const match = await matchOf(deps, batch, header);
   if (!match.ok) throw match.problem;
   return { ...match, minor: match.minor || batch.reading.amounts === 'minor' };

@@ -23,8 +23,22 @@ export function holdsCardNumberWithin(value: unknown): boolean {
     return value.some(holdsCardNumberWithin) || (flat && holdsCardNumber(value.join(' ')));
   }
   if (typeof value !== 'object' || value === null) return false;
-  return Object.entries(value).some(([name, inner]) => holdsCardNumber(name) || holdsCardNumberWithin(inner));
+  return Object.entries(value).some(
+    ([name, inner]) =>
+      holdsCardNumber(name) ||
+      holdsCardNumberWithin(inner) ||
+      (namesSecurityCode(name) && isShortNumber(inner)),
+  );
 }
+
+/** Whether what stands under this name is the security code of a card: "cvv", "CVC2", "cardCvc", "cvv code". */
+export function namesSecurityCode(name: string): boolean {
+  const bare = name.toLowerCase().replace(/[^a-z0-9]/g, '');
+  return /^(?:card)?(?:cvc|cvv|cvn|cav)2?(?:code|no|number|value)?$|^cardsecuritycode$/.test(bare);
+}
+
+const isShortNumber = (value: unknown) =>
+  /^\s*\d{3,4}\s*$/.test(String(value instanceof WrittenNumber ? value.text : value));
 
 /** Fractions are measures and amounts, whatever their digits are. */
 const isWholeCard = (number: number) => Number.isInteger(number) && holdsCardNumber(String(BigInt(number)));
@@ -94,7 +108,7 @@ const MOST_DIGITS = 19;
 /** Track 1 and 2 (ISO 7813), whatever number they begin with. */
 const TRACKS = /%?B\d{12,19}\^[^^?]{2,26}\^\d{4,40}|;\d{12,19}=\d{4,40}/g;
 const SECURITY_CODES =
-  /\b(?:cvc|cvv|cvn|cav)2?(?:[ -]?(?:code|no|number|is))?[\s:=#.-]{0,3}\d{3,4}(?![\d.,/-]?\d)/gi;
+  /\b(?:cvc|cvv|cvn|cav)2?(?:[ -]?(?:code|no|number|is))?[\s:=#.("'\\\uff1a-]{0,5}\d{3,4}(?![\d.,/-]?\d)/gi;
 
 /** Most texts are told apart by this at once. */
 function mayHold(text: string): boolean {
@@ -298,17 +312,39 @@ const HASH =
   /(?<![0-9a-z])(?=[0-9]*[a-f])(?:[0-9a-f]{24}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})(?![0-9a-z])/gi;
 const IBAN = /(?<![0-9a-z])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?(?![0-9a-z])/gi;
 
-/** Whether digits belong to something that has a form of its own. Looked for once, where there is something to ask. */
+/**
+ * Whether digits belong to something that has a form of its own. Looked for once, where there is something to ask, and found by
+ * halves: a text may hold as many of these as numbers.
+ */
 function createHarmless(text: string): (from: number, to: number) => boolean {
-  let spans: readonly Place[] | null = null;
+  let begins: number[] | null = null;
+  // How far what begins there, or earlier, reaches at most.
+  const reaches: number[] = [];
   return (from, to) => {
-    spans ??= [UUID, HASH, IBAN].flatMap((rule) =>
+    if (begins === null) {
+      const spans = spansWithForm(text);
+      begins = spans.map(([begin]) => begin);
+      for (const [, end] of spans) reaches.push(Math.max(end, reaches.at(-1) ?? 0));
+    }
+    let [low, high] = [0, begins.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (begins[middle]! <= from) low = middle + 1;
+      else high = middle;
+    }
+    return low > 0 && reaches[low - 1]! >= to;
+  };
+}
+
+/** Where in a text stand UUIDs, digests and IBANs, in order. */
+function spansWithForm(text: string): Place[] {
+  return [UUID, HASH, IBAN]
+    .flatMap((rule) =>
       [...text.matchAll(rule)].flatMap(({ 0: match, index }): Place[] =>
         rule === IBAN && !isIban(match) ? [] : [[index, index + match.length]],
       ),
-    );
-    return spans.some(([begin, end]) => begin <= from && to <= end);
-  };
+    )
+    .sort(([one], [other]) => one - other);
 }
 
 /** By its check digits (ISO 13616). */

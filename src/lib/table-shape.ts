@@ -1,3 +1,5 @@
+import { exponentOf } from './money.ts';
+
 /** What the header of a table says of all its rows. */
 export interface TableShape {
   /** How many columns it names. */
@@ -41,7 +43,8 @@ export function fitted(cells: string[], { width, surplus }: TableShape): Fitted 
   return { cells: kept, present: Math.min(cells.length, width), isShort, tooMany };
 }
 
-const WHOLE = /^\d{1,15}$/;
+/** Whole, or in groups that a point divides, as 1.234 of 1.234,500 dinars. */
+const WHOLE = /^(?:\d{1,15}|\d{1,3}(?:\.\d{3})+)$/;
 const REST = /^(?:\d{1,3}|\d{1,15}[.,]\d{1,4})$/;
 
 /**
@@ -49,7 +52,16 @@ const REST = /^(?:\d{1,3}|\d{1,15}[.,]\d{1,4})$/;
  * An amount that is written with its decimals has not been split.
  */
 export function looksSplit(left: string, right: string): boolean {
-  return WHOLE.test(left) && REST.test(right);
+  return WHOLE.test(left) && REST.test(withoutMark(right));
+}
+
+/** The end of an amount without what people write behind one: 50 €, 234.50 INR, 500/-, 234. */
+function withoutMark(text: string): string {
+  return text
+    .normalize('NFKC')
+    .replace(/\s*(?:\p{Sc}|\/-|[.'-]|(?<![A-Z])[A-Z]{3})$/u, (mark) =>
+      /[A-Z]/.test(mark) && exponentOf(mark.trim()) === undefined ? mark : '',
+    );
 }
 
 /** Digits alone, as an amount may be. */

@@ -277,6 +277,35 @@ describe('changing the team', () => {
     expect(refused.body.error.code).toBe('wrong_credentials');
   });
 
+  test.each([
+    ['demoted', { role: 'operations' }],
+    ['switched off', { disabled: true }],
+    ['removed', null],
+  ])('the links that an admin has made end when they are %s', async (_, json) => {
+    const userId = await addPerson(api.db, { role: 'admin', email: someone });
+    const otherId = await addPerson(api.db, { role: 'admin', email: 'other@acme.test' });
+    const browser = await signedIn(api, someone);
+    const back = { email: 'back@acme.test', name: 'Back', role: 'admin' };
+    const made = [
+      await browser.ask('/v1/team/invitations', { json: back }),
+      await browser.ask(`/v1/team/${otherId}/reset`, { json: {} }),
+    ];
+    const own = await admin.ask('/v1/team/invitations', { json: { ...back, email: 'mine@acme.test' } });
+    const path = `/v1/team/${userId}`;
+    const ended = await admin.ask(path, json ? { method: 'PATCH', json } : { method: 'DELETE' });
+    expect(ended.status).toBe(json ? 200 : 204);
+    const use = async (link: string) => {
+      const token = link.split('#')[1];
+      return (await newBrowser(api).ask('/auth/link/use', { json: { token, password: PASSWORD } })).status;
+    };
+    for (const { body } of made) expect(await use(body.link)).toBe(404);
+    expect(await use(own.body.link)).toBe(200);
+    const [entry] = (await admin.ask('/v1/team/log')).body.entries.filter(
+      ({ email }: { email: string }) => email === someone,
+    );
+    expect(entry.details).toMatchObject({ links_ended: 2 });
+  });
+
   test('the last admin who can sign in is neither demoted, switched off nor removed', async () => {
     const second = await addPerson(api.db, { role: 'admin', email: someone });
     await admin.ask(`/v1/team/${second}`, { method: 'PATCH', json: { disabled: true } });

@@ -238,6 +238,16 @@ describe('a file that cannot be read as it is', () => {
     expect(await api.db.query('select 1 from batch_chunks')).toEqual([]);
   });
 
+  test('nor are security codes, by the name of their column', async () => {
+    const { body: batch } = await upload(
+      api,
+      csv(['o1,a,10.00,INR,1111,123'], 'order_id,unique_request_id,amount,currency,last4,CVV'),
+    );
+    const rows = await rowsOf(api, batch.batch_id);
+    expect(rows[0].cells).toEqual(['o1', 'a', '10.00', 'INR', '1111', 'xxx']);
+    expect((await call(api, `/v1/batches/${batch.batch_id}/file`)).body.error.code).toBe('file_not_kept');
+  });
+
   test('a request that is no file is refused', async () => {
     const json = await call(api, '/v1/batches', { json: { rows: [] } });
     expect([json.status, json.body.error.code]).toEqual([415, 'unsupported_media_type']);

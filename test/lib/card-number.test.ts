@@ -84,6 +84,9 @@ const spellings: Readonly<Record<string, string>> = {
   'track 2 of no brand we know': ';123456789012345=2712101?',
   'a code alone': 'the cvv is: 123',
   'a code by another name': 'CVC2: 0423',
+  'a code in quotes': '{"last4":"4242","cvv":"123"}',
+  'a code in quotes within quotes': '{\\"cvv\\":\\"123\\"}',
+  'a code in brackets': 'cvv (123)',
   'groups of a longer run': '0001 4111 1111 1111 1111 2222',
 };
 
@@ -243,6 +246,23 @@ describe('card numbers', () => {
       const text = piece.repeat(Math.ceil(200_000 / piece.length));
       expect(typeof holdsCardNumber(text)).toBe('boolean');
     }
+  });
+
+  test.each<[object, boolean]>([
+    [{ cvv: '123' }, true],
+    [{ card: { last4: '1111', CVC2: 123 } }, true],
+    [{ card_cvc: ' 1234 ' }, true],
+    [{ cvv: new WrittenNumber('123') }, true],
+    [{ cvv: 'matched' }, false],
+    [{ cvv_result: '1', count: '123' }, false],
+  ])('a security code under its name: %j %s', (value, expected) => {
+    expect(holdsCardNumberWithin(value)).toBe(expected);
+  });
+
+  test('numbers among as many numbers that are none are told apart at once', () => {
+    const piece = 'DE89370400440532013000 for 4242424242424242 ';
+    const masked = maskCardNumbers(piece.repeat(50_000));
+    expect(masked).toBe('DE89370400440532013000 for xxxxxxxxxxxx4242 '.repeat(50_000));
   });
 });
 

@@ -299,6 +299,24 @@ describe('strangers', () => {
   });
 });
 
+test('wrongly signed webhooks for one account keep out none for another from the same address', async () => {
+  expect((await send({ events: [] })).status).toBe(200);
+  const added = await call(api, '/v1/gateway-accounts', {
+    json: {
+      gateway: 'SCRIPTED',
+      name: 'rolled',
+      credentials: { secret_key: 'sk_abcdefghij5678', merchant_code: 'R', webhook_secret: SECRET },
+    },
+  });
+  const rolled: string = added.body.gateway_account_id;
+  const wrong = async () =>
+    (await call(api, `/gateways/${rolled}/webhooks`, { as: null, body: '{"events":[]}' })).status;
+  let refused = 0;
+  while ((await wrong()) !== 429) expect(++refused).toBeLessThan(1_000);
+  expect(refused).toBeGreaterThanOrEqual(200);
+  expect((await send({ events: [] })).status).toBe(200);
+});
+
 describe('a refund under an id of ours that the books do not know', () => {
   const at = (path = '') => `/v1/gateway-accounts/${account}${path}`;
 

@@ -154,6 +154,23 @@ describe('a guard', () => {
     ]);
   });
 
+  const patched = (json: object) => ({ path: '', options: { method: 'PATCH', json } });
+  test.each([
+    ['switched off', patched({ disabled: true })],
+    ['demoted', patched({ role: 'support' })],
+    ['reset', { path: '/reset', options: { json: {} } }],
+    ['removed', { path: '', options: { method: 'DELETE' } }],
+  ])('does not go off by time because the other admin was %s first', async (_, { path, options }) => {
+    const second = await addPerson(api.db, { role: 'admin', email: 'second@acme.test' });
+    expect((await first.ask(`/v1/team/${second}${path}`, options)).status).toBeLessThan(300);
+    const asked = await change(first, { batch_approval: false });
+    expect(asked.body.waiting_changes).toMatchObject([{ takes_effect_at: null }]);
+    // Within a week it is found out; from then on whoever is left is alone.
+    clock.pass(7 * 24 * HOUR_MS);
+    const later = await change(await signedIn(api, 'first@acme.test'), { batch_approval: false });
+    expect(later.body.waiting_changes[0].takes_effect_at).not.toBeNull();
+  });
+
   test('asked for twice waits once, and not at all after a restore', async () => {
     await change(first, { batch_approval: false });
     const again = await change(first, { batch_approval: false });

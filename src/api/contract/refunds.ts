@@ -28,7 +28,10 @@ export const freeText = (least: number, most: number) =>
     .trim()
     .min(least)
     .max(most)
-    .refine((text) => !holdsCardNumber(text), 'text without a card number');
+    // What is too long is refused for that, and not read through first.
+    .refine((text) => text.length > 2 * most || !holdsCardNumber(text), 'text without a card number');
+
+const isTooLong = (metadata: object) => JSON.stringify(metadata).length > MAX_METADATA_LENGTH;
 
 export const newRefundSchema = z
   .strictObject({
@@ -53,10 +56,13 @@ export const newRefundSchema = z
     metadata: z
       .record(z.string(), z.unknown())
       .refine(
-        (metadata) => JSON.stringify(metadata).length <= MAX_METADATA_LENGTH,
+        (metadata) => !isTooLong(metadata),
         `a JSON object of at most ${MAX_METADATA_LENGTH} characters`,
       )
-      .refine((metadata) => !holdsCardNumberWithin(metadata), 'a JSON object without a card number')
+      .refine(
+        (metadata) => isTooLong(metadata) || !holdsCardNumberWithin(metadata),
+        'a JSON object without a card number',
+      )
       .optional(),
     expected_remaining: z
       .string()

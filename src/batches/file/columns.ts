@@ -200,6 +200,8 @@ export type ColumnMatch =
       readonly columns: MatchedColumns;
       /** Where columns that are not ours hold numbers, by their names. */
       readonly numbers: ReadonlySet<number>;
+      /** Where columns that are not ours count the rows, by their names: such a number has been split off nothing. */
+      readonly counters: ReadonlySet<number>;
       /** Whether the file says by its header that its amounts are in minor units. */
       readonly minor: boolean;
     }
@@ -231,12 +233,12 @@ export function matchColumns(
     mapped.add(spec.name);
   }
 
-  const named = new Set(header.map(bare));
+  const names = new Set(header.map(bare));
   for (const [place, text] of header.entries()) {
     const name = NAMES[kind].get(bare(text)) ?? null;
     if (columns[place] !== null || name === null || mapped.has(name)) continue;
     const alias = bare(text) !== bare(name);
-    if (!(alias && named.has(bare(name)) && !NEVER_CHOSEN.has(name))) columns[place] = name;
+    if (!(alias && names.has(bare(name)) && !NEVER_CHOSEN.has(name))) columns[place] = name;
   }
 
   for (const { name } of specs) {
@@ -248,10 +250,15 @@ export function matchColumns(
 
   const missing = missingOf(kind, columns);
   if (missing.length > 0) return failed(missingColumns(kind, missing, columns, header), columns);
-  const numbers = new Set(
-    [...header.keys()].filter((place) => columns[place] === null && isOfNumbers(header[place]!)),
-  );
-  return { ok: true, columns, numbers, minor: columns.includes('amount_minor') };
+  const named = (isOf: (name: string) => boolean) =>
+    new Set([...header.keys()].filter((place) => columns[place] === null && isOf(header[place]!)));
+  return {
+    ok: true,
+    columns,
+    numbers: named(isOfNumbers),
+    counters: named(countsRows),
+    minor: columns.includes('amount_minor'),
+  };
 }
 
 /** Words in the names of columns that hold numbers of their own: beside an amount they are no part of it. */
@@ -267,6 +274,13 @@ function isOfNumbers(name: string): boolean {
     .toLowerCase()
     .split(/[^\p{L}]+/u);
   return name.includes('%') || words.some((word) => NUMBERS.has(word));
+}
+
+/** "#", "No.", "S. No", "Sr No", "Line number": how a file counts its rows. */
+function countsRows(name: string): boolean {
+  return /^(?:(?:s|sr|sl|serial|row|line|seq|sequence|index)?(?:no|num|number|nr)?)$/.test(
+    bare(name.replaceAll('#', 'no')),
+  );
 }
 
 /** A name without what people write differently: case, blanks, underscores, hyphens and other signs. */

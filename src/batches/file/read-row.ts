@@ -50,15 +50,21 @@ export interface StatusFields {
   readonly row: number | null;
 }
 
+interface RowReadingOptions {
+  readonly minor: boolean;
+  readonly numbers?: ReadonlySet<number>;
+  readonly counters?: ReadonlySet<number>;
+}
+
 /**
  * Checks one row of a file of refunds by itself, without the database: the rules of the door for single refunds, and
  * what only files can get wrong. `minor`: amounts are in minor units, by the header or because the uploader said so;
- * `numbers`: where columns that are not ours hold numbers, by their names.
+ * `numbers` and `counters`: where columns that are not ours hold numbers or count the rows, by their names.
  */
 export function readRefundRow(
   columns: MatchedColumns,
   row: FileRow,
-  { minor, numbers = NO_PLACES }: { readonly minor: boolean; readonly numbers?: ReadonlySet<number> },
+  { minor, numbers = NO_PLACES, counters = NO_PLACES }: RowReadingOptions,
 ): RowReading<RefundFields> {
   const reader = new Reader(columns, row);
   noteShortRow(reader, columns, row, NEEDED.refunds);
@@ -81,7 +87,7 @@ export function readRefundRow(
   }
   const currency = readCurrency(reader);
   const amount = readAmountOf(reader, currency, minor);
-  noteSplitAmount(reader, columns, row, currency, numbers);
+  noteSplitAmount(reader, columns, row, currency, { numbers, counters });
   const refundType = reader.choice('refund_type', REFUND_TYPES, 'bad_refund_type', 'refund type');
   const email = reader.word('customer_email', EMAIL, 'bad_email', emailWords);
   const note = reader.freeText('note', 1, 2_000);
@@ -287,7 +293,7 @@ function noteSplitAmount(
   columns: MatchedColumns,
   { cells }: FileRow,
   currency: string | null,
-  numbers: ReadonlySet<number>,
+  { numbers, counters }: Required<Omit<RowReadingOptions, 'minor'>>,
 ): void {
   const place = columns.findIndex(isAmount);
   const right = place + 1;
@@ -297,7 +303,7 @@ function noteSplitAmount(
   const text = (at: number) => cells[at]?.trim() ?? '';
   const amount = text(place);
   const beside = text(right);
-  const left = columns[place - 1] === null ? text(place - 1) : '';
+  const left = columns[place - 1] === null && !counters.has(place - 1) ? text(place - 1) : '';
   const isTail = /^\d{1,3}$/.test(left) && /^\d{3}(?:\.\d+)?$/.test(amount) && isPlainNumber(beside);
   if (!looksSplit(amount, beside) && !isTail) return;
   const decimals = columns[place] === 'amount' && currency !== null ? (exponentOf(currency) ?? 0) : 0;

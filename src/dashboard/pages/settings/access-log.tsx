@@ -74,10 +74,11 @@ const WORDS: Readonly<Record<string, (email: string, details: Details) => string
   invited: (email, { role }) => `Invited ${email}${as(role)}`,
   invitation_withdrawn: (email) => `Withdrew the invitation of ${email}`,
   joined: (_, { role }) => `Joined${as(role)}`,
-  role_changed: (email, { from, to }) => `Changed the role of ${email} from ${label(from)} to ${label(to)}`,
-  disabled: (email) => `Switched the access of ${email} off`,
+  role_changed: (email, { from, to, links_ended }) =>
+    `Changed the role of ${email} from ${label(from)} to ${label(to)}${andLinks(links_ended)}`,
+  disabled: (email, { links_ended }) => `Switched the access of ${email} off${andLinks(links_ended)}`,
   enabled: (email) => `Switched the access of ${email} on`,
-  removed: (email) => `Removed ${email} from the team`,
+  removed: (email, { links_ended }) => `Removed ${email} from the team${andLinks(links_ended)}`,
   reset: (email, { second_factor }) =>
     `Reset the password of ${email}${second_factor ? ' and switched their second factor off' : ''}`,
   password_chosen: () => 'Chose a new password by a one-time link',
@@ -113,6 +114,12 @@ const WORDS: Readonly<Record<string, (email: string, details: Details) => string
 
 function times(count: unknown): string {
   return typeof count === 'number' && count > 1 ? `, ${count} times more` : '';
+}
+
+function andLinks(count: unknown): string {
+  return typeof count === 'number'
+    ? `, and ended ${count === 1 ? 'a link' : `${count} links`} of theirs`
+    : '';
 }
 
 function changesIn(details: Details): string {
