@@ -1,0 +1,76 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { decideOnProposal, proposeResolution, resolveRefund } from '../../src/refunds/resolve.ts';
+import { HOUR, news, type Scene, scene, unanswered } from './model.ts';
+
+/** What a person says of a refund whose outcome is not known, and what the gateway says of it at that moment. */
+
+const cause = (userId: string) =>
+  ({ by: 'user', user_id: userId, email: `${userId.at(-1)}@acme.test`, request_id: 'r1' }) as const;
+const ANA = cause('0190a0a0-0000-7000-8000-00000000000a');
+const BEN = cause('0190a0a0-0000-7000-8000-00000000000b');
+const FAILED = {
+  outcome: 'failed',
+  evidence: 'The bank says so.',
+  arn: null,
+  gatewayRefundId: null,
+} as const;
+
+let s: Scene;
+let id: string;
+beforeEach(async () => {
+  s = await scene();
+  s.worker();
+  s.model.create = () => unanswered;
+  s.model.look = () => ({ kind: 'no_answer', answered: false, why: 'no answer in time', evidence: {} });
+  id = await s.refund('in-doubt');
+  await s.becomes(id, 'unknown');
+  s.clock.pass(11 * 24 * HOUR);
+  await s.becomes(id, 'manual_review');
+});
+afterEach(() => s.end());
+
+const resolve = (word: Partial<Parameters<typeof resolveRefund>[3]> = {}) =>
+  resolveRefund(s.deps, 'acme', id, { ...FAILED, ...word, cause: ANA });
+
+test('nobody’s word is taken while the gateway says that it will answer later', async () => {
+  s.model.look = () => ({ kind: 'busy', retryAfterMs: 7_000, evidence: {} });
+  expect(await resolve()).toMatchObject({ ok: false, refusal: 'gateway_busy', retryAfterMs: 7_000 });
+  expect((await s.read(id)).state).toBe('manual_review');
+  s.model.look = () => news('succeeded');
+  expect(await resolve()).toMatchObject({ ok: false, refusal: 'gateway_says_otherwise' });
+  expect((await s.read(id)).state).toBe('succeeded');
+});
+
+describe('a proposal against what the gateway says', () => {
+  let at: string;
+  beforeEach(async () => {
+    s.model.look = () => news('pending');
+    const proposed = await proposeResolution(s.deps, 'acme', id, { ...FAILED, cause: ANA });
+    if (!proposed.ok) throw new Error(proposed.refusal);
+    at = proposed.refund.proposal!.at;
+  });
+  const confirm = () => decideOnProposal(s.deps, 'acme', id, { confirm: true, at, cause: BEN });
+
+  test('counts with a second person’s yes, while the gateway says the same', async () => {
+    expect(await confirm()).toMatchObject({ ok: true, refund: { state: 'failed', settledByHand: true } });
+  });
+
+  test('does not count once the gateway has come to an end of its own', async () => {
+    s.model.look = () => news('succeeded');
+    expect(await confirm()).toMatchObject({ ok: false, refusal: 'no_proposal' });
+    expect(await s.read(id)).toMatchObject({ state: 'succeeded', settledByHand: false, proposal: null });
+  });
+
+  test('is to be made anew once the gateway says something else, and waits while it says nothing yet', async () => {
+    s.model.look = () => ({ kind: 'misfit', why: 'refund rf_9 is of 4.00 USD, not 4.00 INR', evidence: {} });
+    expect(await confirm()).toMatchObject({ ok: false, refusal: 'gateway_says_otherwise' });
+    s.model.look = () => ({ kind: 'busy', retryAfterMs: null, evidence: {} });
+    expect(await confirm()).toMatchObject({ ok: false, refusal: 'gateway_busy' });
+    expect((await s.read(id)).state).toBe('manual_review');
+  });
+
+  test('can be confirmed where the gateway cannot be asked', async () => {
+    s.model.look = () => ({ kind: 'no_answer', answered: false, why: 'no answer in time', evidence: {} });
+    expect(await confirm()).toMatchObject({ ok: true, refund: { state: 'failed' } });
+  });
+});
