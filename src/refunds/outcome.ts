@@ -768,7 +768,8 @@ export function decideResolution(refund: Refund, resolution: Resolution, at: Cir
   };
   const learnt = {
     arn: resolution.arn ?? refund.arn,
-    gateway_refund_id: refund.gatewayRefundId ?? resolution.gatewayRefundId,
+    // What was seen to have failed is not what may come to light later: by its id the gateway would be asked about the wrong one.
+    gateway_refund_id: refund.gatewayRefundId ?? (paid ? resolution.gatewayRefundId : null),
     attention: null,
     proposal: null,
   };

@@ -1,6 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { settleFromWebhook } from '../../src/refunds/hear.ts';
+import { recordRefunds } from '../../src/refunds/record.ts';
 import { decideOnProposal, proposeResolution, resolveRefund } from '../../src/refunds/resolve.ts';
-import { HOUR, news, type Scene, scene, unanswered } from './model.ts';
+import { refundRequest } from '../support/engine.ts';
+import { absent, HOUR, news, type Scene, scene, unanswered, webhook } from './model.ts';
 
 /** What a person says of a refund whose outcome is not known, and what the gateway says of it at that moment. */
 
@@ -39,6 +42,17 @@ test('nobody’s word is taken while the gateway says that it will answer later'
   s.model.look = () => news('succeeded');
   expect(await resolve()).toMatchObject({ ok: false, refusal: 'gateway_says_otherwise' });
   expect((await s.read(id)).state).toBe('succeeded');
+});
+
+test('the id of a refund that has failed does not stand in the way of the one that is paid', async () => {
+  expect(await resolve({ gatewayRefundId: 'rf_seen_failed' })).toMatchObject({ ok: true });
+  s.model.look = ({ gatewayRefundId }) => (gatewayRefundId === null ? news('succeeded') : absent);
+  await settleFromWebhook(s.deps, s.account, webhook(id, news('succeeded').news));
+  expect(await s.read(id)).toMatchObject({ state: 'manual_review', gatewayRefundId: 'rf_1' });
+  const [again] = await recordRefunds(s.deps, [
+    refundRequest({ orderId: 'in-doubt', uniqueRequestId: 'again', amount: '10.00' }),
+  ]);
+  expect(again).toMatchObject({ ok: false, refusal: 'amount_exceeds_rest', remaining: '6.00' });
 });
 
 describe('a proposal against what the gateway says', () => {
