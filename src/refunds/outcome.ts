@@ -210,6 +210,8 @@ export function decideAnswer(
           ...keyAsBefore,
           ...firstSent(refund, at),
           lane: LANES.followUp,
+          // It takes our account and knows the payment: what was said against them is over.
+          attention: stillCalled(refund, null),
           error_message: answer.errorMessage,
           next_look_at: backoff,
         },

@@ -3,7 +3,7 @@ import { settleFromWebhook } from '../../src/refunds/hear.ts';
 import { recordRefunds } from '../../src/refunds/record.ts';
 import { decideOnProposal, proposeResolution, resolveRefund } from '../../src/refunds/resolve.ts';
 import { refundRequest } from '../support/engine.ts';
-import { absent, HOUR, news, type Scene, scene, unanswered, webhook } from './model.ts';
+import { absent, HOUR, news, type Scene, scene, unanswered, until, webhook } from './model.ts';
 
 /** What a person says of a refund whose outcome is not known, and what the gateway says of it at that moment. */
 
@@ -87,4 +87,15 @@ describe('a proposal against what the gateway says', () => {
     s.model.look = () => ({ kind: 'no_answer', answered: false, why: 'no answer in time', evidence: {} });
     expect(await confirm()).toMatchObject({ ok: true, refund: { state: 'failed' } });
   });
+});
+
+test('what was said against the account or the payment is over once the gateway is only short of balance', async () => {
+  let sends = 0;
+  s.model.create = () =>
+    ++sends === 1
+      ? { kind: 'no_payment', errorCode: 'none', errorMessage: 'No such payment.', evidence: {} }
+      : { kind: 'no_funds', errorMessage: 'No balance.', evidence: {} };
+  const other = await s.refund('short-of-balance');
+  await until(async () => expect((await s.read(other)).attention).toContain('no payment'));
+  expect(await s.becomes(other, 'waiting_for_funds', HOUR / 6)).toMatchObject({ attention: null });
 });
