@@ -42,6 +42,7 @@ export interface RefundColumns {
   attention?: string | null;
   settled_by_hand?: boolean;
   proposal?: Proposal | null;
+  overruled?: string | null;
   sent_at?: Date | null;
   succeeded_at?: Date | null;
   failed_at?: Date | null;
@@ -388,7 +389,8 @@ function decideSilence(refund: Refund, look: Look, at: Circumstances): Decision 
   if (answer.kind !== 'absent' || proof === null || !askedWhereSent(refund, look))
     return { lookLater: nextRecheckAfterNoAnswer(refund, at) };
   // A refund that never was agrees with a failure.
-  if (STATES[refund.state].public !== 'SUCCESS') return { lookLater: nextRecheck(refund, at) };
+  if (STATES[refund.state].public !== 'SUCCESS' || refund.overruled === SAYS_ABSENT)
+    return { lookLater: nextRecheck(refund, at) };
   if (refund.absenceCountsAt !== null && askedAt < refund.absenceCountsAt)
     return { lookLater: refund.absenceCountsAt };
   const absences = refund.absences + 1;
@@ -480,7 +482,7 @@ export function decideMisfit(refund: Refund, misfit: string, evidence: Evidence 
  */
 function decideMade(refund: Refund, why: string, evidence: Evidence, at: Circumstances): Decision | null {
   const attention = `${CALLS.made}: ${why}.`;
-  if (callsOf(refund).includes(attention)) return null;
+  if (callsOf(refund).includes(attention) || refund.overruled === saysMade(why)) return null;
   return mayMove(refund.state, 'manual_review')
     ? { ...toReview(refund, attention, evidence, at), kind: 'refund.misfit' }
     : calling(refund, attention, evidence);
@@ -553,6 +555,8 @@ function targetOf(refund: Refund, news: RefundNews, at: Circumstances): RefundSt
       return from === 'succeeded' ? 'reversed' : 'failed';
     case 'waiting_for_funds':
     case 'pending': {
+      // Two people have read just that, and know better.
+      if (refund.overruled === saysStatus(news)) return null;
       if (unexpected) return 'manual_review';
       if (from === 'succeeded') {
         const since = refund.succeededAt ?? refund.updatedAt;
@@ -599,6 +603,7 @@ function entering(to: RefundState, refund: Refund, news: RefundNews, at: Circums
         next_look_at: nextReviewLook(at),
         recheck_at: null,
         settled_by_hand: false,
+        overruled: null,
         attention: stillCalled(
           refund,
           news.status === 'succeeded'
@@ -743,16 +748,20 @@ export function gatewaySaysOtherwise(
   switch (answer.kind) {
     case 'news': {
       const said = answer.news.status === 'reversed' ? 'failed' : answer.news.status;
-      return said === outcome ? null : `it says "${answer.news.rawStatus}"`;
+      return said === outcome ? null : saysStatus(answer.news);
     }
     case 'misfit':
-      return `it has made another refund than was asked for: ${answer.why}`;
+      return saysMade(answer.why);
     case 'absent':
-      return outcome === 'succeeded' && askedWhereSent(refund, look) ? 'it has no such refund' : null;
+      return outcome === 'succeeded' && askedWhereSent(refund, look) ? SAYS_ABSENT : null;
     default:
       return null;
   }
 }
+
+const saysStatus = (news: RefundNews) => `it says "${news.rawStatus}"`;
+const saysMade = (why: string) => `it has made another refund than was asked for: ${why}`;
+const SAYS_ABSENT = 'it has no such refund';
 
 /** A final refund that somebody has been called to may only be confirmed as what it is. */
 export function mayResolve(refund: Refund, outcome: Resolution['outcome']): boolean {
@@ -761,7 +770,13 @@ export function mayResolve(refund: Refund, outcome: Resolution['outcome']): bool
   return STATES[refund.state].final && refund.attention !== null && isOutcome;
 }
 
-export function decideResolution(refund: Refund, resolution: Resolution, at: Circumstances): Decision {
+/** `overruled`: what the gateway says against it, where two people say so. */
+export function decideResolution(
+  refund: Refund,
+  resolution: Resolution,
+  at: Circumstances,
+  overruled: string | null = null,
+): Decision {
   const paid = resolution.outcome === 'succeeded';
   const evidence = {
     statement: resolution.evidence,
@@ -777,7 +792,8 @@ export function decideResolution(refund: Refund, resolution: Resolution, at: Cir
   };
   const notifyArn: WebhookEventName[] = resolution.arn && !refund.arn ? ['REFUND_ARN_CAPTURED'] : [];
   if (STATES[refund.state].final) {
-    return { to: refund.state, kind: 'refund.confirmed', set: learnt, evidence, notify: notifyArn };
+    const set = overruled === null ? learnt : { ...learnt, overruled };
+    return { to: refund.state, kind: 'refund.confirmed', set, evidence, notify: notifyArn };
   }
   const ended = { state: resolution.outcome, settledByHand: true, succeededAt: at.now, failedAt: at.now };
   return {
@@ -788,6 +804,7 @@ export function decideResolution(refund: Refund, resolution: Resolution, at: Cir
       ...(paid ? { succeeded_at: at.now } : { failed_at: at.now }),
       ...learnt,
       settled_by_hand: true,
+      overruled,
       recheck_at: nextRecheck(ended, at),
     },
     evidence,
@@ -919,6 +936,7 @@ function toReview(refund: Refund, why: string, evidence: Evidence | null, at: Ci
       next_look_at: nextReviewLook(at),
       recheck_at: null,
       settled_by_hand: false,
+      overruled: null,
     },
     evidence: { why, ...evidence },
     notify: ['REFUND_MANUAL_REVIEW_NEEDED'],
@@ -935,6 +953,7 @@ function settled(): RefundColumns {
     absence_counts_at: null,
     settled_by_hand: false,
     proposal: null,
+    overruled: null,
   };
 }
 

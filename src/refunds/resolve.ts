@@ -121,7 +121,7 @@ export async function decideOnProposal(
     if (!stands) return null;
     if (!asked.confirm) return decideWithdrawal(now);
     const resolution = { ...proposal, gatewayRefundId: proposal.gateway_refund_id };
-    const decision = decideResolution(now, resolution, at);
+    const decision = decideResolution(now, resolution, at, proposal.gateway_said);
     return { ...decision, evidence: { ...decision.evidence, ...proposal } };
   });
   return stands ? { ok: true, refund: after } : { ok: false, refusal: 'no_proposal', refund: after };

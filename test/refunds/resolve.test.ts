@@ -69,6 +69,28 @@ describe('a proposal against what the gateway says', () => {
     expect(await confirm()).toMatchObject({ ok: true, refund: { state: 'failed', settledByHand: true } });
   });
 
+  test.each([
+    ['the same', news('pending'), 'failed'],
+    ['that it is paid', news('succeeded'), 'manual_review'],
+    ['another word than both have read', news('pending', { rawStatus: 'on hold' }), 'manual_review'],
+  ] as const)('holds or opens again when the gateway is asked later and says %s', async (_, said, state) => {
+    await confirm();
+    s.model.look = () => said;
+    const looks = s.model.looked.length;
+    const { recheckAt: first } = await s.read(id);
+    s.clock.pass(HOUR);
+    await until(async () => {
+      s.clock.pass(1_000);
+      expect(s.model.looked.length).toBeGreaterThan(looks);
+      expect((await s.read(id)).recheckAt).not.toEqual(first);
+    });
+    await s.becomes(id, state);
+    if (state !== 'failed') return;
+    expect((await s.read(id)).recheckAt!.getTime()).toBeGreaterThan(s.clock.now().getTime() + HOUR);
+    await settleFromWebhook(s.deps, s.account, webhook(id, said.news));
+    expect(await s.read(id)).toMatchObject({ state: 'failed', attention: null, settledByHand: true });
+  });
+
   test('does not count once the gateway has come to an end of its own', async () => {
     s.model.look = () => news('succeeded');
     expect(await confirm()).toMatchObject({ ok: false, refusal: 'no_proposal' });
