@@ -186,6 +186,8 @@ create table refunds (
   settled_by_hand boolean not null default false,
   -- What a person says of it against the gateway's word, while it waits for a second person's yes.
   proposal jsonb,
+  -- What the gateway said when two people settled it against that: as long as it says no more, it does not open again.
+  overruled text,
   created_at timestamptz not null,
   updated_at timestamptz not null,
   sent_at timestamptz,

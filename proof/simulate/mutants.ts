@@ -237,8 +237,8 @@ export const MUTANTS: readonly Mutant[] = [
     ...mutant(
       'nobody is told of money that may be paid twice',
       OUTCOME,
-      "set: { ...set, attention },\n    evidence,\n    notify: ['REFUND_MANUAL_REVIEW_NEEDED'],",
-      'set: { ...set, attention },\n    evidence,\n    notify: [],',
+      "set: { ...set, attention: linesOf([attention, ...calls]) },\n    evidence,\n    notify: ['REFUND_MANUAL_REVIEW_NEEDED'],",
+      'set: { ...set, attention: linesOf([attention, ...calls]) },\n    evidence,\n    notify: [],',
     ),
     faults: ['success after a failure', 'asked again under a new id', 'another amount is paid'],
   },
@@ -264,8 +264,8 @@ export const MUTANTS: readonly Mutant[] = [
     ...mutant(
       "one person settles against the gateway's word",
       OUTCOME,
-      'return said === outcome ? null : `it says',
-      "return said === outcome || said === 'succeeded' ? null : `it says",
+      'return said === outcome ? null : saysStatus',
+      "return said === outcome || said === 'succeeded' ? null : saysStatus",
     ),
     faults: SETTLED_WRONGLY,
   },
@@ -273,7 +273,7 @@ export const MUTANTS: readonly Mutant[] = [
     ...mutant(
       'who proposes may confirm',
       'src/refunds/resolve.ts',
-      'if (asked.confirm && (await asked.isSamePerson(proposal.user_id)))',
+      'if (asked.confirm && !(await isSecondPerson(deps.db, merchantId, second, [first])))',
       "if (asked.confirm && proposal.user_id === '')",
     ),
     faults: SETTLED_WRONGLY,
@@ -411,7 +411,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'who confirmed a batch may approve it',
     DECIDE,
-    "if (by.kind !== 'user' || (await hasHandIn(tx, batch, by)))",
+    "if (by.kind !== 'user' || !(await isSecondPerson(tx, batch.merchantId, deed, await handsIn(tx, batch))))",
     "if (by.kind !== 'user')",
   ),
   mutant(

@@ -25,6 +25,7 @@ const WATCH_MS = 1_000;
 /** A batch whose refunds are all out is looked at the more rarely the longer it waits for their outcomes. */
 const FOLLOW = { leastMs: 5_000, mostMs: 5 * 60_000, shareOfWait: 1 / 60 };
 const PACE_MS = 4_000;
+const BUSY_MOST_MS = 60_000;
 
 /** Other than above, for those who measure or prove. */
 export interface RunOptions {
@@ -214,6 +215,8 @@ async function advance(
     readonly ended: boolean;
     readonly changes: Readonly<Record<string, unknown>>;
     readonly now: Date;
+    /** When the next rows are taken; at once where absent. */
+    readonly nextAt?: Date;
   },
 ): Promise<void> {
   const last = rows.at(-1);
@@ -228,7 +231,7 @@ async function advance(
         : Math.min(batch.rowsTried + rows.length, batch.rowsConfirmed - 1),
       rows_made: batch.rowsMade + step.made,
       rows_refused: batch.rowsRefused + step.refused,
-      next_step_at: step.now,
+      next_step_at: step.nextAt ?? step.now,
     },
     step.now,
   );
@@ -372,10 +375,15 @@ export async function cancelUnsent(deps: BatchDeps, batch: BatchRecord, tx: Quer
 
 /** Settles the next refunds by the words of the file. What a crash left undone is done again and comes to the same. */
 async function settleNext(deps: BatchDeps, batch: BatchRecord, tx: Queryable, now: Date): Promise<void> {
-  const rows = await nextRows(tx, batch, SETTLED_AT_ONCE);
-  const settled = await Promise.all(
-    rows.map(async (row) => ({ ...row, ...(await settleRow(deps, batch, row)) })),
+  const asked = await nextRows(tx, batch, SETTLED_AT_ONCE);
+  const answers = await Promise.all(
+    asked.map(async (row) => ({ ...row, ...(await settleRow(deps, batch, row)) })),
   );
+  // From the first row on of which the gateway will only say later, all wait for that: they are taken in their order.
+  const busyAt = answers.findIndex(({ askLaterMs }) => askLaterMs !== undefined);
+  const settled = busyAt === -1 ? answers : answers.slice(0, busyAt);
+  const rows = busyAt === -1 ? asked : asked.slice(0, busyAt);
+  const waitMs = busyAt === -1 ? 0 : Math.min(Math.max(answers[busyAt]!.askLaterMs!, WATCH_MS), BUSY_MOST_MS);
   const made = settled.filter(({ problem }) => problem === undefined);
   const refused = settled.filter(({ problem }) => problem !== undefined);
   if (made.length > 0) await markRows(tx, batch, 'made', made);
@@ -383,9 +391,10 @@ async function settleNext(deps: BatchDeps, batch: BatchRecord, tx: Queryable, no
   await advance(tx, batch, rows, {
     made: made.length,
     refused: refused.length,
-    ended: rows.length < SETTLED_AT_ONCE,
+    ended: busyAt === -1 && rows.length < SETTLED_AT_ONCE,
     changes: {},
     now,
+    nextAt: plusMs(now, waitMs),
   });
 }
 
@@ -393,7 +402,12 @@ async function settleRow(
   deps: BatchDeps,
   batch: BatchRecord,
   row: RowToSend,
-): Promise<{ readonly refund_id: string | null; readonly problem?: object }> {
+): Promise<{
+  readonly refund_id: string | null;
+  readonly problem?: object;
+  /** The gateway has no time to say what it knows; nothing was settled. */
+  readonly askLaterMs?: number;
+}> {
   const { engine } = deps;
   const refundId = row.refund_id ?? (await findRefund(deps, batch, row));
   if (refundId === null) return { refund_id: null, problem: { code: 'refund_not_found' } };
@@ -405,6 +419,7 @@ async function settleRow(
     cause: causeOf(batch, row),
   });
   if (resolved.ok || (await wasOurs(deps, batch, row, refundId))) return { refund_id: refundId };
+  if (resolved.refusal === 'gateway_busy') return { refund_id: refundId, askLaterMs: resolved.retryAfterMs };
   if (resolved.refusal === 'gateway_says_otherwise')
     return { refund_id: refundId, problem: { code: 'gateway_says_otherwise', said: resolved.gatewaySaid } };
   return resolved.refusal === 'not_found'

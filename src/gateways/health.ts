@@ -287,7 +287,7 @@ export async function endRest(db: Queryable, gatewayAccountId: string): Promise<
 
 const NOTED_EVERY_MS = 60_000;
 const HEARD_EVERY_MS = 3_600_000;
-const TAKEN_EVERY_MS = 600_000;
+const TAKEN_EVERY_MS = 6 * 3_600_000;
 
 /**
  * Notes that a webhook to the account was rejected, or that one is missing: what it would have told has to be asked for.
@@ -337,8 +337,8 @@ export interface WebhookTrouble {
 }
 
 /**
- * Takes the accounts with such trouble since they were last taken; each is given to one caller, and again after ten
- * minutes at the soonest, so that rubbish at an address cannot make us ask the gateway without end.
+ * Takes the accounts with such trouble since they were last taken; each is given to one caller, and again after six hours
+ * at the soonest: all of a month's successes are asked about for it, and anybody can post rubbish to the address.
  */
 export async function takeWebhookTrouble(db: Queryable, clock: Clock): Promise<WebhookTrouble[]> {
   const now = clock.now();

@@ -42,6 +42,7 @@ export interface RefundColumns {
   attention?: string | null;
   settled_by_hand?: boolean;
   proposal?: Proposal | null;
+  overruled?: string | null;
   sent_at?: Date | null;
   succeeded_at?: Date | null;
   failed_at?: Date | null;
@@ -210,6 +211,8 @@ export function decideAnswer(
           ...keyAsBefore,
           ...firstSent(refund, at),
           lane: LANES.followUp,
+          // It takes our account and knows the payment: what was said against them is over.
+          attention: stillCalled(refund, null),
           error_message: answer.errorMessage,
           next_look_at: backoff,
         },
@@ -234,7 +237,7 @@ export function decideAnswer(
         kind: 'refund.account_refused',
         set: {
           ...keyAsBefore,
-          attention: `The gateway refuses our account: ${answer.errorMessage}`,
+          attention: stillCalled(refund, `The gateway refuses our account: ${answer.errorMessage}`),
           next_look_at: plusMs(at.now, MISCONFIGURED_RETRY_MS),
         },
         evidence: answer.evidence,
@@ -248,9 +251,11 @@ export function decideAnswer(
           ...keyAsBefore,
           error_code: answer.errorCode,
           error_message: answer.errorMessage,
-          attention:
+          attention: stillCalled(
+            refund,
             `The gateway knows no payment ${refund.gatewayPaymentId} in this account: ${answer.errorMessage} Nothing was paid. ` +
-            "Check the payment's id and the account's key. It is tried again by itself, and can be cancelled.",
+              "Check the payment's id and the account's key. It is tried again by itself, and can be cancelled.",
+          ),
           next_look_at: plusMs(at.now, delay(NO_PAYMENT_RETRY_DELAYS_MS, refund.sends - 1, at.jitter)),
         },
         evidence: answer.evidence,
@@ -384,7 +389,8 @@ function decideSilence(refund: Refund, look: Look, at: Circumstances): Decision 
   if (answer.kind !== 'absent' || proof === null || !askedWhereSent(refund, look))
     return { lookLater: nextRecheckAfterNoAnswer(refund, at) };
   // A refund that never was agrees with a failure.
-  if (STATES[refund.state].public !== 'SUCCESS') return { lookLater: nextRecheck(refund, at) };
+  if (STATES[refund.state].public !== 'SUCCESS' || refund.overruled === SAYS_ABSENT)
+    return { lookLater: nextRecheck(refund, at) };
   if (refund.absenceCountsAt !== null && askedAt < refund.absenceCountsAt)
     return { lookLater: refund.absenceCountsAt };
   const absences = refund.absences + 1;
@@ -421,7 +427,7 @@ export function decideFundsRetry(refund: Refund, at: Circumstances): Decision {
 /** What the gateway's word on a refund means, whoever brought it: the answer, a look or a webhook. */
 export function decideNews(refund: Refund, news: RefundNews, at: Circumstances): Decision | LookLater {
   if (isOfSecond(refund, news)) {
-    const why = `The gateway speaks of a second refund, ${news.gatewayRefundId}, for this one: the customer may be paid twice.`;
+    const why = `${CALLS.second}, ${news.gatewayRefundId}, for this one: the customer may be paid twice.`;
     return calling(refund, why, news.evidence) ?? { lookLater: nextLook(refund, at) };
   }
   const facts = learn(refund, news);
@@ -467,11 +473,7 @@ export function decideNews(refund: Refund, news: RefundNews, at: Circumstances):
  * this one goes on. Null where people were called before.
  */
 export function decideMisfit(refund: Refund, misfit: string, evidence: Evidence | null): Decision | null {
-  return calling(
-    refund,
-    `The gateway has another refund that carries the id of this one: ${misfit}.`,
-    evidence,
-  );
+  return calling(refund, `${CALLS.copied}: ${misfit}.`, evidence);
 }
 
 /**
@@ -479,8 +481,8 @@ export function decideMisfit(refund: Refund, misfit: string, evidence: Evidence 
  * Its own amount stays held until a person has looked. Null where people were called before.
  */
 function decideMade(refund: Refund, why: string, evidence: Evidence, at: Circumstances): Decision | null {
-  const attention = `The gateway has made another refund than was asked for: ${why}.`;
-  if (refund.attention === attention) return null;
+  const attention = `${CALLS.made}: ${why}.`;
+  if (callsOf(refund).includes(attention) || refund.overruled === saysMade(why)) return null;
   return mayMove(refund.state, 'manual_review')
     ? { ...toReview(refund, attention, evidence, at), kind: 'refund.misfit' }
     : calling(refund, attention, evidence);
@@ -496,11 +498,12 @@ function calling(
   evidence: Evidence | null,
   set: RefundColumns = {},
 ): Decision | null {
-  if (refund.attention === attention) return null;
+  const calls = callsOf(refund);
+  if (calls.includes(attention)) return null;
   return {
     to: refund.state,
     kind: 'refund.contradicted',
-    set: { ...set, attention },
+    set: { ...set, attention: linesOf([attention, ...calls]) },
     evidence,
     notify: ['REFUND_MANUAL_REVIEW_NEEDED'],
   };
@@ -512,8 +515,7 @@ function calling(
  */
 export function decideWithoutRoom(refund: Refund, { set, evidence, notify }: Decision): Decision | null {
   const { next_look_at: _, lane: __, looks: ___, settled_by_hand: ____, ...facts } = set;
-  const why =
-    'The gateway says, after a failure, that the customer was paid or will be, and the amount has been refunded again since: the customer may have it twice.';
+  const why = `${CALLS.repeated} since: the customer may have it twice.`;
   const called = calling(refund, why, evidence, facts);
   return (
     called && {
@@ -553,6 +555,8 @@ function targetOf(refund: Refund, news: RefundNews, at: Circumstances): RefundSt
       return from === 'succeeded' ? 'reversed' : 'failed';
     case 'waiting_for_funds':
     case 'pending': {
+      // Two people have read just that, and know better.
+      if (refund.overruled === saysStatus(news)) return null;
       if (unexpected) return 'manual_review';
       if (from === 'succeeded') {
         const since = refund.succeededAt ?? refund.updatedAt;
@@ -576,7 +580,7 @@ function entering(to: RefundState, refund: Refund, news: RefundNews, at: Circums
         ...firstSent(refund, at),
         ...said,
         succeeded_at: learntWhen,
-        attention: null,
+        attention: stillCalled(refund, null),
         recheck_at: nextRecheck(ended, at),
       };
     }
@@ -587,9 +591,10 @@ function entering(to: RefundState, refund: Refund, news: RefundNews, at: Circums
         ...firstSent(refund, at),
         ...said,
         failed_at: learntWhen,
-        attention: refund.settledByHand
-          ? 'A person settled it as paid, and the gateway says that it is not.'
-          : null,
+        attention: stillCalled(
+          refund,
+          refund.settledByHand ? 'A person settled it as paid, and the gateway says that it is not.' : null,
+        ),
       };
     case 'manual_review':
       return {
@@ -598,10 +603,13 @@ function entering(to: RefundState, refund: Refund, news: RefundNews, at: Circums
         next_look_at: nextReviewLook(at),
         recheck_at: null,
         settled_by_hand: false,
-        attention:
+        overruled: null,
+        attention: stillCalled(
+          refund,
           news.status === 'succeeded'
             ? `The gateway says that the customer was paid, of a refund that was ${refund.state} here.`
             : `The gateway is at work on a refund that was ${refund.state} here.`,
+        ),
       };
     default:
       return {
@@ -610,7 +618,7 @@ function entering(to: RefundState, refund: Refund, news: RefundNews, at: Circums
         lane: LANES.followUp,
         looks: 0,
         absences: 0,
-        attention: waitingFor(news),
+        attention: stillCalled(refund, waitingFor(news)),
         next_look_at: plusMs(at.now, delay(at.capabilities.pollDelaysMs, 0, at.jitter)),
       };
   }
@@ -638,8 +646,8 @@ function learn(refund: Refund, news: RefundNews): RefundColumns {
   if (news.errorCode !== null && news.errorCode !== refund.errorCode) facts.error_code = news.errorCode;
   if (news.errorMessage !== null && news.errorMessage !== refund.errorMessage)
     facts.error_message = news.errorMessage;
-  if (refund.state === 'submitted' && waitingFor(news) !== refund.attention)
-    facts.attention = waitingFor(news);
+  const attention = stillCalled(refund, waitingFor(news));
+  if (refund.state === 'submitted' && attention !== refund.attention) facts.attention = attention;
   // What a person said of it is now the gateway's own word.
   if (refund.settledByHand && news.status === refund.state) facts.settled_by_hand = false;
   return facts;
@@ -740,16 +748,20 @@ export function gatewaySaysOtherwise(
   switch (answer.kind) {
     case 'news': {
       const said = answer.news.status === 'reversed' ? 'failed' : answer.news.status;
-      return said === outcome ? null : `it says "${answer.news.rawStatus}"`;
+      return said === outcome ? null : saysStatus(answer.news);
     }
     case 'misfit':
-      return `it has made another refund than was asked for: ${answer.why}`;
+      return saysMade(answer.why);
     case 'absent':
-      return outcome === 'succeeded' && askedWhereSent(refund, look) ? 'it has no such refund' : null;
+      return outcome === 'succeeded' && askedWhereSent(refund, look) ? SAYS_ABSENT : null;
     default:
       return null;
   }
 }
+
+const saysStatus = (news: RefundNews) => `it says "${news.rawStatus}"`;
+const saysMade = (why: string) => `it has made another refund than was asked for: ${why}`;
+const SAYS_ABSENT = 'it has no such refund';
 
 /** A final refund that somebody has been called to may only be confirmed as what it is. */
 export function mayResolve(refund: Refund, outcome: Resolution['outcome']): boolean {
@@ -758,7 +770,13 @@ export function mayResolve(refund: Refund, outcome: Resolution['outcome']): bool
   return STATES[refund.state].final && refund.attention !== null && isOutcome;
 }
 
-export function decideResolution(refund: Refund, resolution: Resolution, at: Circumstances): Decision {
+/** `overruled`: what the gateway says against it, where two people say so. */
+export function decideResolution(
+  refund: Refund,
+  resolution: Resolution,
+  at: Circumstances,
+  overruled: string | null = null,
+): Decision {
   const paid = resolution.outcome === 'succeeded';
   const evidence = {
     statement: resolution.evidence,
@@ -767,13 +785,15 @@ export function decideResolution(refund: Refund, resolution: Resolution, at: Cir
   };
   const learnt = {
     arn: resolution.arn ?? refund.arn,
-    gateway_refund_id: refund.gatewayRefundId ?? resolution.gatewayRefundId,
+    // What was seen to have failed is not what may come to light later: by its id the gateway would be asked about the wrong one.
+    gateway_refund_id: refund.gatewayRefundId ?? (paid ? resolution.gatewayRefundId : null),
     attention: null,
     proposal: null,
   };
   const notifyArn: WebhookEventName[] = resolution.arn && !refund.arn ? ['REFUND_ARN_CAPTURED'] : [];
   if (STATES[refund.state].final) {
-    return { to: refund.state, kind: 'refund.confirmed', set: learnt, evidence, notify: notifyArn };
+    const set = overruled === null ? learnt : { ...learnt, overruled };
+    return { to: refund.state, kind: 'refund.confirmed', set, evidence, notify: notifyArn };
   }
   const ended = { state: resolution.outcome, settledByHand: true, succeededAt: at.now, failedAt: at.now };
   return {
@@ -784,6 +804,7 @@ export function decideResolution(refund: Refund, resolution: Resolution, at: Cir
       ...(paid ? { succeeded_at: at.now } : { failed_at: at.now }),
       ...learnt,
       settled_by_hand: true,
+      overruled,
       recheck_at: nextRecheck(ended, at),
     },
     evidence,
@@ -814,6 +835,34 @@ export function decideWithdrawal(refund: Refund): Decision {
 
 // Shared pieces --------------------------------------------------------------------------------------------
 
+/** How those calls to people begin that are about money beside the refund: what becomes of the refund itself ends none of them. */
+const CALLS = {
+  second: 'The gateway speaks of a second refund',
+  copied: 'The gateway has another refund that carries the id of this one',
+  made: 'The gateway has made another refund than was asked for',
+  repeated:
+    'The gateway says, after a failure, that the customer was paid or will be, and the amount has been refunded again',
+} as const;
+const MOST_CALLS = 5;
+
+/** What stands in a refund's attention, a line for each reason, the newest first. */
+function callsOf({ attention }: Pick<Refund, 'attention'>): string[] {
+  return attention === null ? [] : attention.split('\n');
+}
+
+/**
+ * The attention of a refund that is in want of it for `why`, or for nothing new: the calls that are about money beside it
+ * stand until a person has settled it.
+ */
+function stillCalled(refund: Refund, why: string | null): string | null {
+  const open = callsOf(refund).filter((call) => Object.values(CALLS).some((begin) => call.startsWith(begin)));
+  return linesOf(why === null ? open : [why, ...open]);
+}
+
+function linesOf(calls: readonly string[]): string | null {
+  return calls.length === 0 ? null : [...new Set(calls)].slice(0, MOST_CALLS).join('\n');
+}
+
 interface Refusal {
   readonly errorCode: string | null;
   readonly errorMessage: string;
@@ -843,7 +892,13 @@ function refused(refund: Refund, refusal: Refusal, evidence: Evidence, at: Circu
   return {
     to: 'failed',
     kind: 'refund.refused',
-    set: { ...settled(), ...said, attention: null, ...firstSent(refund, at), failed_at: at.now },
+    set: {
+      ...settled(),
+      ...said,
+      attention: stillCalled(refund, null),
+      ...firstSent(refund, at),
+      failed_at: at.now,
+    },
     evidence,
     notify: ['ORDER_REFUND_FAILED'],
   };
@@ -860,7 +915,7 @@ function toUnknown(refund: Refund, why: string, evidence: Evidence | null, at: C
       looks: 0,
       absences: 0,
       absence_counts_at: absenceCountsAt(at),
-      attention: null,
+      attention: stillCalled(refund, null),
       error_message: why,
       next_look_at: spacedLook({ ...refund, looks: 0 }, at),
     },
@@ -876,11 +931,12 @@ function toReview(refund: Refund, why: string, evidence: Evidence | null, at: Ci
     set: {
       lane: LANES.followUp,
       looks: 0,
-      attention: why,
+      attention: stillCalled(refund, why),
       error_message: refund.errorMessage ?? why,
       next_look_at: nextReviewLook(at),
       recheck_at: null,
       settled_by_hand: false,
+      overruled: null,
     },
     evidence: { why, ...evidence },
     notify: ['REFUND_MANUAL_REVIEW_NEEDED'],
@@ -897,6 +953,7 @@ function settled(): RefundColumns {
     absence_counts_at: null,
     settled_by_hand: false,
     proposal: null,
+    overruled: null,
   };
 }
 

@@ -56,6 +56,8 @@ export interface Refund {
   /** A person's word ended it, and not the gateway's. */
   readonly settledByHand: boolean;
   readonly proposal: Proposal | null;
+  /** What the gateway said when two people settled it against that (`gatewaySaysOtherwise`). */
+  readonly overruled: string | null;
   readonly createdAt: Date;
   readonly updatedAt: Date;
   readonly sentAt: Date | null;

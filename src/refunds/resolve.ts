@@ -10,7 +10,7 @@ import {
   mayResolve,
   type Resolution,
 } from './outcome.ts';
-import type { Refund } from './refund.ts';
+import type { Proposal, Refund } from './refund.ts';
 import { settle } from './settle.ts';
 import { readRefund } from './store.ts';
 
@@ -25,7 +25,16 @@ export type ResolveOutcome =
       readonly refusal: 'gateway_says_otherwise';
       readonly refund: Refund;
       readonly gatewaySaid: string;
+    }
+  /** It asks to be asked later: what it says is to be had then, and nobody's word is taken before. */
+  | {
+      readonly ok: false;
+      readonly refusal: 'gateway_busy';
+      readonly refund: Refund;
+      readonly retryAfterMs: number;
     };
+
+const BUSY_RETRY_MS = 5_000;
 
 /**
  * Settles a refund by a person's word and evidence. The gateway is asked first: what it says is written down, and where it
@@ -77,9 +86,14 @@ export type ProposalOutcome =
   /** Another proposal stands there now than the one that was read. */
   | { readonly ok: false; readonly refusal: 'other_proposal'; readonly refund: Refund }
   /** It takes somebody else than who proposed it. */
-  | { readonly ok: false; readonly refusal: 'same_person'; readonly refund: Refund };
+  | { readonly ok: false; readonly refusal: 'same_person'; readonly refund: Refund }
+  /** As of `ResolveOutcome`: it says something else now than what both have read. */
+  | Extract<ResolveOutcome, { refusal: 'gateway_says_otherwise' | 'gateway_busy' }>;
 
-/** A second person's yes or no to a proposal; `at` names the one that they have read. Anybody may say no. */
+/**
+ * A second person's yes or no to a proposal; `at` names the one that they have read. Anybody may say no. Before a yes counts
+ * the gateway is asked again: what it has come to meanwhile goes before both.
+ */
 export async function decideOnProposal(
   deps: EngineDeps,
   merchantId: string,
@@ -99,16 +113,34 @@ export async function decideOnProposal(
   const first = { kind: 'user', id: proposal.user_id, at: new Date(proposal.at) } as const;
   if (asked.confirm && !(await isSecondPerson(deps.db, merchantId, second, [first])))
     return { ok: false, refusal: 'same_person', refund };
+  const otherwise = asked.confirm ? await saysOtherwiseNow(deps, refund, proposal, asked.cause) : null;
+  if (otherwise !== null) return otherwise;
   let stands = false;
   const after = await settle(deps, refund, asked.cause, (now, at) => {
     stands = now.proposal?.at === proposal.at && mayResolve(now, proposal.outcome);
     if (!stands) return null;
     if (!asked.confirm) return decideWithdrawal(now);
     const resolution = { ...proposal, gatewayRefundId: proposal.gateway_refund_id };
-    const decision = decideResolution(now, resolution, at);
+    const decision = decideResolution(now, resolution, at, proposal.gateway_said);
     return { ...decision, evidence: { ...decision.evidence, ...proposal } };
   });
   return stands ? { ok: true, refund: after } : { ok: false, refusal: 'no_proposal', refund: after };
+}
+
+/** What the gateway says against a proposal that it did not say when that was made; null where nothing is new. */
+async function saysOtherwiseNow(
+  deps: EngineDeps,
+  { merchantId, refundId }: Refund,
+  proposal: Proposal,
+  cause: Cause,
+): Promise<Extract<ProposalOutcome, { refusal: 'gateway_says_otherwise' | 'gateway_busy' }> | null> {
+  const word = { ...proposal, gatewayRefundId: proposal.gateway_refund_id, cause };
+  const heard = await hearGateway(deps, merchantId, refundId, word);
+  if (!heard.ok) return heard.refusal === 'gateway_busy' ? heard : null;
+  const { refund, gatewaySaid } = heard;
+  // It has ended by the gateway's word: then no proposal stands any more.
+  if (refund.proposal === null || gatewaySaid === null || gatewaySaid === proposal.gateway_said) return null;
+  return { ok: false, refusal: 'gateway_says_otherwise', refund, gatewaySaid };
 }
 
 type Heard =
@@ -136,6 +168,11 @@ async function hearGateway(
       return decision === null || 'lookLater' in decision ? null : decision;
     },
   );
+  const { answer } = look;
+  if (answer.kind === 'busy') {
+    const retryAfterMs = answer.retryAfterMs ?? BUSY_RETRY_MS;
+    return { ok: false, refusal: 'gateway_busy', refund: after, retryAfterMs };
+  }
   return { ok: true, refund: after, gatewaySaid: gatewaySaysOtherwise(after, asked.outcome, look) };
 }
 

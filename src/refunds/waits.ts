@@ -109,7 +109,7 @@ function waitOf(
     };
   }
   if (account === null) {
-    return refund.attention === WAITS_FOR_CUSTOMER
+    return refund.attention?.split('\n').includes(WAITS_FOR_CUSTOMER)
       ? { code: 'customer', says: WAITS_FOR_CUSTOMER, until: null }
       : null;
   }

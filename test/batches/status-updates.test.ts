@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { registryOf } from '../../src/gateways/registry.ts';
+import { absent, ModelGateway, news, until } from '../refunds/model.ts';
 import { call, startApi, type TestApi } from '../support/api.ts';
 import { putOrder } from '../support/engine.ts';
-import { csv, get, post, rowsOf, upload } from './batch.ts';
+import { csv, get, post, rowsOf, steps, upload } from './batch.ts';
 
 let api: TestApi;
 const ids: string[] = [];
@@ -101,5 +103,37 @@ describe('a file of outcomes', () => {
     const [row] = await rowsOf(api, batch.batch_id);
     expect(row).toMatchObject({ state: 'refused', problem: { code: 'not_in_review' } });
     expect((await call(api, `/v1/refunds/${ids[0]}`)).body.state).toBe('failed');
+  });
+
+  test('waits, in the order of its rows, for a gateway that will only say later what became of a refund', async () => {
+    const model = new ModelGateway();
+    const engine = { ...api.batches.engine, gateways: registryOf([model.gateway]) };
+    const slow = { ...api, batches: { ...api.batches, engine } };
+    model.look = ({ refundId }) =>
+      refundId === ids[1] ? { kind: 'busy', retryAfterMs: null, evidence: {} } : absent;
+    const { body: batch } = await upload(
+      slow,
+      csv(
+        ids.slice(0, 3).map((id) => `${id},,,FAILURE,,${PROOF}`),
+        HEADER,
+      ),
+      '&kind=status_updates',
+    );
+    await post(slow, batch.batch_id, 'confirm', { rows: 3 });
+    expect((await get(api, batch.batch_id)).body.status).toBe('running');
+    const states = async () => {
+      const rows = await rowsOf(api, batch.batch_id);
+      return rows.map(({ state }) => state);
+    };
+    expect(await states()).toEqual(['made', 'left', 'left']);
+    expect((await call(api, `/v1/refunds/${ids[1]}`)).body.state).toBe('manual_review');
+
+    model.look = ({ refundId }) => (refundId === ids[1] ? news('succeeded') : absent);
+    await until(async () => {
+      await steps(slow);
+      expect((await get(api, batch.batch_id)).body.status).toBe('finished');
+    });
+    expect(await states()).toEqual(['made', 'refused', 'made']);
+    expect((await call(api, `/v1/refunds/${ids[1]}`)).body.state).toBe('succeeded');
   });
 });

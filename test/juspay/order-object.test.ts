@@ -86,6 +86,7 @@ const refund: Refund = {
   attention: null,
   settledByHand: false,
   proposal: null,
+  overruled: null,
   createdAt: at,
   updatedAt: at,
   sentAt: null,

@@ -76,6 +76,7 @@ export function refund(state: RefundState, changes: Partial<Refund> = {}): Refun
     attention: null,
     settledByHand: false,
     proposal: null,
+    overruled: null,
     createdAt: T0,
     updatedAt: T0,
     sentAt: null,

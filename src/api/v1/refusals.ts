@@ -176,11 +176,25 @@ export function notResolved(outcome: Exclude<ResolveOutcome, { ok: true }>): Api
       { field: 'outcome', refund_id: refund.refundId, accepted: 'what the gateway says' },
     );
   }
+  if (outcome.refusal === 'gateway_busy') return gatewayBusy(outcome);
   return new ApiError(
     409,
     'not_in_manual_review',
     `Nothing was changed: a person's word settles only a refund in manual review. ${STATES[refund.state].says}`,
     { field: 'refund_id', value: refund.refundId, accepted: 'a refund whose status is MANUAL_REVIEW' },
+  );
+}
+
+function gatewayBusy({
+  refund,
+  retryAfterMs,
+}: Extract<ResolveOutcome, { refusal: 'gateway_busy' }>): ApiError {
+  return new ApiError(
+    409,
+    'gateway_busy',
+    'Nothing was settled: the gateway, which is asked first, has no time just now. ' +
+      `Try again in ${Math.max(1, Math.ceil(retryAfterMs / 1000))} seconds.`,
+    { field: 'refund_id', value: refund.refundId, accepted: 'the same again, later' },
   );
 }
 
@@ -210,6 +224,16 @@ export function notDecided(outcome: Exclude<ProposalOutcome, { ok: true }>): Api
         `Nothing was changed: whoever proposed it, or counts as them (for ${STAND_IN_DAYS} days, who came in by a link of theirs), cannot confirm it. ` +
           'Ask another colleague, or withdraw it.',
         { field: 'refund_id', value: outcome.refund.refundId },
+      );
+    case 'gateway_busy':
+      return gatewayBusy(outcome);
+    case 'gateway_says_otherwise':
+      return new ApiError(
+        409,
+        'gateway_says_otherwise',
+        `Nothing was settled: the gateway was asked again just now, and ${outcome.gatewaySaid}; when it was proposed, ` +
+          `${outcome.refund.proposal?.gateway_said}. Look there again, withdraw the proposal, and make another one if the gateway is still wrong.`,
+        { field: 'refund_id', value: outcome.refund.refundId, accepted: 'what the gateway says' },
       );
   }
 }
