@@ -33,6 +33,7 @@ export interface BookedRefund {
 
 /** A request to make a refund, as it arrives. */
 export interface AskedAtGateway {
+  readonly accountId: string;
   readonly reference: string;
   readonly key: string | null;
   readonly body: string;
@@ -42,7 +43,7 @@ export interface AskedAtGateway {
 
 export interface BookListener {
   /** A request to make a refund has arrived, which left us some time before. */
-  asked(asked: AskedAtGateway): void;
+  asked(asked: Omit<AskedAtGateway, 'accountId'>): void;
   /** It was neither refused nor told to come later: whether it was done only the gateway can say. */
   taken(reference: string): void;
   /** The gateway itself has said no to it. */

@@ -278,6 +278,15 @@ export const MUTANTS: readonly Mutant[] = [
     ),
     faults: SETTLED_WRONGLY,
   },
+  {
+    ...mutant(
+      'a gateway that knows a refund which the books have lost is not heard',
+      'src/refunds/hear.ts',
+      "if (reading.kind === 'authentic') await holdForStrangers(deps, account, unmatched);",
+      "if (reading.kind !== 'authentic') await holdForStrangers(deps, account, unmatched);",
+    ),
+    faults: ['books rolled back without a word', 'webhook late and out of order', 'account switched off'],
+  },
   // What stops more than it should
   {
     ...mutant(
@@ -411,8 +420,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'who confirmed a batch may approve it',
     DECIDE,
-    "if (by.kind !== 'user' || (await hasHandIn(tx, batch, by)))",
-    "if (by.kind !== 'user')",
+    "if (by.kind !== 'user' || !(await isSecondPerson(tx, batch.merchantId, deed, await handsIn(tx, batch)))) {",
+    "if (by.kind !== 'user') {",
   ),
   mutant(
     'other totals are confirmed',
