@@ -251,7 +251,8 @@ export class Auditor {
     const { refundId, said } = settling;
     // Where the process asked for somebody else at the same time, nobody knows which answer was whose.
     if (said.length !== 1 || (said[0] === null && !isAskedWhereSent)) return;
-    const agrees = outcome === 'succeeded' ? said[0] === 'paid' : [null, 'failed', 'returned'].includes(said[0]!);
+    const agrees =
+      outcome === 'succeeded' ? said[0] === 'paid' : [null, 'failed', 'returned'].includes(said[0]!);
     this.must(agrees, 3, () => {
       return `one person has settled refund ${refundId} as ${outcome}, and the gateway had just said ${said[0] ?? 'that there is none'}`;
     });
@@ -354,7 +355,11 @@ export class Auditor {
   }
 
   sentPastKeyLife(reference: string): void {
-    this.must(this.#forgotten.has(reference), 3, () => `refund ${reference} was sent again when its key was forgotten`);
+    this.must(
+      this.#forgotten.has(reference),
+      3,
+      () => `refund ${reference} was sent again when its key was forgotten`,
+    );
   }
 
   made(refund: BookedRefund): void {
@@ -362,7 +367,11 @@ export class Auditor {
     if (reference === null) return;
     if (refund.isByHand) this.#madeByHand.add(reference);
     else this.#taken.add(reference);
-    this.must(!this.#made.has(reference) || this.#forgotten.has(reference), 3, () => `refund ${reference} was made twice at the gateway`);
+    this.must(
+      !this.#made.has(reference) || this.#forgotten.has(reference),
+      3,
+      () => `refund ${reference} was made twice at the gateway`,
+    );
     this.#made.set(reference, refund);
     this.#touch(reference);
   }
@@ -573,9 +582,13 @@ export class Auditor {
     const { status } = made.history.at(-1)!;
     const isPaidAndNotSaid = status === 'paid' && PUBLIC[row.state] === 'FAILURE';
     // The amount may be free by then: those who would give it back again have to know, and not only who looks here.
-    this.must(!isPaidAndNotSaid || this.#seen.called.has(row.refund_id) || this.#resolved.has(row.refund_id), 7, () => {
-      return `the gateway told us that it is paid, and the merchant's systems were not told to look: ${show(row)}`;
-    });
+    this.must(
+      !isPaidAndNotSaid || this.#seen.called.has(row.refund_id) || this.#resolved.has(row.refund_id),
+      7,
+      () => {
+        return `the gateway told us that it is paid, and the merchant's systems were not told to look: ${show(row)}`;
+      },
+    );
     if (row.state === 'manual_review' || row.attention !== null || this.#resolved.has(row.refund_id)) return;
     if (status !== 'paid' && status !== 'failed' && status !== 'returned') return;
     this.must((status === 'paid') === (row.state === 'succeeded'), 3, () => {
@@ -675,7 +688,11 @@ export class Auditor {
     this.must((waits === null) === FINAL.has(row.state), 5, () => `it has no next look: ${show(row)}`);
     this.must(waits === null || waits < LONGEST_WAIT_MS, 5, () => `its next look is far: ${show(row)}`);
     const asksAgain = row.recheck_at === null ? 0 : Date.parse(row.recheck_at) - now.getTime();
-    this.must(asksAgain < LONGEST_WAIT_FOR_RECHECK_MS, 5, () => `it is asked about in a far future: ${show(row)}`);
+    this.must(
+      asksAgain < LONGEST_WAIT_FOR_RECHECK_MS,
+      5,
+      () => `it is asked about in a far future: ${show(row)}`,
+    );
   }
 
   #checkSums(transactions: readonly TransactionRow[], refunds: readonly RefundRow[]): void {

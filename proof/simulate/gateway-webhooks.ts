@@ -69,12 +69,25 @@ export class GatewayWebhooks {
       const wire: WireRefund = {
         ...(known
           ? ofAccount.shown(known)
-          : { id: 're_forged', reference: refundId, payment: 'pay-0', amount: 1, currency: 'INR', payer: payerOf(SECRETS.credential) }),
+          : {
+              id: 're_forged',
+              reference: refundId,
+              payment: 'pay-0',
+              amount: 1,
+              currency: 'INR',
+              payer: payerOf(SECRETS.credential),
+            }),
         status: chance.pick(['accepted', 'paid', 'failed', 'returned']),
         at: ofAccount.timesItsNews ? new Date(timeline.nowMs).toISOString() : null,
         arn: 'arn-forged',
       };
-      this.#deliver(account, wire, () => 'forged', RETRIES_MS.length, () => undefined);
+      this.#deliver(
+        account,
+        wire,
+        () => 'forged',
+        RETRIES_MS.length,
+        () => undefined,
+      );
     });
   }
 

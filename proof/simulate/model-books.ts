@@ -181,7 +181,8 @@ export class ModelBooks {
     return async (request) => {
       const { exchange, of, isOfAnother } = await carry(request);
       const clear =
-        exchange.kind === 'not_sent' || (exchange.kind === 'response' && exchange.status < 500 && !isOfAnother);
+        exchange.kind === 'not_sent' ||
+        (exchange.kind === 'response' && exchange.status < 500 && !isOfAnother);
       if (request.body !== null && !clear)
         this.#listener.leftInDoubt((JSON.parse(request.body) as WireRequest).reference);
       const isAnswer = exchange.kind === 'response' && exchange.status < 500;
@@ -261,12 +262,7 @@ export class ModelBooks {
   }
 
   /** `lagShare`: how much of the time that absence takes to be proved is left for look-ups to lag. */
-  #create(
-    headers: Readonly<Record<string, string>>,
-    body: string,
-    sentMs: number,
-    lagShare: number,
-  ): Reply {
+  #create(headers: Readonly<Record<string, string>>, body: string, sentMs: number, lagShare: number): Reply {
     const asked = JSON.parse(body) as WireRequest;
     const key = headers['idempotency-key'] ?? null;
     this.#listener.asked({ reference: asked.reference, key, body, sentMs, books: this });
@@ -291,10 +287,18 @@ export class ModelBooks {
     const refund = this.#book(asked.reference, asked.payment, this.#deedOf(asked), lagShare);
     if (this.#faults.strikes('5xx after doing it, stored under the key'))
       return remember(problem(500, 'internal'));
-    const answer = remember({ ...ok(this.shown(refund)), of: { reference: asked.reference, status: this.statusOf(refund) } });
+    const answer = remember({
+      ...ok(this.shown(refund)),
+      of: { reference: asked.reference, status: this.statusOf(refund) },
+    });
     return this.#faults.strikes('unreadable answer')
       ? {
-          exchange: { kind: 'response', status: 200, headers: { 'content-type': 'text/html' }, body: '<html>' },
+          exchange: {
+            kind: 'response',
+            status: 200,
+            headers: { 'content-type': 'text/html' },
+            body: '<html>',
+          },
         }
       : answer;
   }
@@ -304,7 +308,12 @@ export class ModelBooks {
     if (this.#faults.strikes('another amount is paid'))
       return { amountMinor: Math.ceil(amount / 2) + amount, currency, isMisfit: true, isByHand: false };
     if (this.#faults.strikes('another currency is paid'))
-      return { amountMinor: amount, currency: currency === 'INR' ? 'KWD' : 'INR', isMisfit: true, isByHand: false };
+      return {
+        amountMinor: amount,
+        currency: currency === 'INR' ? 'KWD' : 'INR',
+        isMisfit: true,
+        isByHand: false,
+      };
     return { amountMinor: amount, currency, isMisfit: false, isByHand: false };
   }
 
@@ -320,8 +329,7 @@ export class ModelBooks {
 
   #refusalCode(asked: WireRequest): string | null {
     if (this.#timeline.nowMs < (this.#refusedUntilMs.get(asked.payment) ?? 0)) return 'refused';
-    if (this.#profile.refusesRepeats && this.#byReference.has(asked.reference))
-      return 'reference_exists';
+    if (this.#profile.refusesRepeats && this.#byReference.has(asked.reference)) return 'reference_exists';
     const fundsMs = this.#noFundsUntilMs.get(asked.reference);
     if (fundsMs !== undefined && fundsMs > this.#timeline.nowMs) return 'no_funds';
     if (fundsMs === undefined && this.#faults.strikes('no balance')) {
@@ -339,8 +347,7 @@ export class ModelBooks {
         return 'already_refunded';
     }
     // A request that is repeated would have been refused before.
-    if (!this.#byReference.has(asked.reference) && this.#faults.strikes('refused at once'))
-      return 'refused';
+    if (!this.#byReference.has(asked.reference) && this.#faults.strikes('refused at once')) return 'refused';
     return null;
   }
 

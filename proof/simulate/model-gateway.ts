@@ -91,7 +91,12 @@ export const MODEL_GATEWAYS: readonly ModelProfile[] = [
   },
   {
     name: 'KEYLESS',
-    capabilities: { ...COMMON, recheckDelaysMs: [DAY, 7 * DAY, 14 * DAY], keyLifeMs: null, webhookProof: 'unsigned' },
+    capabilities: {
+      ...COMMON,
+      recheckDelaysMs: [DAY, 7 * DAY, 14 * DAY],
+      keyLifeMs: null,
+      webhookProof: 'unsigned',
+    },
     timesItsNews: false,
     hasLookUps: true,
     guardsPayment: false,
@@ -294,8 +299,7 @@ function readWebhook(
 ): WebhookReading {
   const proof = profile.capabilities.webhookProof;
   const isSigned = webhook.headers['signature'] === signatureBy(credentials['webhook_secret'] ?? '');
-  if (proof === 'signed' && !isSigned)
-    return { kind: 'rejected', why: 'the signature is wrong' };
+  if (proof === 'signed' && !isSigned) return { kind: 'rejected', why: 'the signature is wrong' };
   const refund = JSON.parse(webhook.rawBody.toString()) as WireRefund;
   const event = {
     eventId: `${refund.id} ${refund.status}`,

@@ -146,7 +146,12 @@ export class People {
   #resolve(merchantId: string, refundId: string, outcome: 'succeeded' | 'failed'): void {
     const { faults, auditor } = this.#world;
     const door = this.#world.door();
-    const resolution = { outcome, evidence: 'seen at the gateway', arn: null, gatewayRefundId: null } as const;
+    const resolution = {
+      outcome,
+      evidence: 'seen at the gateway',
+      arn: null,
+      gatewayRefundId: null,
+    } as const;
     const settling = auditor.settling(door, refundId);
     resolveRefund(door.deps, merchantId, refundId, { ...resolution, cause: causeOf('first') }).then(
       (resolved) => {

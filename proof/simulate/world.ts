@@ -566,7 +566,8 @@ class Simulation implements World {
 
   #swapCredentials({ accountId }: Account): void {
     this.#entered.set(accountId, this.#chance.pick(['of another account', 'of another account', 'new ones']));
-    const untilMs = this.timeline.nowMs + this.#chance.pick([MINUTE, 10 * MINUTE, this.#chance.whole(0, 6 * HOUR)]);
+    const untilMs =
+      this.timeline.nowMs + this.#chance.pick([MINUTE, 10 * MINUTE, this.#chance.whole(0, 6 * HOUR)]);
     this.timeline.at(untilMs, () => this.#entered.delete(accountId));
   }
 

@@ -135,8 +135,7 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
       const { gatewayAccountId } = account;
       const underWay = rechecking.get(gatewayAccountId) ?? 0;
       // A rest that is over ends by a call that went well, and there may be no other call for weeks.
-      const share =
-        account.openUntil === null ? Math.ceil(account.maxPerSecond * SHARE_OF_RECHECKS) : 1;
+      const share = account.openUntil === null ? Math.ceil(account.maxPerSecond * SHARE_OF_RECHECKS) : 1;
       const room = Math.min(share - underWay, Math.floor(account.allowance), SLICE);
       const rests = account.openUntil !== null && account.openUntil.getTime() > now;
       return gateway && !rests && room > 0
