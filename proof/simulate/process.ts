@@ -62,6 +62,7 @@ export const RUN = { slice: 4, runAhead: 8, followMostMs: 5_000 };
 export class Process implements Owner {
   alive = true;
   stalledUntilMs = 0;
+  isMidStep = false;
   readonly deps: EngineDeps;
   readonly batches: BatchDeps;
   readonly #rounds: Readonly<Record<LoopName, () => Promise<boolean>>>;
@@ -197,12 +198,14 @@ function databaseOf(world: World, owner: Owner, chance: Chance): Database {
     transaction: (work) =>
       take(async () => {
         transactions++;
+        owner.isMidStep = true;
         try {
           return await db.transaction((tx) =>
             work({ query: (text, params) => beside(() => tx.query(text, params)) }),
           );
         } finally {
           transactions--;
+          owner.isMidStep = transactions > 0;
           world.wrote();
         }
       }),
