@@ -10,6 +10,8 @@ alter table gateway_accounts add column identity_asked_at timestamptz;
 alter table gateway_health add column refusals_in_a_row integer not null default 0;
 alter table gateway_health add column refusal_code text;
 
+-- When a webhook to the account's address was last proved to be the gateway's; written once an hour at the most.
+alter table gateway_health add column webhooks_heard_at timestamptz;
 -- When a webhook to the account's address was last rejected, and why; written once a minute at the most.
 alter table gateway_health add column webhooks_rejected_at timestamptz;
 alter table gateway_health add column webhooks_rejected_why text;

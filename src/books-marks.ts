@@ -2,7 +2,6 @@ import * as fs from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { newId } from './lib/ids.ts';
 
 /** How far these books had come when this was written, as a file outside the database says. */
 export interface Mark {
@@ -11,6 +10,7 @@ export interface Mark {
   readonly edition: string;
   /** Never higher than the row of `books_marks` that it belongs to has durably been. */
   readonly mark: number;
+  readonly writtenAt: Date;
 }
 
 const markShape = z.object({
@@ -18,6 +18,7 @@ const markShape = z.object({
   mark_id: z.uuid(),
   edition: z.uuid(),
   mark: z.int().min(0),
+  written_at: z.iso.datetime(),
 });
 
 /** The file of one folder, and what this process knows of it. */
@@ -37,19 +38,15 @@ export function readMark(folder: string, booksId: string): MarkPlace {
     const parsed = markShape.safeParse(JSON.parse(fs.readFileSync(path, 'utf8')));
     if (!parsed.success || parsed.data.books_id !== booksId)
       return { folder, known: null, problem: `${path} does not hold a mark of these books` };
-    const { mark_id: markId, edition, mark } = parsed.data;
-    return { folder, known: { markId, edition, mark }, problem: null };
+    const { mark_id: markId, edition, mark, written_at } = parsed.data;
+    return { folder, known: { markId, edition, mark, writtenAt: new Date(written_at) }, problem: null };
   } catch (error) {
     return { folder, known: null, problem: `${path} cannot be read: ${(error as Error).message}` };
   }
 }
 
-export function newMark(edition: string): Mark {
-  return { markId: newId(), edition, mark: 0 };
-}
-
 /** Whole and on the disk when it returns, or as it was before. Makes the folder where it is absent. */
-export async function writeMark(folder: string, booksId: string, mark: Mark, at: Date): Promise<void> {
+export async function writeMark(folder: string, booksId: string, mark: Mark): Promise<void> {
   const path = fileOf(folder, booksId);
   // Another process with the same folder may write at the same moment.
   const staging = `${path}.new-${process.pid}`;
@@ -58,7 +55,7 @@ export async function writeMark(folder: string, booksId: string, mark: Mark, at:
     mark_id: mark.markId,
     edition: mark.edition,
     mark: mark.mark,
-    written_at: at.toISOString(),
+    written_at: mark.writtenAt.toISOString(),
   });
   fs.mkdirSync(folder, { recursive: true });
   try {

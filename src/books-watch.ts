@@ -10,10 +10,11 @@ import {
   seeBooks,
   writeDoubt,
 } from './books.ts';
-import { type MarkPlace, newMark, readMark, writeMark } from './books-marks.ts';
+import { type MarkPlace, readMark, writeMark } from './books-marks.ts';
 import type { Settings } from './config.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Queryable } from './lib/db.ts';
+import { newId } from './lib/ids.ts';
 import type { Logger } from './lib/log.ts';
 import { createLoop, type Loop } from './lib/loop.ts';
 import { type Restored, readRestored } from './refunds/restored.ts';
@@ -103,10 +104,11 @@ export async function createBooksWatch(
     markedAtMs = performance.now();
     for (const place of places) {
       // The file is written after the commit, so that it is never ahead of what is on the database's disk.
-      const { markId } = place.known ?? newMark(edition);
-      const known = { markId, edition, mark: await raiseMark(db, markId, clock.now()) };
+      const markId = place.known?.markId ?? newId();
+      const writtenAt = clock.now();
+      const known = { markId, edition, mark: await raiseMark(db, markId, writtenAt), writtenAt };
       try {
-        await writeMark(place.folder, booksId, known, clock.now());
+        await writeMark(place.folder, booksId, known);
         place.problem = null;
       } catch (error) {
         const why = `${place.folder} cannot hold a mark of these books: ${(error as Error).message}`;

@@ -39,6 +39,7 @@ export interface ServerIdentity {
 export interface Books extends ServerIdentity {
   readonly booksId: string;
   readonly edition: string;
+  readonly editionBegunAt: Date;
   readonly doubt: Doubt | null;
 }
 
@@ -74,9 +75,10 @@ export function judgeBooks(
     if (!known) continue;
     const inside = marks.get(known.markId);
     const behind = known.edition === books.edition && (inside?.mark ?? -1) < known.mark;
+    // Books that went back past the beginning of an edition have forgotten it; a later word about them counts all the same.
+    const forgotten = !editions.includes(known.edition) && known.writtenAt >= books.editionBegunAt;
     // Other processes may have raised their marks since the books went back; nobody but this one raises its own.
-    if (behind || !editions.includes(known.edition))
-      return { kind: 'went_back', folder, asOf: inside ? safeTime(inside.at) : null };
+    if (behind || forgotten) return { kind: 'went_back', folder, asOf: inside ? safeTime(inside.at) : null };
   }
   const asOf = latestMarkAt && safeTime(latestMarkAt);
   if (books.serverId !== null && server.serverId !== null && books.serverId !== server.serverId)
@@ -139,7 +141,9 @@ export async function seeBooks(
 
 async function selectBooks(db: Queryable): Promise<Books | null> {
   const [row] = await db.query<Omit<Books, 'doubt'> & { doubt: unknown }>(
-    `select books_id::text as "booksId", edition::text as edition, server_id as "serverId", timeline, doubt from books`,
+    `select b.books_id::text as "booksId", b.edition::text as edition, e.begun_at as "editionBegunAt",
+            b.server_id as "serverId", b.timeline, b.doubt
+     from books b join books_editions e using (edition)`,
   );
   return row ? { ...row, doubt: row.doubt === null ? null : doubtShape.parse(row.doubt) } : null;
 }

@@ -34,8 +34,18 @@ const HOUR = 60 * MINUTE;
 /** How a person's word on a refund reads. */
 type Resolution = Omit<Parameters<typeof resolveRefund>[3], 'cause'>;
 
+const USER_IDS = {
+  first: '01990000-0000-7000-8000-000000000001',
+  second: '01990000-0000-7000-8000-000000000002',
+} as const;
+
 function causeOf(person: 'first' | 'second') {
-  return { by: 'user', user_id: person, email: `${person}@shop.test`, request_id: 'simulated' } as const;
+  return {
+    by: 'user',
+    user_id: USER_IDS[person],
+    email: `${person}@shop.test`,
+    request_id: 'simulated',
+  } as const;
 }
 
 const API = { by: 'api', key: 'simulated', request_id: 'simulated' } as const;
@@ -178,7 +188,6 @@ export class People {
       decideOnProposal(this.#world.door().deps, merchantId, refundId, {
         confirm: true,
         at,
-        isSamePerson: async (proposerId) => proposerId === by,
         cause: causeOf(by),
       });
     const proposed = proposeResolution(this.#world.door().deps, merchantId, refundId, {

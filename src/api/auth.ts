@@ -255,12 +255,14 @@ export function createAuthenticate(
     const key = keyOf(request.headers.authorization);
     if (key === null) return { ok: false, key, waitMs: 0 };
     const address = networkOf(request.ip);
-    const isNew = !remembered.has(key);
-    const waitMs = isNew && tries ? tries.take(address) : 0;
+    const limited = remembered.has(key) ? null : tries;
+    const waitMs = limited?.waitMs(address) ?? 0;
     if (waitMs > 0) return { ok: false, key, waitMs };
     const caller = await callerOf(key);
-    if (!caller) return { ok: false, key, waitMs: 0 };
-    if (isNew) tries?.giveBack(address);
+    if (!caller) {
+      limited?.take(address);
+      return { ok: false, key, waitMs: 0 };
+    }
     const named = merchantsNamed(request);
     const rightMerchant =
       namesOnly(request, caller.merchantId) && (named.length > 0 || !merchantHeaderNeeded);

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Traces } from '../access/traces.ts';
 import { openGatewayAccess } from '../gateways/accounts.ts';
 import type { Gateway, GatewayAccountAccess, WebhookReading } from '../gateways/gateway.ts';
-import { noteWebhookTrouble } from '../gateways/health.ts';
+import { noteWebhookHeard, noteWebhookTrouble } from '../gateways/health.ts';
 import { settleFromWebhook } from '../refunds/hear.ts';
 import type { ApiDeps } from './deps.ts';
 import { ApiError, errorSchema } from './errors.ts';
@@ -50,11 +50,14 @@ export async function gatewayWebhookRoutes(
       async (request) => {
         const { limits, traces } = guards;
         const address = networkOf(request.ip);
-        const waitMs = limits.webhooks.take(address);
+        const waitMs = limits.webhooks.waitMs(address);
         if (waitMs > 0)
           throw limits.refusal(request, waitMs, 'webhooks from this address that prove nothing');
-        await takeIn(deps, traces, request, request.params.account);
-        limits.webhooks.giveBack(address);
+        await takeIn(deps, traces, request, request.params.account).catch((error: unknown) => {
+          // What fails for other reasons, such as a database that is away, is no fault of who sent it.
+          if (error instanceof ApiError) limits.webhooks.take(address);
+          throw error;
+        });
         return { received: true };
       },
     );
@@ -83,6 +86,7 @@ async function takeIn(
       'The webhook cannot be proved to come from the gateway, or not be read.',
     );
   }
+  if (reading.kind === 'authentic') await noteWebhookHeard(deps.db, deps.clock, accountId);
   const { matched, unmatched } = await settleFromWebhook(
     deps.engine,
     { merchantId: account.merchantId, gatewayAccountId: accountId },

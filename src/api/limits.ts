@@ -27,7 +27,7 @@ export interface RequestLimits {
   requireRoomFor(request: FastifyRequest, caller: Caller): void;
   /** Throws where the address, whoever stands behind it, has asked too much without a key. */
   requireRoomForStranger(request: FastifyRequest): void;
-  /** What an address may try that is then refused: take before the try, give back when it was good. */
+  /** What an address may try that is then refused: whoever has to wait is not let try, and a refusal takes one. */
   readonly keys: TokenBuckets;
   readonly webhooks: TokenBuckets;
   /** The refusal of what is over a limit, which leaves a trace. */
@@ -83,7 +83,7 @@ export function networkOf(ip: string): string {
   return address instanceof ipaddr.IPv6 ? address.parts.slice(0, 4).join(':') : address.toString();
 }
 
-const NO_LIMIT: TokenBuckets = { take: () => 0, giveBack: () => undefined };
+const NO_LIMIT: TokenBuckets = { take: () => 0, waitMs: () => 0 };
 
 function steadily(perSecond: number): TokenBuckets {
   if (perSecond === 0) return NO_LIMIT;

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { PoolClient } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
-import { maskCardNumbers } from '../lib/card-number.ts';
+import { holdsCardNumber, maskCardNumbers } from '../lib/card-number.ts';
 import type { Queryable } from '../lib/db.ts';
 import { exponentOf, formatAmount } from '../lib/money.ts';
 import { type BatchRecord, bucketOf } from './batch.ts';
@@ -41,6 +41,7 @@ export async function loadRows(deps: BatchDeps, batch: BatchRecord, client: Pool
   async function* lines(): AsyncGenerator<string> {
     const file = await openFileOf(deps, batch, batch.fileNo, readChunks(db, batch, batch.fileNo));
     const understood = await columnsOf(deps, batch, file.header);
+    if (file.header.some(holdsCardNumber)) onMasked();
     for await (const list of file.rows()) {
       rows += list.length;
       if (rows > BATCH_LIMITS.rows) throw tooManyRows();
@@ -221,12 +222,7 @@ const COLUMNS = [
   'state',
 ] as const;
 
-function lineOf(
-  batch: BatchRecord,
-  understood: Understood,
-  row: FileRow,
-  onMasked: () => void,
-): string {
+function lineOf(batch: BatchRecord, understood: Understood, row: FileRow, onMasked: () => void): string {
   const { columns } = understood;
   const values = batch.kind === 'refunds' ? refundOf(understood, row) : statusOf(columns, row);
   const { problem } = values;

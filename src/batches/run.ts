@@ -87,7 +87,7 @@ async function pauseIfRefusedAlike(
   if (refused.length === 0) return false;
   const since = await lastBegun(tx, batch);
   for (const { gatewayAccountId, why, at } of refused) {
-    if (at > since && (await hasUnsent(tx, batch, gatewayAccountId))) {
+    if (at >= since && (await hasUnsent(tx, batch, gatewayAccountId))) {
       await pauseBySystem(tx, batch, why, now);
       deps.engine.log.warn(
         { merchant_id: batch.merchantId, batch_id: batch.batchId, why },

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { maskCardNumbers } from '../lib/card-number.ts';
 import { sqlState } from '../lib/db.ts';
+import { shown } from '../lib/shown.ts';
 import type { Actor, BatchFileRecord, BatchRecord, Problem, Reading } from './batch.ts';
 import type { BatchDeps } from './deps.ts';
 import { type ColumnMatch, type MatchedColumns, matchColumns } from './file/columns.ts';
 import { FileProblem } from './file/file-problem.ts';
 import type { BatchFile, FileRow, OtherSheet } from './file/file-row.ts';
 import { openBatchFile } from './file/read-file.ts';
-import { shown } from '../lib/shown.ts';
 import {
   appendChunk,
   changeBatch,
@@ -346,7 +346,12 @@ async function lookInto(deps: BatchDeps, batch: BatchRecord, fileNo: number): Pr
     const sheets = sheetsOf(file);
     if (match.ok) {
       const hidden = hiddenProblem(file, match.columns);
-      return { format, ...sheets, columns: named(header, match.columns), problem: hidden && problemOf(hidden) };
+      return {
+        format,
+        ...sheets,
+        columns: named(header, match.columns),
+        problem: hidden && problemOf(hidden),
+      };
     }
     const columns = sampled(named(header, match.columns), await firstRows(file));
     return { format, ...sheets, columns, problem: problemOf(match.problem) };

@@ -286,6 +286,7 @@ export async function endRest(db: Queryable, gatewayAccountId: string): Promise<
 // Webhooks ------------------------------------------------------------------------------------------------
 
 const NOTED_EVERY_MS = 60_000;
+const HEARD_EVERY_MS = 3_600_000;
 const TAKEN_EVERY_MS = 600_000;
 
 /**
@@ -305,6 +306,29 @@ export async function noteWebhookTrouble(
        and (webhooks_rejected_at is null or webhooks_rejected_at <= $4 or webhooks_rejected_at > $2)`,
     [gatewayAccountId, now, why.slice(0, 500), plusMs(now, -NOTED_EVERY_MS)],
   );
+}
+
+/** Notes that the gateway's webhooks reach us: only then can one be missing. */
+export async function noteWebhookHeard(db: Queryable, clock: Clock, gatewayAccountId: string): Promise<void> {
+  const now = clock.now();
+  await db.query(
+    `update gateway_health set webhooks_heard_at = $2
+     where gateway_account_id = $1 and (webhooks_heard_at is null or webhooks_heard_at < $3 or webhooks_heard_at > $2)`,
+    [gatewayAccountId, now, plusMs(now, -HEARD_EVERY_MS)],
+  );
+}
+
+/** Notes that an outcome was learnt by asking which a webhook should have told, where webhooks have reached us before. */
+export async function noteWebhookMissing(
+  db: Queryable,
+  clock: Clock,
+  gatewayAccountId: string,
+): Promise<void> {
+  const [health] = await db.query(
+    'select 1 from gateway_health where gateway_account_id = $1 and webhooks_heard_at is not null',
+    [gatewayAccountId],
+  );
+  if (health) await noteWebhookTrouble(db, clock, gatewayAccountId, 'a webhook is missing');
 }
 
 export interface WebhookTrouble {

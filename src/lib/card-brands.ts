@@ -15,17 +15,44 @@ const LONG = [16, 17, 18, 19];
  */
 export const CARD_BRANDS: readonly CardBrand[] = [
   { name: 'Visa', begins: one('4'), lengths: [13, 16, 19] },
-  { name: 'Mastercard', begins: [['51', '55'], ['2221', '2720']], lengths: [16] },
+  {
+    name: 'Mastercard',
+    begins: [
+      ['51', '55'],
+      ['2221', '2720'],
+    ],
+    lengths: [16],
+  },
   { name: 'American Express', begins: one('34', '37'), lengths: [15] },
   {
     name: 'Diners Club',
-    begins: [['300', '305'], ['3095', '3095'], ['36', '36'], ['38', '39']],
+    begins: [
+      ['300', '305'],
+      ['3095', '3095'],
+      ['36', '36'],
+      ['38', '39'],
+    ],
     lengths: [14, ...LONG],
   },
-  { name: 'Discover', begins: [['6011', '6011'], ['644', '649'], ['65', '65']], lengths: LONG },
+  {
+    name: 'Discover',
+    begins: [
+      ['6011', '6011'],
+      ['644', '649'],
+      ['65', '65'],
+    ],
+    lengths: LONG,
+  },
   { name: 'JCB', begins: [['3528', '3589']], lengths: LONG },
   { name: 'JCB of old', begins: one('1800', '2131'), lengths: [15] },
-  { name: 'UnionPay', begins: [['62', '62'], ['81', '81']], lengths: LONG },
+  {
+    name: 'UnionPay',
+    begins: [
+      ['62', '62'],
+      ['81', '81'],
+    ],
+    lengths: LONG,
+  },
   { name: 'RuPay', begins: one('60', '65', '81', '82', '508', '353', '356'), lengths: [16] },
   {
     name: 'Maestro',
@@ -34,8 +61,24 @@ export const CARD_BRANDS: readonly CardBrand[] = [
     lengths: [13, 14, 15, ...LONG],
   },
   // Elo, Hipercard, Verve, Dankort, Meeza, Uzcard and whoever else issues from what ISO 7812 gives to banks.
-  { name: 'national schemes', begins: [['50', '50'], ['56', '58'], ['6', '6']], lengths: [16] },
-  { name: 'Verve', begins: [['506099', '506198'], ['507865', '507964'], ['650002', '650027']], lengths: LONG },
+  {
+    name: 'national schemes',
+    begins: [
+      ['50', '50'],
+      ['56', '58'],
+      ['6', '6'],
+    ],
+    lengths: [16],
+  },
+  {
+    name: 'Verve',
+    begins: [
+      ['506099', '506198'],
+      ['507865', '507964'],
+      ['650002', '650027'],
+    ],
+    lengths: LONG,
+  },
   { name: 'Mir', begins: [['2200', '2204']], lengths: LONG },
   { name: 'Troy', begins: one('9792'), lengths: [16] },
   { name: 'Uzcard, Humo', begins: one('8600', '9860'), lengths: [16] },

@@ -93,7 +93,8 @@ const MOST_DIGITS = 19;
 
 /** Track 1 and 2 (ISO 7813), whatever number they begin with. */
 const TRACKS = /%?B\d{12,19}\^[^^?]{2,26}\^\d{4,40}|;\d{12,19}=\d{4,40}/g;
-const SECURITY_CODES = /\b(?:cvc|cvv|cvn|cav)2?(?:[ -]?(?:code|no|number|is))?[\s:=#.-]{0,3}\d{3,4}(?![\d.,/-]?\d)/gi;
+const SECURITY_CODES =
+  /\b(?:cvc|cvv|cvn|cav)2?(?:[ -]?(?:code|no|number|is))?[\s:=#.-]{0,3}\d{3,4}(?![\d.,/-]?\d)/gi;
 
 /** Most texts are told apart by this at once. */
 function mayHold(text: string): boolean {
@@ -133,7 +134,8 @@ interface Run {
 const MOST_SIGNS = 5;
 const BETWEEN = /[\s\p{Cc}\p{Pd}\u2212.,\u00b7\u2022\u2027\u30fb/\\_|:;*+'\u2018\u2019~\u2044\u2215]/u;
 /** Blanks and hyphens as other languages of the web write them. */
-const WRITTEN_BLANK = /%(?:20|2d|09|0a|0d)|&(?:nbsp|shy|ndash|mdash|#160|#xa0|#45);|\\[nrt]|<\/?[a-z]{1,8}\s?\/?>/iy;
+const WRITTEN_BLANK =
+  /%(?:20|2d|09|0a|0d)|&(?:nbsp|shy|ndash|mdash|#160|#xa0|#45);|\\[nrt]|<\/?[a-z]{1,8}\s?\/?>/iy;
 
 function* runsOf(text: string): Generator<Run> {
   let run: Run | null = null;
@@ -202,6 +204,7 @@ function cardOf(run: Run, isHarmless: (from: number, to: number) => boolean): Ca
       const to = groups[last]!.from + groups[last]!.length;
       shape.push(groups[last]!.length);
       if (to - from > MOST_DIGITS && last > first) break;
+      if (to - from < LEAST_DIGITS) continue;
       if (plus && to - from <= MOST_DIGITS_OF_A_PHONE) continue;
       const number = digits.slice(from, to);
       const length =
@@ -223,7 +226,10 @@ const MOST_DIGITS_OF_A_PHONE = 15;
 function cardInOnePiece(digits: string): number {
   if (isCard(digits) && !isArticleNumber(digits) && !isTime(digits)) return digits.length;
   if (/^[27]\d{22}$/.test(digits)) return 0;
-  return GLUED.find(([length, rest]) => rest.test(digits.slice(length)) && isCard(digits.slice(0, length)))?.[0] ?? 0;
+  return (
+    GLUED.find(([length, rest]) => rest.test(digits.slice(length)) && isCard(digits.slice(0, length)))?.[0] ??
+    0
+  );
 }
 
 /**
@@ -272,12 +278,14 @@ function passesLuhn(digits: string): boolean {
 function isArticleNumber(digits: string): boolean {
   if (digits.length !== 13) return false;
   let sum = 0;
-  for (let place = 0; place < 13; place++) sum += (digits.charCodeAt(place) - 0x30) * (place % 2 === 0 ? 1 : 3);
+  for (let place = 0; place < 13; place++)
+    sum += (digits.charCodeAt(place) - 0x30) * (place % 2 === 0 ? 1 : 3);
   return sum % 10 === 0;
 }
 
 /** Day, month, year and the time to the second: 30 01 2026 12 34 56. */
-const isTime = (digits: string) => /^30(?:0[1-9]|1[0-2])20[0-4]\d(?:[01]\d|2[0-3])[0-5]\d[0-5]\d$/.test(digits);
+const isTime = (digits: string) =>
+  /^30(?:0[1-9]|1[0-2])20[0-4]\d(?:[01]\d|2[0-3])[0-5]\d[0-5]\d$/.test(digits);
 
 /** SIM cards (ICCID, from 89 on) and parcels (from 91 to 95, 22 digits) have their numbers printed in groups of four. */
 const isLabelOfParcelOrSim = ({ digits, groups }: Run) =>
@@ -286,7 +294,8 @@ const isLabelOfParcelOrSim = ({ digits, groups }: Run) =>
   (/^89\d{17,18}$/.test(digits) || /^9[1-5]\d{20}$/.test(digits));
 
 const UUID = /(?<![0-9a-z])[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?![0-9a-z])/gi;
-const HASH = /(?<![0-9a-z])(?=[0-9]*[a-f])(?:[0-9a-f]{24}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})(?![0-9a-z])/gi;
+const HASH =
+  /(?<![0-9a-z])(?=[0-9]*[a-f])(?:[0-9a-f]{24}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})(?![0-9a-z])/gi;
 const IBAN = /(?<![0-9a-z])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?(?![0-9a-z])/gi;
 
 /** Whether digits belong to something that has a form of its own. Looked for once, where there is something to ask. */
@@ -306,5 +315,8 @@ function createHarmless(text: string): (from: number, to: number) => boolean {
 function isIban(text: string): boolean {
   const compact = text.replaceAll(' ', '').toUpperCase();
   const moved = compact.slice(4) + compact.slice(0, 4);
-  return compact.length >= 15 && BigInt(moved.replace(/[A-Z]/g, (letter) => String(letter.charCodeAt(0) - 55))) % 97n === 1n;
+  return (
+    compact.length >= 15 &&
+    BigInt(moved.replace(/[A-Z]/g, (letter) => String(letter.charCodeAt(0) - 55))) % 97n === 1n
+  );
 }

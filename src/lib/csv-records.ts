@@ -18,12 +18,7 @@ const MAX_LINES_OF_A_CELL = 200;
 
 /** Why a row cannot be trusted, or one of its cells. */
 export interface CsvTrouble {
-  readonly code:
-    | 'too_many_cells'
-    | 'unclosed_quote'
-    | 'too_long'
-    | 'not_utf8'
-    | 'nul_character';
+  readonly code: 'too_many_cells' | 'unclosed_quote' | 'too_long' | 'not_utf8' | 'nul_character';
   /** Where in the row, from 0; null when it is the row as a whole. */
   readonly column: number | null;
   readonly message: string;

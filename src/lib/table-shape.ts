@@ -29,13 +29,12 @@ const MOST_CELLS = 200;
  * The cells of a row in the shape of its table. Each row has as many cells as the header (RFC 4180), so one too many is the
  * only trace of a separator that was not quoted, also where it is empty; those that are missing at the end are filled up.
  */
-export function fitted(
-  cells: string[],
-  { width, surplus }: TableShape,
-): Fitted {
-  if (cells.length === width && surplus === 0) return { cells, present: width, isShort: false, tooMany: false };
+export function fitted(cells: string[], { width, surplus }: TableShape): Fitted {
+  if (cells.length === width && surplus === 0)
+    return { cells, present: width, isShort: false, tooMany: false };
   const beyond = cells.slice(width);
-  const tooMany = beyond.length > 0 && (beyond.length !== surplus || beyond.some((cell) => cell.trim() !== ''));
+  const tooMany =
+    beyond.length > 0 && (beyond.length !== surplus || beyond.some((cell) => cell.trim() !== ''));
   const kept = tooMany ? cells.slice(0, MOST_CELLS) : cells.slice(0, width);
   while (kept.length < width) kept.push('');
   const isShort = cells.length < width + surplus;

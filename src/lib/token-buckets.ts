@@ -8,8 +8,8 @@ export interface Allowance {
 export interface TokenBuckets {
   /** Takes a token of the name's bucket. 0 where there was one; else nothing is taken, and in so many ms there is one. */
   take(name: string): number;
-  /** Puts a token back that turned out not to be due. */
-  giveBack(name: string): void;
+  /** What `take` would answer; nothing is taken. */
+  waitMs(name: string): number;
 }
 
 /** A bucket that was not used for longest is forgotten, and would be full again, when there are more names than this. */
@@ -35,17 +35,17 @@ export function createTokenBuckets(
     if (buckets.size > mostBuckets) buckets.delete(buckets.keys().next().value!);
   }
 
+  function waitFor(tokens: number): number {
+    return tokens >= 1 ? 0 : Math.ceil(((1 - tokens) / perSecond) * 1_000);
+  }
+
   return {
     take(name) {
       const atMs = nowMs();
       const tokens = tokensOf(name, atMs);
-      const enough = tokens >= 1;
-      write(name, enough ? tokens - 1 : tokens, atMs);
-      return enough ? 0 : Math.ceil(((1 - tokens) / perSecond) * 1_000);
+      write(name, tokens >= 1 ? tokens - 1 : tokens, atMs);
+      return waitFor(tokens);
     },
-    giveBack(name) {
-      const atMs = nowMs();
-      write(name, Math.min(atOnce, tokensOf(name, atMs) + 1), atMs);
-    },
+    waitMs: (name) => waitFor(tokensOf(name, nowMs())),
   };
 }

@@ -41,9 +41,9 @@ const BLANKS: Readonly<Record<number, string>> = {
   12288: 'ideographic space',
 };
 
-const UNSEEN = /[\p{Cf}\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\u{e0100}-\u{e01ef}]/u;
-const UNSEEN_OR_ODD_BLANK =
-  /[\p{Cc}\p{Cf}\u00a0\u034f\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200a\u2028\u2029\u202f\u205f\u2800\u3000\u3164\ufe00-\ufe0f\uffa0\ufffd\u{e0100}-\u{e01ef}]/u;
+// The second are those that Unicode lets programs ignore: joiners, fillers, variation selectors, tags.
+const UNSEEN = /[\p{Cf}\p{Default_Ignorable_Code_Point}\u2800]/u;
+const UNSEEN_OR_ODD_BLANK = /(?! )[\p{Cc}\p{Cf}\p{Z}\p{Default_Ignorable_Code_Point}\u2800\ufffd]/u;
 
 /** Whether a character takes no room on the screen. The enclosing of a keycap counts as well: it changes no digit. */
 export function isUnseen(code: number): boolean {
@@ -72,10 +72,15 @@ function kindOf(code: number): string {
 /** A sentence to follow what is wrong with a text: which sign to delete, where it is one that nobody sees. */
 export function unseenSentence(text: string): string {
   const sign = unseenIn(text);
-  return sign === null ? '' : ` It holds a character that cannot be seen, ${sign}: delete it, or type the value anew.`;
+  return sign === null
+    ? ''
+    : ` It holds a character that cannot be seen, ${sign}: delete it, or type the value anew.`;
 }
 
 /** The text with such characters written out, so that people see where they stand. */
 export function withUnseenShown(text: string): string {
-  return text.replace(new RegExp(UNSEEN.source, 'gu'), (sign) => `⟨U+${sign.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}⟩`);
+  return text.replace(
+    new RegExp(UNSEEN.source, 'gu'),
+    (sign) => `⟨U+${sign.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}⟩`,
+  );
 }

@@ -2,6 +2,7 @@ import { appendFileSync, createReadStream, existsSync, type ReadStream, rmSync }
 import { open } from 'node:fs/promises';
 import { basename, extname } from 'node:path';
 import { SingleBar } from 'cli-progress';
+import { maskCardNumbers } from '../lib/card-number.ts';
 import type { Clock } from '../lib/clock.ts';
 import { csvCell } from '../lib/csv.ts';
 import { type CsvRecord, type CsvRow, csvRecordsOf, csvRowOf, headerCells } from '../lib/csv-records.ts';
@@ -50,7 +51,7 @@ export async function importFile(options: ImportFileOptions): Promise<ImportSumm
   const progress = createProgress(out, totalBytes);
   const errors = createErrorList(`${path}.errors.csv`);
   const counts = { recorded: 0, unchanged: 0, refused: 0 };
-  const name = basename(path);
+  const name = maskCardNumbers(basename(path));
   try {
     for await (const slice of slicesOf(linesIn(file), SLICE_LENGTH)) {
       const outcomes = await recordLines(db, clock, merchantId, slice, (line) => ({
@@ -129,7 +130,9 @@ async function* textOf(file: ReadStream): AsyncGenerator<Buffer, void, void> {
 function readHeader(record: CsvRecord): { names: readonly string[]; shape: TableShape } {
   if (record.trouble) throw new OperatorError(`The first line cannot be read. ${record.trouble.message}`);
   if (record.cells.some((cell) => cell.includes('\r')))
-    throw new OperatorError('The lines of the file end with CR alone. Save it as “CSV UTF-8 (Comma delimited)”.');
+    throw new OperatorError(
+      'The lines of the file end with CR alone. Save it as “CSV UTF-8 (Comma delimited)”.',
+    );
   const cells = headerCells(record).map((name) => name.trim());
   const shape = shapeOf(cells);
   const names = cells.slice(0, shape.width);
@@ -153,7 +156,11 @@ function readRow(names: readonly string[], row: CsvRow): ReadLine {
   const cells = row.cells.map((cell) => cell.trim());
   const broken = trouble ?? cellTroubles[0];
   const refusal: TransactionRefusal | null = broken
-    ? { code: 'unreadable_line', message: broken.message, ...(broken.column !== null && names[broken.column] && { field: names[broken.column]! }) }
+    ? {
+        code: 'unreadable_line',
+        message: broken.message,
+        ...(broken.column !== null && names[broken.column] && { field: names[broken.column]! }),
+      }
     : doubtOf(names, cells, row);
   if (refusal) return { line, ok: false, refusal };
   const told = names.flatMap((name, at) => (cells[at] === '' ? [] : [[name, cells[at]!] as const]));
@@ -163,7 +170,9 @@ function readRow(names: readonly string[], row: CsvRow): ReadLine {
 const AMOUNTS: ReadonlySet<string> = new Set(['amount', 'surcharge', 'offer_discount']);
 /** Fields where a number is as good as any text. */
 const isText = (name: string | undefined) =>
-  name !== undefined && (/^(?:udf\d+|order_id|gateway_payment_id|payment_method|payment_method_type|gateway_account)$/.test(name) || name.startsWith('customer_'));
+  name !== undefined &&
+  (/^(?:udf\d+|order_id|gateway_payment_id|payment_method|payment_method_type|gateway_account)$/.test(name) ||
+    name.startsWith('customer_'));
 
 /**
  * Why the shape of a row leaves it open what it says: a comma may have split an amount, or moved the cells after it, and an empty
@@ -189,7 +198,14 @@ function doubtOf(
       (isText(names[at + 1]) ? looksSplit(cells[at]!, cells[at + 1]!) : false),
   );
   const moved = isShort
-    ? names.findIndex((name, at) => at > names.indexOf('amount') && at < present && isText(name) && !REQUIRED.includes(name) && isPlainNumber(cells[at]!))
+    ? names.findIndex(
+        (name, at) =>
+          at > names.indexOf('amount') &&
+          at < present &&
+          isText(name) &&
+          !REQUIRED.includes(name) &&
+          isPlainNumber(cells[at]!),
+      )
     : -1;
   const at = split === -1 ? moved : split;
   if (at === -1) return null;

@@ -319,7 +319,7 @@ function unknownCurrency(currency: string): Refused {
 function cardNumber(field: string): Refused {
   return new Refused({
     code: 'card_number',
-    message: `The field ${field} holds what looks like a card number; card data is never stored here.`,
+    message: `The field ${field} holds what looks like a card number or its security code; card data is never stored here.`,
     field,
     accepted: 'text without card numbers',
   });

@@ -3,7 +3,7 @@ import type { RefundNews, WebhookEvent, WebhookReading } from '../gateways/gatew
 import { askGateway, type EngineDeps, factsOf } from './engine.ts';
 import { holdForStrangers } from './holds.ts';
 import { contradictsFinal, decideLook, decideMisfit, decideNews } from './outcome.ts';
-import { isFollowed, isSent, type Refund } from './refund.ts';
+import { isFollowed, type Refund, wasNeverSent } from './refund.ts';
 import { settle } from './settle.ts';
 import { bringLookForward, findByGatewayWords } from './store.ts';
 
@@ -76,7 +76,7 @@ async function takeHint(deps: EngineDeps, refund: Refund, cause: Cause): Promise
     return true;
   }
   // A send in flight is settled by its answer, and what was never sent cannot be known to the gateway.
-  if (refund.state === 'sending' || (!isSent(refund) && refund.keyUsedAt === null)) return true;
+  if (refund.state === 'sending' || wasNeverSent(refund)) return true;
   // Nobody looks at what has ended, and what is to be sent again would be sent without a look.
   const look = await askGateway(deps, refund);
   await settle(deps, refund, cause, (now, at) =>

@@ -2,7 +2,7 @@ import type { Cause } from '../audit/events.ts';
 import type { LookAnswer } from '../gateways/gateway.ts';
 import { askGateway, type EngineDeps } from './engine.ts';
 import { decideFundsRetry, decideLook } from './outcome.ts';
-import { isSent, type Refund } from './refund.ts';
+import { type Refund, wasNeverSent } from './refund.ts';
 import { settle } from './settle.ts';
 import { readRefund } from './store.ts';
 
@@ -48,8 +48,7 @@ export async function lookNow(
 ): Promise<LookNowOutcome> {
   const refund = await readRefund(deps.db, merchantId, refundId);
   if (!refund) return { ok: false, refusal: 'not_found' };
-  if (refund.sends === 0 && !isSent(refund) && refund.keyUsedAt === null)
-    return { ok: false, refusal: 'not_sent', refund };
+  if (wasNeverSent(refund)) return { ok: false, refusal: 'not_sent', refund };
   const look = await askGateway(deps, refund);
   const after = await settle(deps, refund, cause, (now, at) => {
     // A send in flight is settled by its own answer; a look beside it may only bring news.

@@ -99,3 +99,8 @@ export function isFollowed({ state }: Pick<Refund, 'state'>): boolean {
 export function isSent(refund: Pick<Refund, 'state' | 'unanswered'>): boolean {
   return STATES[refund.state].sent || refund.unanswered > 0;
 }
+
+/** No byte of it can have reached the gateway: not from these books, nor from those that they were restored from. */
+export function wasNeverSent(refund: Pick<Refund, 'state' | 'sends' | 'unanswered' | 'keyUsedAt'>): boolean {
+  return !isSent(refund) && refund.sends === 0 && refund.keyUsedAt === null;
+}

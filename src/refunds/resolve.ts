@@ -1,3 +1,4 @@
+import { isSecondPerson } from '../access/second-person.ts';
 import type { Cause } from '../audit/events.ts';
 import { askGateway, type EngineDeps } from './engine.ts';
 import {
@@ -78,10 +79,7 @@ export type ProposalOutcome =
   /** It takes somebody else than who proposed it. */
   | { readonly ok: false; readonly refusal: 'same_person'; readonly refund: Refund };
 
-/**
- * A second person's yes or no to a proposal; `at` names the one that they have read. `isSamePerson` says whether the second
- * counts as the first. Anybody may say no.
- */
+/** A second person's yes or no to a proposal; `at` names the one that they have read. Anybody may say no. */
 export async function decideOnProposal(
   deps: EngineDeps,
   merchantId: string,
@@ -89,7 +87,6 @@ export async function decideOnProposal(
   asked: {
     readonly confirm: boolean;
     readonly at: string;
-    readonly isSamePerson: (proposerId: string) => Promise<boolean>;
     readonly cause: Extract<Cause, { by: 'user' }>;
   },
 ): Promise<ProposalOutcome> {
@@ -98,7 +95,9 @@ export async function decideOnProposal(
   const { proposal } = refund;
   if (proposal === null) return { ok: false, refusal: 'no_proposal', refund };
   if (proposal.at !== asked.at) return { ok: false, refusal: 'other_proposal', refund };
-  if (asked.confirm && (await asked.isSamePerson(proposal.user_id)))
+  const second = { kind: 'user', id: asked.cause.user_id, at: deps.clock.now() } as const;
+  const first = { kind: 'user', id: proposal.user_id, at: new Date(proposal.at) } as const;
+  if (asked.confirm && !(await isSecondPerson(deps.db, merchantId, second, [first])))
     return { ok: false, refusal: 'same_person', refund };
   let stands = false;
   const after = await settle(deps, refund, asked.cause, (now, at) => {

@@ -29,6 +29,7 @@ export async function markRestored(
   backedUpAt: Date,
 ): Promise<number> {
   await insertRestore(tx, deps.clock.now(), backedUpAt);
+  await recheckAll(tx, deps.clock.now());
   let marked = 0;
   let after: Refund | undefined;
   for (;;) {
@@ -181,6 +182,11 @@ async function insertRestore(tx: Queryable, restoredAt: Date, backedUpAt: Date):
     backedUpAt,
     plusMs(restoredAt, WATCH_MS),
   ]);
+}
+
+/** What the gateway has taken back since the backup, a webhook told to books that are gone. */
+async function recheckAll(tx: Queryable, now: Date): Promise<void> {
+  await tx.query('update refunds set recheck_at = $1 where recheck_at > $1', [now]);
 }
 
 async function readOpenRefunds(tx: Queryable, after: Refund | undefined, limit: number): Promise<Refund[]> {

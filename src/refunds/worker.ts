@@ -1,6 +1,8 @@
+import type { LookAnswer } from '../gateways/gateway.ts';
 import {
   type CallReport,
   noteCall,
+  noteWebhookMissing,
   readWorkingAccounts,
   reportOf,
   takeAllowance,
@@ -40,6 +42,8 @@ const SHARE_OF_RECHECKS = 0.2;
 /** Over this time the questions are spread that follow from lost webhooks. */
 const RECHECKS_SPREAD_MS = 10 * 60_000;
 const RECHECKS_SLICE = 2_000;
+/** By so many looks a webhook would have come. */
+const LOOKS_WITHOUT_WEBHOOK = 2;
 
 /** The loop that moves refunds along. Any number of them may run on one database. */
 export function createRefundWorker(deps: EngineDeps): Loop {
@@ -197,7 +201,10 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
   async function look(refund: Refund): Promise<void> {
     const begunAt = deps.clock.now();
     const answer = await lookAt(deps, refund);
-    if (answer !== null) await note(refund, { begunAt, ...reportOf(answer) });
+    if (answer === null) return;
+    await note(refund, { begunAt, ...reportOf(answer) });
+    if (shouldHaveBeenTold(refund, answer))
+      await noteWebhookMissing(deps.db, deps.clock, refund.gatewayAccountId);
   }
 
   async function send(refund: Refund): Promise<void> {
@@ -275,6 +282,12 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
       while (running.size > 0) await Promise.all(running);
     },
   };
+}
+
+/** The gateway had ended it for a while, and no webhook had said so: others may be lost too. */
+function shouldHaveBeenTold(refund: Refund, answer: LookAnswer): boolean {
+  const ended = answer.kind === 'news' && ['succeeded', 'failed', 'reversed'].includes(answer.news.status);
+  return ended && refund.state === 'submitted' && refund.looks >= LOOKS_WITHOUT_WEBHOOK;
 }
 
 function countByAccount(refunds: readonly Refund[]): Map<string, number> {

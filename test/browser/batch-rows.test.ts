@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { Page } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { type Console, openConsole, problemsOf } from '../support/console.ts';
 import { chargedAtSandbox, until } from '../support/running.ts';
 import { checkBothSchemes, csv, csvFile, figure, step, upload } from './batches.ts';
@@ -108,6 +108,12 @@ test('status updates settle refunds in manual review', async () => {
     const found = await Promise.all(reviewed.map((id) => desk.api.get(`/v1/refunds/${id}`)));
     return found.every(({ body }) => body.state === 'manual_review') ? true : undefined;
   });
+  // A gateway that cannot be asked says nothing against a file's word.
+  const { gateway_account_id } = (await desk.api.get(`/v1/refunds/${reviewed[0]}`)).body;
+  await desk.api.patch(`/v1/gateway-accounts/${gateway_account_id}`, { enabled: false });
+  onTestFinished(() =>
+    desk.api.patch(`/v1/gateway-accounts/${gateway_account_id}`, { enabled: true }).then(() => undefined),
+  );
 
   await page.goto('/batch/status-updates');
   await page.getByText('Settle many manual reviews at once').waitFor();

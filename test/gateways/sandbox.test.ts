@@ -233,7 +233,7 @@ describe('the sandbox', () => {
       for (const answer of [await create(facts), await create(facts), await fetchRefund(facts)]) {
         expect(answer).toMatchObject({
           kind: 'misfit',
-          why: expect.stringContaining('12346 INR, not 12345 INR'),
+          why: expect.stringContaining('123.46 INR, not 123.45 INR'),
         });
       }
       expect(await payouts(facts)).toMatchObject([{ amount_minor: 12_346 }]);

@@ -19,14 +19,11 @@ test('so many at once, then one whenever one has come back; what was refused too
   expect([take('a'), take('a'), take('a'), take('a')]).toEqual([0, 0, 0, 500]);
 });
 
-test('each name has its own, and what is given back can be taken again, but no more than fits', () => {
-  const { take, giveBack } = buckets();
-  for (let n = 0; n < 3; n++) take('a');
-  expect(take('b')).toBe(0);
-  giveBack('a');
-  expect([take('a'), take('a')]).toEqual([0, 500]);
-  for (let n = 0; n < 10; n++) giveBack('b');
-  expect([take('b'), take('b'), take('b'), take('b')]).toEqual([0, 0, 0, 500]);
+test('each name has its own, and asking how long to wait takes nothing', () => {
+  const { take, waitMs } = buckets();
+  for (let n = 0; n < 2; n++) take('a');
+  expect([waitMs('a'), waitMs('a'), take('a'), waitMs('a')]).toEqual([0, 0, 0, 500]);
+  expect([waitMs('b'), take('b')]).toEqual([0, 0]);
 });
 
 test('of more names than may be, the one that was not used for longest is forgotten', () => {

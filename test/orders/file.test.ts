@@ -108,7 +108,9 @@ describe('a CSV file', () => {
       `${HEADER}\nHALF-1,10.00,INR,CHARGED,MODEL,half_1\nHALF-2,10.00,INR,CHARGED,MODEL,"half_2\nHALF-3,10.00,INR,CHARGED,MODEL,half_3\n`,
     );
     expect(result).toMatchObject({ recorded: 2, refused: 1 });
-    expect(readFileSync(result.errorsPath!, 'utf8')).toContain('The double quote that begins cell 6 of line 3');
+    expect(readFileSync(result.errorsPath!, 'utf8')).toContain(
+      'The double quote that begins cell 6 of line 3',
+    );
   });
 
   it('whose rows have another shape than its header records no other amount', async () => {
@@ -129,7 +131,9 @@ describe('a CSV file', () => {
       ['SHAPE-6', 7_700],
     ] as const)
       expect((await readOrder(fresh.db, 'acme', order))!.order).toMatchObject({ amountMinor });
-    const errors: Record<string, string>[] = parse(readFileSync(result.errorsPath!, 'utf8'), { columns: true });
+    const errors: Record<string, string>[] = parse(readFileSync(result.errorsPath!, 'utf8'), {
+      columns: true,
+    });
     expect(errors.map(({ line, field }) => [line, field])).toEqual([
       ['2', ''],
       ['3', 'amount'],
@@ -142,7 +146,10 @@ describe('a CSV file', () => {
 
   it('of semicolons, with the empty columns of a spreadsheet, is understood', async () => {
     const rows = [`${HEADER.replaceAll(',', ';')};;`, 'SEMI-1;10.00;INR;CHARGED;MODEL;semi_1;;'];
-    expect(await load('semicolons.csv', `\uFEFF${rows.join('\r\n')}`)).toMatchObject({ recorded: 1, refused: 0 });
+    expect(await load('semicolons.csv', `\uFEFF${rows.join('\r\n')}`)).toMatchObject({
+      recorded: 1,
+      refused: 0,
+    });
   });
 
   it.each([

@@ -317,7 +317,7 @@ test('a key that was revoked since the backup does not work after the restore, u
   expect(await api('wake', key!.apiKeyId)).toMatchObject({ status: 0 });
   expect(await findCaller(empty.db, systemClock, KEY)).toMatchObject({ apiKeyName: 'test' });
   expect(await findCaller(empty.db, systemClock, 'gone')).toBeNull();
-}, 60_000);
+}, 120_000);
 
 test('the guards of the tables are on after a restore', async () => {
   const file = join(folder, 'backup.gz');

@@ -109,10 +109,17 @@ test('sbx_stuck: MANUAL_REVIEW after the limit, the merchant is told, and a pers
   });
 
   const [refund] = (await client.get('/v1/refunds?order_id=show-stuck')).body.refunds;
-  const resolved = await client.post(`/v1/refunds/${refund.refund_id}/resolve`, {
+  const word = {
     outcome: 'failed',
     evidence: 'The gateway’s support confirmed by mail that it was never paid out.',
-  });
+  };
+  const against = await client.post(`/v1/refunds/${refund.refund_id}/resolve`, word);
+  expect([against.status, against.body.error.code]).toEqual([409, 'gateway_says_otherwise']);
+  // Where the gateway cannot be asked, the word of one counts.
+  const account = `/v1/gateway-accounts/${refund.gateway_account_id}`;
+  expect((await client.patch(account, { enabled: false })).status).toBe(200);
+  const resolved = await client.post(`/v1/refunds/${refund.refund_id}/resolve`, word);
+  expect((await client.patch(account, { enabled: true })).status).toBe(200);
   expect(resolved.status).toBe(200);
   expect(await status('show-stuck')).toMatchObject({ amount_refunded: 0, refunded: false });
   await told('show-stuck', 'ORDER_REFUND_FAILED');

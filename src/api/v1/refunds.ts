@@ -267,7 +267,6 @@ export async function refundRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
         const decided = await decideOnProposal(engine, request.caller.merchantId, request.params.refund_id, {
           confirm: verb === 'confirm',
           at: request.body.at,
-          isSamePerson: async (proposerId) => proposerId === cause.user_id,
           cause,
         });
         if (!decided.ok) throw notDecided(decided);

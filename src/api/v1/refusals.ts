@@ -1,3 +1,4 @@
+import { STAND_IN_DAYS } from '../../access/second-person.ts';
 import { amountText } from '../../lib/money.ts';
 import type { EngineDeps } from '../../refunds/engine.ts';
 import type { RefundOutcome } from '../../refunds/record.ts';
@@ -206,7 +207,8 @@ export function notDecided(outcome: Exclude<ProposalOutcome, { ok: true }>): Api
       return new ApiError(
         403,
         'same_person',
-        'Nothing was changed: who proposed it cannot confirm it. Ask a colleague, or withdraw it.',
+        `Nothing was changed: whoever proposed it, or counts as them (for ${STAND_IN_DAYS} days, who came in by a link of theirs), cannot confirm it. ` +
+          'Ask another colleague, or withdraw it.',
         { field: 'refund_id', value: outcome.refund.refundId },
       );
   }

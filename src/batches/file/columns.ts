@@ -1,6 +1,6 @@
+import { shown } from '../../lib/shown.ts';
 import type { BatchKind } from '../words.ts';
 import { FileProblem } from './file-problem.ts';
-import { shown } from '../../lib/shown.ts';
 
 export type RefundColumn =
   | 'order_id'

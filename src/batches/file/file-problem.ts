@@ -18,10 +18,12 @@ export const FILE_CODES = {
   other_spreadsheet: 'The file is a workbook of another form: .xlsb, OpenDocument, Numbers.',
   not_a_table: 'The file is no table at all: a PDF, a web page, JSON, an archive, a picture.',
   bad_xlsx: 'The workbook is damaged, or holds what no workbook has.',
-  several_sheets: 'More than one sheet of the workbook has the columns of such a file. Say which one is meant.',
+  several_sheets:
+    'More than one sheet of the workbook has the columns of such a file. Say which one is meant.',
   no_such_sheet: 'The workbook has no sheet of that name that can be seen.',
   hidden_columns: 'A column that counts is hidden in the sheet. Nothing is done that nobody saw: show it.',
-  merged_cells: 'Cells of the sheet are merged, so that it is not known which row a value is of. Unmerge them.',
+  merged_cells:
+    'Cells of the sheet are merged, so that it is not known which row a value is of. Unmerge them.',
   xlsx_too_large: 'The workbook, or what it unpacks to, is too large. As CSV it may have 200 MB.',
 } as const;
 

@@ -1,7 +1,7 @@
 import { exponentOf, MAX_AMOUNT_MINOR } from '../../lib/money.ts';
+import { shown } from '../../lib/shown.ts';
 import { READABLE_AMOUNT } from '../../refunds/record.ts';
 import type { RowCode } from './row-codes.ts';
-import { shown } from '../../lib/shown.ts';
 
 export type AmountReading =
   | { readonly ok: true; readonly amount: string | 'full' }

@@ -1,9 +1,4 @@
-import {
-  type CsvRecords,
-  csvRecordsOf,
-  csvRowOf,
-  headerCells,
-} from '../../lib/csv-records.ts';
+import { type CsvRecords, csvRecordsOf, csvRowOf, headerCells } from '../../lib/csv-records.ts';
 import { shapeOf, type TableShape } from '../../lib/table-shape.ts';
 import { BATCH_LIMITS } from '../words.ts';
 import { FileProblem, MAX_COLUMNS } from './file-problem.ts';

@@ -253,13 +253,17 @@ function noteShortRow(
   const amount = columns.findIndex(isAmount);
   // What moves an amount moves the currency as well, and that is seen, unless the currency stands further left.
   const mayHaveMoved =
-    amount > columns.indexOf('currency') && cells.slice(amount + 1, present).some((cell) => isPlainNumber(cell.trim()));
+    amount > columns.indexOf('currency') &&
+    cells.slice(amount + 1, present).some((cell) => isPlainNumber(cell.trim()));
   const before = columns[present - 2] ?? null;
   const mayBeSplit =
-    (before === null || before === 'note' || isAmount(before)) && looksSplit(text(present - 2), text(present - 1));
+    (before === null || before === 'note' || isAmount(before)) &&
+    looksSplit(text(present - 2), text(present - 1));
   if (absent === null && !mayHaveMoved && !mayBeSplit) return;
   const why =
-    absent === null ? 'Its last cells may be parts of one amount, such as 1,234.50.' : `${absent} is missing.`;
+    absent === null
+      ? 'Its last cells may be parts of one amount, such as 1,234.50.'
+      : `${absent} is missing.`;
   reader.note(
     'too_few_cells',
     absent,
@@ -297,13 +301,16 @@ function noteSplitAmount(
   const isTail = /^\d{1,3}$/.test(left) && /^\d{3}(?:\.\d+)?$/.test(amount) && isPlainNumber(beside);
   if (!looksSplit(amount, beside) && !isTail) return;
   const decimals = columns[place] === 'amount' && currency !== null ? (exponentOf(currency) ?? 0) : 0;
-  const exact = decimals > 0 && /^\d+$/.test(amount) ? `the amount with its decimals, ${amount}.${'0'.repeat(decimals)}, or ` : '';
+  const exact =
+    decimals > 0 && /^\d+$/.test(amount)
+      ? `the amount with its decimals, ${amount}.${'0'.repeat(decimals)}, or `
+      : '';
   reader.note(
     'split_amount',
     columns[place]!,
     `The amount is “${shown(amount)}”, and beside it, where text or an id belongs, stands “${shown(beside)}”: a comma may have split an amount ` +
       'such as 1,234.50 or 12,50, or moved the cells, and then another amount is meant. Write amounts as 1234.50, and ' +
-      `texts that hold commas in double quotes. If ${shown(amount)} is right, write ${exact}a word before “${shown(beside)}”.`,
+      `texts that hold commas in double quotes. If ${shown(amount)} is right, write ${exact}letters before “${shown(beside)}”.`,
   );
 }
 
@@ -457,7 +464,7 @@ class Reader {
       this.note(
         'card_number',
         name,
-        `The ${name} holds what looks like a card number. Take it out: card numbers are never stored here.`,
+        `The ${name} holds what looks like a card number or its security code. Take it out: card data is never stored here.`,
       );
       return null;
     }

@@ -1,7 +1,7 @@
+import { MAX_CELL_LENGTH } from '../../lib/csv-records.ts';
 import { shown } from '../../lib/shown.ts';
 import { fitted, shapeOf, type TableShape } from '../../lib/table-shape.ts';
 import { BATCH_LIMITS } from '../words.ts';
-import { MAX_CELL_LENGTH } from '../../lib/csv-records.ts';
 import { FileProblem, MAX_COLUMNS } from './file-problem.ts';
 import {
   type BatchFile,
@@ -57,9 +57,7 @@ export async function openXlsx(
     separator: null,
     header,
     sheet: sheet.name,
-    otherSheets: book.sheets
-      .filter((other) => other !== sheet)
-      .map(({ name, hidden }) => ({ name, hidden })),
+    otherSheets: book.sheets.filter((other) => other !== sheet).map(({ name, hidden }) => ({ name, hidden })),
     hiddenColumns: layout.hiddenColumns,
     rows: () => rowsOf(under, rows, shape),
     close: async () => void (await rows.return()),
@@ -70,23 +68,35 @@ async function chosenSheet(archive: Archive, book: Book, { sheet, fits }: SheetC
   const visible = book.sheets.filter(({ hidden }) => !hidden);
   const names = visible.map(({ name }) => name).join(', ');
   if (sheet !== null) {
-    const found = visible.find(({ name }) => name === sheet) ?? visible.find(({ name }) => name.trim() === sheet.trim());
+    const found =
+      visible.find(({ name }) => name === sheet) ?? visible.find(({ name }) => name.trim() === sheet.trim());
     if (found) return found;
     const isHidden = book.sheets.some(({ name, hidden }) => hidden && name === sheet);
     throw new FileProblem(
       'no_such_sheet',
       `The workbook has no sheet “${shown(sheet)}”${isHidden ? ' that can be seen: it is hidden' : ''}. It has ${listed(visible)}.`,
-      { field: 'sheet', value: shown(sheet), accepted: shown(names), sheets: visible.map(({ name }) => name) },
+      {
+        field: 'sheet',
+        value: shown(sheet),
+        accepted: shown(names),
+        sheets: visible.map(({ name }) => name),
+      },
     );
   }
   if (visible.length === 1) return visible[0]!;
   const fitting: Sheet[] = [];
-  for (const one of visible.slice(0, SHEETS_LOOKED_AT)) if (fits(await headerOfSheet(archive, book, one))) fitting.push(one);
+  for (const one of visible.slice(0, SHEETS_LOOKED_AT))
+    if (fits(await headerOfSheet(archive, book, one))) fitting.push(one);
   if (fitting.length > 1) {
     throw new FileProblem(
       'several_sheets',
       `Several sheets of the workbook have the columns of such a file: ${listed(fitting)}. Nothing was read. Say which one is meant, or leave one of them in the file.`,
-      { field: 'sheet', value: shown(fitting.map(({ name }) => name).join(', ')), accepted: 'the name of one sheet', sheets: fitting.map(({ name }) => name) },
+      {
+        field: 'sheet',
+        value: shown(fitting.map(({ name }) => name).join(', ')),
+        accepted: 'the name of one sheet',
+        sheets: fitting.map(({ name }) => name),
+      },
     );
   }
   return fitting[0] ?? visible[0]!;
@@ -104,7 +114,10 @@ async function headerOfSheet(archive: Archive, book: Book, sheet: Sheet): Promis
 }
 
 const listed = (sheets: readonly Sheet[]) =>
-  sheets.slice(0, 20).map(({ name }) => `“${shown(name)}”`).join(', ') + (sheets.length > 20 ? ` and ${sheets.length - 20} more` : '');
+  sheets
+    .slice(0, 20)
+    .map(({ name }) => `“${shown(name)}”`)
+    .join(', ') + (sheets.length > 20 ? ` and ${sheets.length - 20} more` : '');
 
 async function* rowsOf(
   first: readonly SheetRow[],
@@ -137,20 +150,19 @@ async function* rowsOf(
 function rowOf(rowNo: number, row: SheetRow, shape: TableShape): FileRow {
   const { line, troubles } = row;
   const { cells, tooMany } = fitted(row.cells, shape);
-  const trouble: FileTrouble | null =
-    tooMany
+  const trouble: FileTrouble | null = tooMany
+    ? {
+        code: 'too_many_cells',
+        column: null,
+        message: `Row ${line} of the sheet has a cell to the right of the columns that the header names. Take it out, or name its column.`,
+      }
+    : row.hidden
       ? {
-          code: 'too_many_cells',
+          code: 'hidden_row',
           column: null,
-          message: `Row ${line} of the sheet has a cell to the right of the columns that the header names. Take it out, or name its column.`,
+          message: `Row ${line} of the sheet is hidden, by a filter or by hand. Nothing is done that nobody saw: show the row, or delete it.`,
         }
-      : row.hidden
-        ? {
-            code: 'hidden_row',
-            column: null,
-            message: `Row ${line} of the sheet is hidden, by a filter or by hand. Nothing is done that nobody saw: show the row, or delete it.`,
-          }
-        : null;
+      : null;
   return {
     rowNo,
     line,

@@ -35,7 +35,8 @@ export const ROW_CODES = {
   bad_status: 'The status is neither SUCCESS nor FAILURE.',
   bad_arn: 'The ARN is not 6 to 40 letters and digits.',
   bad_row_number: 'The row to correct is not a number of a row.',
-  card_number: 'The text holds what looks like a card number. Card numbers are never stored here.',
+  card_number:
+    'The text holds what looks like a card number or its security code. Card data is never stored here.',
   too_short: 'The text is shorter than it must be.',
   too_long: 'The text is longer than it may be.',
   split_amount:

@@ -74,7 +74,10 @@ async function sheetsOf(archive: Archive, part: string) {
       if (name === 'workbookPr') since1904 = /^(?:1|true)$/.test(attributes['date1904'] ?? '');
       if (name !== 'sheet') return;
       const relation = Object.entries(attributes).find(([key]) => /:id$/.test(key))?.[1] ?? '';
-      const label = unescaped(attributes['name'] ?? '').slice(0, 100).toWellFormed().replaceAll('\0', '\uFFFD');
+      const label = unescaped(attributes['name'] ?? '')
+        .slice(0, 100)
+        .toWellFormed()
+        .replaceAll('\0', '\uFFFD');
       sheets.push({ name: label, relation, hidden: /hidden/i.test(attributes['state'] ?? '') });
     },
   });

@@ -10,7 +10,7 @@ import type {
   BatchRowPage,
 } from '../../api/contract/batches.ts';
 import type { ErrorBody } from '../../api/contract/errors.ts';
-import { address, ask, csvAddress, Problem, type Query, refusalOf } from './client.ts';
+import { ask, csvAddress, Problem, type Query, refusalOf } from './client.ts';
 
 const MOVING_MS = 1_000;
 const STANDING_MS = 5_000;

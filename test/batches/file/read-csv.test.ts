@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { MAX_CELL_LENGTH } from '../../../src/lib/csv-records.ts';
 import { FileProblem, openBatchFile } from '../../../src/batches/file/read-file.ts';
+import { MAX_CELL_LENGTH } from '../../../src/lib/csv-records.ts';
 import { readAll, troublesOf } from './support.ts';
 
 const HEADER = 'order_id,unique_request_id,amount,currency,note';
@@ -166,7 +166,9 @@ describe('what stands in a file is told with its row and its line', () => {
   });
 
   test('blanks around the quotes of a cell mean nothing; a quote within a text is kept', async () => {
-    const { rows } = await readAll('a,b,c\nA-1, "Late, sorry" ,x\nA-2,\u00a0"plain",\t"t\nwo"\nA-3, 5" pipe,6\nA-4, say ""hi"",7\n');
+    const { rows } = await readAll(
+      'a,b,c\nA-1, "Late, sorry" ,x\nA-2,\u00a0"plain",\t"t\nwo"\nA-3, 5" pipe,6\nA-4, say ""hi"",7\n',
+    );
     expect(troublesOf(rows)).toEqual([]);
     expect(rows.map(({ cells }) => cells.slice(1))).toEqual([
       ['Late, sorry', 'x'],
@@ -255,7 +257,6 @@ describe('what stands in a file is told with its row and its line', () => {
     const { file } = await readAll('"a, the first, of, all";b\n1;2\n');
     expect(file.header).toEqual(['a, the first, of, all', 'b']);
   });
-
 });
 
 describe('a file that cannot be read says what it is and how to save it rightly', () => {

@@ -219,7 +219,9 @@ describe('workbooks made to do harm, and damaged ones', () => {
 
   test('the smallest one reads', async () => {
     const { rows } = await readAll(book(SHEET));
-    expect(rows).toMatchObject([{ rowNo: 1, line: 2, cells: ['A-1', '1.5'], trouble: null, cellTroubles: [] }]);
+    expect(rows).toMatchObject([
+      { rowNo: 1, line: 2, cells: ['A-1', '1.5'], trouble: null, cellTroubles: [] },
+    ]);
   });
 
   test('a sheet that claims to unpack to two thousand million bytes', async () => {

@@ -26,15 +26,51 @@ describe('money never comes out of a row whose shape is in doubt', () => {
     ['one decimal', `${HEADER}\nA-1,r1,EUR,1250,5`, ['split_amount']],
     ['lakhs', `${HEADER},email\nA-1,r1,INR,1,23,456.00`, ['split_amount']],
     ['three decimals', `${HEADER}\nA-1,r1,KWD,1234,500`, ['split_amount']],
-    ['in a file of semicolons', 'order_id;unique_request_id;currency;amount;note\nA-1;r1;EUR;12;50', ['split_amount']],
-    ['minor units', 'order_id,unique_request_id,currency,amount_minor,note\nA-1,r1,INR,1,234', ['split_amount']],
-    ['beside a column that is only given back', 'order_id,unique_request_id,currency,amount,remark of ours\nA-1,r1,INR,1,234.50', ['split_amount']],
-    ['a number that is another column', 'order_id,unique_request_id,currency,amount,Store No\nA-1,r1,INR,12,50', ['INR 12']],
-    ['an amount before the amount', 'order_id,unique_request_id,currency,paid,amount,note\nA-1,r1,INR,1,234.50,100', ['split_amount']],
-    ['a quantity before the amount', 'order_id,unique_request_id,currency,qty,amount,note\nA-1,r1,INR,2,234.50,', ['INR 234.50']],
-    ['a comma in a text before the amount', 'order_id,unique_request_id,currency,comment,amount,more\nA-1,r1,INR,Items 2,3,12.50', ['split_amount']],
-    ['an id beside the amount', 'order_id,currency,amount,unique_request_id,note\nA-1,INR,12,50,r1', ['split_amount']],
-    ['an id of digits beside an amount with decimals', 'order_id,currency,amount,unique_request_id,note\nA-1,INR,12.00,50,', ['INR 12.00']],
+    [
+      'in a file of semicolons',
+      'order_id;unique_request_id;currency;amount;note\nA-1;r1;EUR;12;50',
+      ['split_amount'],
+    ],
+    [
+      'minor units',
+      'order_id,unique_request_id,currency,amount_minor,note\nA-1,r1,INR,1,234',
+      ['split_amount'],
+    ],
+    [
+      'beside a column that is only given back',
+      'order_id,unique_request_id,currency,amount,remark of ours\nA-1,r1,INR,1,234.50',
+      ['split_amount'],
+    ],
+    [
+      'a number that is another column',
+      'order_id,unique_request_id,currency,amount,Store No\nA-1,r1,INR,12,50',
+      ['INR 12'],
+    ],
+    [
+      'an amount before the amount',
+      'order_id,unique_request_id,currency,paid,amount,note\nA-1,r1,INR,1,234.50,100',
+      ['split_amount'],
+    ],
+    [
+      'a quantity before the amount',
+      'order_id,unique_request_id,currency,qty,amount,note\nA-1,r1,INR,2,234.50,',
+      ['INR 234.50'],
+    ],
+    [
+      'a comma in a text before the amount',
+      'order_id,unique_request_id,currency,comment,amount,more\nA-1,r1,INR,Items 2,3,12.50',
+      ['split_amount'],
+    ],
+    [
+      'an id beside the amount',
+      'order_id,currency,amount,unique_request_id,note\nA-1,INR,12,50,r1',
+      ['split_amount'],
+    ],
+    [
+      'an id of digits beside an amount with decimals',
+      'order_id,currency,amount,unique_request_id,note\nA-1,INR,12.00,50,',
+      ['INR 12.00'],
+    ],
     ['an amount with its decimals', `${HEADER}\nA-1,r1,INR,1.00,234.50`, ['INR 1.00']],
     ['a note with words', `${HEADER}\nA-1,r1,INR,12,ticket 50`, ['INR 12']],
     ['a long number as a note', `${HEADER}\nA-1,r1,INR,12,481234`, ['INR 12']],
@@ -71,7 +107,16 @@ describe('money never comes out of a row whose shape is in doubt', () => {
 
   test('whatever a table holds and however its rows are broken, no other amount comes out than the one that is meant', async () => {
     const text = fc.constantFrom('', 'late', 'Late, sorry', 'Items 2,3', '2,3', '1,234.50', 'x', '48213');
-    const amount = fc.constantFrom('1,234.50', '12,50', '1,23,456.00', '12.50', '100', '1,234', '7.00', '234.50');
+    const amount = fc.constantFrom(
+      '1,234.50',
+      '12,50',
+      '1,23,456.00',
+      '12.50',
+      '100',
+      '1,234',
+      '7.00',
+      '234.50',
+    );
     const row = fc.record({
       order_id: fc.constantFrom('A-1', '77', '1001'),
       unique_request_id: fc.constantFrom('r1', '12'),
@@ -82,7 +127,16 @@ describe('money never comes out of a row whose shape is in doubt', () => {
       paid: amount,
       customer_email: fc.constantFrom('', 'asha@example.com'),
     });
-    const names = ['order_id', 'unique_request_id', 'currency', 'amount', 'note', 'remark', 'paid', 'customer_email'] as const;
+    const names = [
+      'order_id',
+      'unique_request_id',
+      'currency',
+      'amount',
+      'note',
+      'remark',
+      'paid',
+      'customer_email',
+    ] as const;
     const table = fc.record({
       order: fc.shuffledSubarray([...names], { minLength: names.length }),
       rows: fc.array(row, { minLength: 1, maxLength: 5 }),

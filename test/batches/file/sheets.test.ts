@@ -1,40 +1,9 @@
-import { strToU8, zipSync } from 'fflate';
 import { describe, expect, test } from 'vitest';
 import { matchColumns } from '../../../src/batches/file/columns.ts';
 import type { FileRow } from '../../../src/batches/file/file-row.ts';
 import { FileProblem, openBatchFile } from '../../../src/batches/file/read-file.ts';
 import { streamOf, troublesOf } from './support.ts';
-
-const REL = 'http://schemas.openxmlformats.org/officeDocument/2006/relationships';
-const NAMES = ['order_id', 'unique_request_id', 'amount', 'currency'];
-const cell = (text: string, style = 0) => `<c t="inlineStr" s="${style}"><is><t>${text}</t></is></c>`;
-const line = (cells: readonly string[], attributes = '') => `<row ${attributes}>${cells.map((text) => cell(text)).join('')}</row>`;
-const table = (name: string) => line(NAMES) + line([name, `${name}-r1`, '10.00', 'INR']);
-
-interface SheetParts {
-  readonly name: string;
-  readonly state?: 'hidden' | 'veryHidden';
-  readonly rows: string;
-  readonly before?: string;
-  readonly after?: string;
-}
-
-function workbook(sheets: readonly SheetParts[], styles = ''): Buffer {
-  const parts: Record<string, string> = {
-    '[Content_Types].xml': '<Types/>',
-    '_rels/.rels': `<Relationships><Relationship Id="r" Type="${REL}/officeDocument" Target="xl/workbook.xml"/></Relationships>`,
-    'xl/workbook.xml': `<workbook xmlns:r="${REL}"><sheets>${sheets
-      .map(({ name, state }, at) => `<sheet name="${name}" ${state ? `state="${state}"` : ''} sheetId="${at + 1}" r:id="s${at}"/>`)
-      .join('')}</sheets></workbook>`,
-    'xl/_rels/workbook.xml.rels': `<Relationships>${sheets
-      .map((_, at) => `<Relationship Id="s${at}" Type="${REL}/worksheet" Target="worksheets/s${at}.xml"/>`)
-      .join('')}<Relationship Id="st" Type="${REL}/styles" Target="styles.xml"/></Relationships>`,
-    'xl/styles.xml': `<styleSheet>${styles}</styleSheet>`,
-  };
-  for (const [at, { rows, before = '', after = '' }] of sheets.entries())
-    parts[`xl/worksheets/s${at}.xml`] = `<worksheet>${before}<sheetData>${rows}</sheetData>${after}</worksheet>`;
-  return Buffer.from(zipSync(Object.fromEntries(Object.entries(parts).map(([name, text]) => [name, strToU8(text)]))));
-}
+import { cell, line, NAMES, table, workbook } from './workbook.ts';
 
 async function read(bytes: Buffer, sheet: string | null = null) {
   const fits = (header: readonly string[]) => matchColumns('refunds', header, {}).ok;
@@ -56,7 +25,11 @@ const MARCH = { name: 'Mar', rows: table('M-1') };
 describe('of several sheets', () => {
   test('the one that alone has the columns is read, and the others are named', async () => {
     const { file, rows } = await read(
-      workbook([{ name: 'Read me', rows: line(['Refunds of March']) }, MARCH, { ...FEBRUARY, state: 'veryHidden' }]),
+      workbook([
+        { name: 'Read me', rows: line(['Refunds of March']) },
+        MARCH,
+        { ...FEBRUARY, state: 'veryHidden' },
+      ]),
     );
     expect(file).toMatchObject({
       sheet: 'Mar',
@@ -70,10 +43,18 @@ describe('of several sheets', () => {
 
   test('none is chosen where two have them; the name of one is', async () => {
     const two = workbook([FEBRUARY, MARCH]);
-    expect(await problemOf(two)).toMatchObject({ code: 'several_sheets', field: 'sheet', sheets: ['Feb', 'Mar'] });
+    expect(await problemOf(two)).toMatchObject({
+      code: 'several_sheets',
+      field: 'sheet',
+      sheets: ['Feb', 'Mar'],
+    });
     expect((await problemOf(two)).message).toContain('“Feb”, “Mar”');
     const { file, rows } = await read(two, 'Mar');
-    expect([file.sheet, file.otherSheets, rows[0]!.cells[0]]).toEqual(['Mar', [{ name: 'Feb', hidden: false }], 'M-1']);
+    expect([file.sheet, file.otherSheets, rows[0]!.cells[0]]).toEqual([
+      'Mar',
+      [{ name: 'Feb', hidden: false }],
+      'M-1',
+    ]);
     expect(await problemOf(two, 'April')).toMatchObject({ code: 'no_such_sheet', accepted: 'Feb, Mar' });
   });
 
@@ -85,19 +66,26 @@ describe('of several sheets', () => {
 
   test('where none has them the first is read, so that its columns can be named', async () => {
     const other = (name: string) => ({ name, rows: line(['Bestellung', 'Betrag']) + line(['1', '2']) });
-    expect((await read(workbook([other('A'), other('B')]))).file).toMatchObject({ sheet: 'A', header: ['Bestellung', 'Betrag'] });
+    expect((await read(workbook([other('A'), other('B')]))).file).toMatchObject({
+      sheet: 'A',
+      header: ['Bestellung', 'Betrag'],
+    });
   });
 });
 
 describe('what cannot be seen in a sheet', () => {
   test('hidden columns are told', async () => {
-    const before = '<cols><col min="3" max="3" hidden="1"/><col min="4" max="4" width="0"/><col min="9" max="16384" hidden="1"/></cols>';
+    const before =
+      '<cols><col min="3" max="3" hidden="1"/><col min="4" max="4" width="0"/><col min="9" max="16384" hidden="1"/></cols>';
     const { file } = await read(workbook([{ ...MARCH, before }]));
     expect([...file.hiddenColumns].filter((place) => place < 8)).toEqual([2, 3]);
   });
 
   test('rows that are hidden or have no height are bad', async () => {
-    const rows = line(NAMES) + line(['A', 'r', '1.00', 'INR'], 'hidden="1"') + line(['B', 'r', '1.00', 'INR'], 'ht="0" customHeight="1"');
+    const rows =
+      line(NAMES) +
+      line(['A', 'r', '1.00', 'INR'], 'hidden="1"') +
+      line(['B', 'r', '1.00', 'INR'], 'ht="0" customHeight="1"');
     const read_ = await read(workbook([{ name: 'S', rows }]));
     expect(troublesOf(read_.rows).map(([no, code]) => [no, code])).toEqual([
       [1, 'hidden_row'],
@@ -110,7 +98,9 @@ describe('what cannot be seen in a sheet', () => {
       '<numFmts><numFmt numFmtId="170" formatCode=";;;"/><numFmt numFmtId="171" formatCode="#,##0,"/><numFmt numFmtId="172" formatCode="#,##0.00"/></numFmts>' +
       '<cellXfs><xf numFmtId="0"/><xf numFmtId="170"/><xf numFmtId="171"/><xf numFmtId="172"/></cellXfs>';
     const number = (text: string, style: number) => `<c s="${style}"><v>${text}</v></c>`;
-    const rows = [1, 2, 3].map((style) => `<row>${cell('A')}${cell('r')}${number('1234567', style)}${cell('INR')}</row>`).join('');
+    const rows = [1, 2, 3]
+      .map((style) => `<row>${cell('A')}${cell('r')}${number('1234567', style)}${cell('INR')}</row>`)
+      .join('');
     const { rows: found } = await read(workbook([{ name: 'S', rows: line(NAMES) + rows }], styles));
     expect(troublesOf(found)).toEqual([
       [1, 'hidden_cell', 2],
@@ -121,7 +111,10 @@ describe('what cannot be seen in a sheet', () => {
 
   test('merged cells below the header leave open which row they are of', async () => {
     const after = '<mergeCells><mergeCell ref="C2:C3"/></mergeCells>';
-    expect(await problemOf(workbook([{ ...MARCH, after }]))).toMatchObject({ code: 'merged_cells', value: 'C2:C3' });
+    expect(await problemOf(workbook([{ ...MARCH, after }]))).toMatchObject({
+      code: 'merged_cells',
+      value: 'C2:C3',
+    });
     const above = '<mergeCells><mergeCell ref="A1:B1"/></mergeCells>';
     expect((await read(workbook([{ ...MARCH, after: above }]))).rows.length).toBe(1);
   });

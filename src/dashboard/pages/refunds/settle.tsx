@@ -145,11 +145,11 @@ export function SettleDialog({ refunds, outcome, onAnswered, onClose }: Props) {
                 }
               >
                 <Text size="sm" mb={6}>
-                  {one && refused && isRefused(refused) && `${refused.message} `}
-                  Look there again. If the gateway is wrong, propose it all the same:{' '}
-                  {contradicted.length === 1 ? 'the refund stays' : 'the refunds stay'} in review with the
-                  amount held, until a second person of operations or an admin confirms it by your evidence,
-                  or somebody withdraws it.
+                  {one && refused && isRefused(refused)
+                    ? refused.message
+                    : 'Look there again. If the gateway is wrong, propose it all the same.'}{' '}
+                  What is proposed stays in review with its amount held, until a second person of operations
+                  or an admin confirms it by your evidence, or somebody withdraws it.
                 </Text>
                 <Button
                   size="compact-sm"
