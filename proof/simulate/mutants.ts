@@ -275,8 +275,8 @@ export const MUTANTS: readonly Mutant[] = [
     ...mutant(
       'who proposes may confirm',
       'src/refunds/resolve.ts',
-      'if (asked.confirm && (await asked.isSamePerson(proposal.user_id)))',
-      "if (asked.confirm && proposal.user_id === '')",
+      'if (asked.confirm && !(await isSecondPerson(deps.db, merchantId, second, [first])))',
+      "if (asked.confirm && second.id === '')",
     ),
     faults: SETTLED_WRONGLY,
   },
