@@ -89,6 +89,8 @@ const TRIES_OF_THE_SCHEDULE = 17;
 const BEFORE_NEWS = new Set(['queued', 'sending', 'unknown']);
 /** Answers that processes got and lost again with their connections or their lives: more than these are no accident. */
 const LOST_ANSWERS_IN_A_ROW = 4;
+/** What a worker has in hand may still go out, for as long as it holds it. */
+const IN_HAND_MS = 70_000;
 const MOST_OF_AN_ORDER = 25;
 const MOST_TRIES_OF_AN_ORDER = 200;
 const FINAL = new Set(['succeeded', 'failed', 'cancelled', 'reversed']);
@@ -127,12 +129,19 @@ export class Auditor {
   /** Refunds that somebody made at the gateway by hand, under the id of one that was cancelled here. */
   readonly #madeByHand = new Set<string>();
   /** How often our processes were told of a refund that it is of another amount or currency. */
-  readonly #misfitsShown = new Map<string, number>();
+  readonly #misfitsShown = new Map<string, { readonly times: number; readonly lastMs: number }>();
   /** Requests that somebody still waits for an answer to. */
   readonly #unanswered = new Set<string>();
   /** Ids that were said to be known already. */
   readonly #saidKnown = new Set<string>();
   /** Since the books were restored from a backup: the refunds that they knew, and when. */
+  /** Sent before the books went back without a word: what they did with these they could not know. */
+  readonly #forgotten = new Map<string, 'as it was' | 'altogether'>();
+  /** Lost refunds that were heard of, by account, and those that a person has looked at since. */
+  readonly #excusable = new Map<string, string>();
+  readonly #excused = new Set<string>();
+  /** By account: since when it is proved to us that our books have lost refunds of it. */
+  readonly #knownToHaveLostMs = new Map<string, number>();
   #restored: { readonly refundIds: ReadonlySet<string>; readonly atMs: number } | null = null;
   #sends = 0;
   /** Settled by a person's word: what is true of it is theirs to answer for. */
@@ -215,6 +224,12 @@ export class Auditor {
     });
   }
 
+  /** A person has looked at the refunds that an account is held for. */
+  released(accountId: string): void {
+    this.#knownToHaveLostMs.delete(accountId);
+    for (const [reference, of] of this.#excusable) if (of === accountId) this.#excused.add(reference);
+  }
+
   leftUnanswered(accountId: string): void {
     this.#leftUnanswered.add(accountId);
   }
@@ -257,7 +272,11 @@ export class Auditor {
     this.must(notFound, 8, () => `another merchant has reached refund ${refundId}`);
   }
 
-  asked({ reference, key, body, sentMs, books }: AskedAtGateway): void {
+  asked({ accountId, reference, key, body, sentMs, books }: AskedAtGateway): void {
+    const knownMs = this.#knownToHaveLostMs.get(accountId) ?? Number.POSITIVE_INFINITY;
+    this.must(sentMs < knownMs + IN_HAND_MS + this.#clocksBehindMs, 3, () => {
+      return `refund ${reference} was sent through ${accountId}, whose gateway has proved to us that our books have lost refunds`;
+    });
     const before = this.#arrived.get(reference);
     this.must(before === undefined || (before.key === key && before.body === body), 3, () => {
       return `refund ${reference} was sent again with another key or body: ${body} after ${before?.body}`;
@@ -273,8 +292,11 @@ export class Auditor {
   }
 
   /** The books are those of a backup again: what was accepted and heard since is lost, but not what gateways have done. */
-  restored(refundIds: ReadonlySet<string>, atMs: number): void {
-    this.#restored = { refundIds, atMs };
+  restored(refundIds: ReadonlySet<string>, atMs: number, isMarked: boolean): void {
+    if (isMarked) this.#restored = { refundIds, atMs };
+    else
+      for (const reference of [...this.#arrived.keys(), ...this.#taken])
+        this.#forgotten.set(reference, refundIds.has(reference) ? 'as it was' : 'altogether');
     for (const [id, refund] of this.#accepted) {
       if (refundIds.has(id)) continue;
       this.#accepted.delete(id);
@@ -321,16 +343,23 @@ export class Auditor {
     this.#touch(reference);
   }
 
-  shown(owner: object, reference: string, status: PaidStatus | null): void {
+  shown(owner: object, reference: string, status: PaidStatus | null, atMs: number): void {
     for (const settling of this.#settlings)
       if (settling.owner === owner && settling.refundId === reference) settling.said.push(status);
     if (!this.#made.get(reference)?.isMisfit) return;
-    this.#misfitsShown.set(reference, (this.#misfitsShown.get(reference) ?? 0) + 1);
+    const { times, lastMs } = this.#misfitsShown.get(reference) ?? { times: 0, lastMs: 0 };
+    // Several who ask at the same time learn it once.
+    if (atMs < lastMs + IN_HAND_MS) return;
+    this.#misfitsShown.set(reference, { times: times + 1, lastMs: atMs });
     this.#touch(reference);
   }
 
   sentPastKeyLife(reference: string): void {
-    this.must(false, 3, () => `refund ${reference} was sent again when its key was forgotten`);
+    this.must(
+      this.#forgotten.has(reference),
+      3,
+      () => `refund ${reference} was sent again when its key was forgotten`,
+    );
   }
 
   made(refund: BookedRefund): void {
@@ -338,12 +367,22 @@ export class Auditor {
     if (reference === null) return;
     if (refund.isByHand) this.#madeByHand.add(reference);
     else this.#taken.add(reference);
-    this.must(!this.#made.has(reference), 3, () => `refund ${reference} was made twice at the gateway`);
+    this.must(
+      !this.#made.has(reference) || this.#forgotten.has(reference),
+      3,
+      () => `refund ${reference} was made twice at the gateway`,
+    );
     this.#made.set(reference, refund);
     this.#touch(reference);
   }
 
-  heard(refund: BookedRefund, place: number): void {
+  /** The gateway has told us, in a way that we could believe, of a place in a refund's history. */
+  heard(accountId: string, refund: BookedRefund, place: number, atMs: number): void {
+    const reference = refund.reference ?? '';
+    if (this.#forgotten.get(reference) === 'altogether' && !this.#excused.has(reference)) {
+      this.#excusable.set(reference, accountId);
+      if (!this.#knownToHaveLostMs.has(accountId)) this.#knownToHaveLostMs.set(accountId, atMs);
+    }
     this.#heard.set(refund, Math.max(place, this.#heard.get(refund) ?? -1));
   }
 
@@ -478,6 +517,7 @@ export class Auditor {
 
   /** Whether what is shown agrees with the gateway's books, at any moment: our news may be old, but not wrong. */
   #checkTruth(row: RefundRow): void {
+    if (this.#forgotten.has(row.refund_id)) return;
     const made = this.#made.get(row.refund_id);
     const words = new Set(made?.history.map(({ status }) => status));
     this.must(made === undefined || made.isMisfit || made.amountMinor === row.amount_minor, 10, () => {
@@ -495,7 +535,7 @@ export class Auditor {
     this.must(!made?.isMisfit || BEFORE_NEWS.has(row.state) || row.state === 'manual_review', 10, () => {
       return `the gateway made it over ${made?.amountMinor} ${made?.currency}, and no person holds it: ${show(row)}`;
     });
-    const misfitsShown = this.#misfitsShown.get(row.refund_id) ?? 0;
+    const misfitsShown = this.#misfitsShown.get(row.refund_id)?.times ?? 0;
     this.must(misfitsShown < LOST_ANSWERS_IN_A_ROW || row.attention !== null, 10, () => {
       return `we were told ${misfitsShown} times that it is of another amount, and nobody is called: ${show(row)}`;
     });
@@ -517,6 +557,7 @@ export class Auditor {
 
   /** Whether the gateway had said so when it was written: what is wrong for an hour only is wrong. */
   #checkFounded(refundId: string, state: string, at: string): void {
+    if (this.#forgotten.has(refundId)) return;
     const made = this.#made.get(refundId);
     const untilMs = Date.parse(at) + this.#clocksBehindMs;
     const words = made?.history.filter(({ atMs }) => atMs <= untilMs).map(({ status }) => status) ?? [];
@@ -533,6 +574,7 @@ export class Auditor {
 
   /** What the gateway told us last, and could prove, may not stand against what is shown, unless a person is called. */
   #checkNewsTaken(row: RefundRow): void {
+    if (this.#forgotten.has(row.refund_id)) return;
     const made = this.#made.get(row.refund_id);
     // Without times nobody can tell a late webhook from a look-up that lags.
     const timed = this.#gateways.get(row.gateway_account_id)!.timesItsNews;
@@ -559,6 +601,7 @@ export class Auditor {
    * what is not so has been found, whatever became of the webhooks.
    */
   #checkFoundOut(row: RefundRow): void {
+    if (this.#forgotten.has(row.refund_id)) return;
     const { isRechecked, provesAbsence } = this.#gateways.get(row.gateway_account_id)!;
     const isByHand = this.#seen.leftToPeople.has(row.refund_id);
     if (!(isByHand ? isRechecked.afterPeople : isRechecked.afterSuccess)) return;

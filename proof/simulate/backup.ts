@@ -25,6 +25,8 @@ const TABLES = [
   'figures',
   'batch_figures',
   'figure_changes',
+  'account_holds',
+  'account_strangers',
 ];
 
 /** Keeps the books beside themselves, in the schema `kept`. The program's own file of a backup is tested elsewhere. */

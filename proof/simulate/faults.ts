@@ -62,6 +62,7 @@ export const FAULT_KINDS = [
   { name: 'cancelled by a person', likelihood: 0.1 },
   { name: 'resolved by a person', likelihood: 0.5 },
   { name: 'resolved wrongly by a person', likelihood: 0.1 },
+  { name: 'hold ended by a person', likelihood: 0.4 },
   { name: 'insisted against the gateway', likelihood: 0.5 },
   { name: 'confirmed by who proposed it', likelihood: 0.2 },
   { name: 'cancelled refund made at the gateway by hand', likelihood: 0.2 },
@@ -89,6 +90,7 @@ export const FAULT_KINDS = [
   { name: 'receiver gone for hours', likelihood: 0.05 },
   // All machines at once
   { name: 'books restored from a backup', likelihood: 0.5 },
+  { name: 'books rolled back without a word', likelihood: 0.5 },
 ] as const satisfies readonly FaultKind[];
 
 export type FaultName = (typeof FAULT_KINDS)[number]['name'];
@@ -222,6 +224,17 @@ export const THEMES: readonly { readonly kinds: readonly FaultName[]; readonly i
       'batch approved too late',
       'account switched off',
       'connection refused',
+    ],
+    intensity: 3,
+  },
+  {
+    kinds: [
+      'books rolled back without a word',
+      'hold ended by a person',
+      'webhook late and out of order',
+      'webhook doubled',
+      'account switched off',
+      'asked again under a new id',
     ],
     intensity: 3,
   },

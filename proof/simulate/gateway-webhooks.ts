@@ -45,7 +45,10 @@ export class GatewayWebhooks {
     const place = refund.history.length - 1;
     const wire = books.get(account.accountId)!.shown(refund);
     const signature = () => signatureBy(this.#world.signingSecretOf(account.accountId));
-    const deliver = () => this.#deliver(account, wire, signature, 0, () => auditor.heard(refund, place));
+    const deliver = () =>
+      this.#deliver(account, wire, signature, 0, () =>
+        auditor.heard(account.accountId, refund, place, timeline.nowMs),
+      );
     if (fate === 'runs ahead of the answer') deliver();
     else {
       const late = faults.strikes('webhook late and out of order');

@@ -33,6 +33,7 @@ export interface BookedRefund {
 
 /** A request to make a refund, as it arrives. */
 export interface AskedAtGateway {
+  readonly accountId: string;
   readonly reference: string;
   readonly key: string | null;
   readonly body: string;
@@ -42,7 +43,7 @@ export interface AskedAtGateway {
 
 export interface BookListener {
   /** A request to make a refund has arrived, which left us some time before. */
-  asked(asked: AskedAtGateway): void;
+  asked(asked: Omit<AskedAtGateway, 'accountId'>): void;
   /** It was neither refused nor told to come later: whether it was done only the gateway can say. */
   taken(reference: string): void;
   /** The gateway itself has said no to it. */
@@ -192,11 +193,13 @@ export class ModelBooks {
   }
 
   #wayOf(owner: Owner): (request: Parameters<GatewayHttp>[0]) => Promise<Reply> {
+    const wait = async (notBeforeMs?: number) =>
+      owner.isMidStep ? 'go' : this.#timeline.turn(owner, notBeforeMs);
     return async (request) => {
       const timeoutMs = request.timeoutMs ?? 30_000;
       const sentMs = this.#timeline.nowMs;
       const faults = this.#faults;
-      const turn = await this.#timeline.turn(owner);
+      const turn = await wait();
       if (this.#timeline.nowMs > sentMs + timeoutMs) return noAnswer('timed out');
       if (faults.strikes('connection refused'))
         return { exchange: { kind: 'not_sent', why: 'connection refused' } };
@@ -204,13 +207,13 @@ export class ModelBooks {
         this.#timeline.at(sentMs + timeoutMs + this.#withinProof(0.4), () => {
           this.#create(request.headers, request.body!, sentMs, 0.5);
         });
-        await this.#timeline.turn(owner, sentMs + timeoutMs);
+        await wait(sentMs + timeoutMs);
         return noAnswer('timed out');
       }
       if (faults.strikes('lost before the gateway did it')) return noAnswer('connection reset');
       const box = this.#boxNow();
       if (box === 'before' || faults.strikes('page of somebody else before the deed')) {
-        await this.#timeline.turn(owner);
+        await wait();
         return this.#pageOfAnother();
       }
       const answer =
@@ -221,10 +224,10 @@ export class ModelBooks {
       if (faults.strikes('lost after the gateway did it')) return noAnswer('connection reset');
       if (faults.strikes('slow answer')) {
         const tookMs = this.#chance.whole(0, 2 * timeoutMs);
-        await this.#timeline.turn(owner, sentMs + Math.min(tookMs, timeoutMs));
+        await wait(sentMs + Math.min(tookMs, timeoutMs));
         return tookMs > timeoutMs ? noAnswer('timed out') : answer;
       }
-      await this.#timeline.turn(owner);
+      await wait();
       if (box === 'after' || faults.strikes('page of somebody else after the deed'))
         return this.#pageOfAnother();
       return answer;

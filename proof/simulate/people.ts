@@ -1,5 +1,6 @@
 import type { Database } from '../../src/lib/db.ts';
 import { cancelRefund } from '../../src/refunds/cancel.ts';
+import { releaseHold } from '../../src/refunds/holds.ts';
 import { lookNow } from '../../src/refunds/look.ts';
 import { decideOnProposal, proposeResolution, resolveRefund } from '../../src/refunds/resolve.ts';
 import type { Auditor } from './auditor.ts';
@@ -81,25 +82,18 @@ export class People {
       for (let n = 0; n < 6; n++) timeline.at(later(20 * MINUTE), () => this.#cancel(merchantId, refundId));
   }
 
-  /** Goes through all that is in review. */
+  /** Goes through all that is in review: settles some of it, and not all of that rightly. */
   lookThrough(): void {
-    const { db, timeline, faults, auditor, files } = this.#world;
+    const { timeline, faults, files } = this.#world;
     const work = async () => {
-      const rows = await db.query<{
-        merchant_id: string;
-        refund_id: string;
-        gateway_account_id: string;
-      }>(
-        `select merchant_id, refund_id, gateway_account_id from refunds
-         where state = 'manual_review' order by merchant_id, order_id, unique_request_id`,
-      );
       const inFile = this.#world.hasFiles && faults.strikes('resolved by a file');
       const byMerchant = new Map<string, StatusLine[]>();
-      for (const { merchant_id, refund_id, gateway_account_id } of rows) {
+      for (const { merchant_id, refund_id, gateway_account_id } of await this.#inReview()) {
+        if (!faults.strikes('resolved by a person')) continue;
         const outcome = this.#outcomeByPerson(refund_id, gateway_account_id);
         if (outcome === null) continue;
         // Whether it was done is not always told: from here on it is theirs.
-        auditor.resolved(refund_id);
+        this.#world.auditor.resolved(refund_id);
         if (inFile) {
           const lines = byMerchant.get(merchant_id) ?? [];
           byMerchant.set(merchant_id, [...lines, { refundId: refund_id, outcome }]);
@@ -109,12 +103,47 @@ export class People {
       for (const [merchantId, lines] of byMerchant) files.settle(merchantId, lines).catch(() => undefined);
     };
     void timeline.io(work);
+    void timeline.io(() => this.#releaseHolds());
   }
 
-  /** By what the gateway's own dashboard says; sometimes wrongly. Null: it cannot be said, or not by this person. */
+  /** Settles all that can be, by what stands on the gateways' dashboards. */
+  settleWhatIsLeft(): void {
+    void this.#world.timeline.io(async () => {
+      for (const { merchant_id, refund_id, gateway_account_id } of await this.#inReview()) {
+        const outcome = this.#outcomeByPerson(refund_id, gateway_account_id);
+        if (outcome === null) continue;
+        this.#world.auditor.resolved(refund_id);
+        this.#resolve(merchant_id, refund_id, outcome);
+      }
+    });
+  }
+
+  #inReview() {
+    return this.#world.db.query<{ merchant_id: string; refund_id: string; gateway_account_id: string }>(
+      `select merchant_id, refund_id, gateway_account_id from refunds
+       where state = 'manual_review' order by merchant_id, order_id, unique_request_id`,
+    );
+  }
+
+  /** Somebody has found out what became of the refunds that an account is held for. */
+  async #releaseHolds(): Promise<void> {
+    const { db, faults, auditor } = this.#world;
+    const held = await db.query<{ merchant_id: string; gateway_account_id: string }>(
+      'select merchant_id, gateway_account_id from account_holds where released_at is null order by 1, 2',
+    );
+    for (const { merchant_id, gateway_account_id } of held) {
+      if (!faults.strikes('hold ended by a person')) continue;
+      auditor.released(gateway_account_id);
+      const { deps } = this.#world.door();
+      const account = { merchantId: merchant_id, gatewayAccountId: gateway_account_id };
+      const release = { by: 'somebody', reason: 'all of them were found', shared: false };
+      releaseHold(deps.db, deps.clock, account, release).catch(() => undefined);
+    }
+  }
+
+  /** By what the gateway's own dashboard says; sometimes wrongly. Null: it cannot be said. */
   #outcomeByPerson(refundId: string, accountId: string): 'succeeded' | 'failed' | null {
     const { faults, books, otherBooks } = this.#world;
-    if (!faults.strikes('resolved by a person')) return null;
     const status = [books, otherBooks]
       .flatMap((all) => all.get(accountId)!.refunds)
       .find(({ reference }) => reference === refundId)

@@ -13,6 +13,7 @@ import { createLogger } from '../../src/lib/log.ts';
 import type { Vault } from '../../src/lib/vault.ts';
 import type { EngineDeps } from '../../src/refunds/engine.ts';
 import { foldFigures } from '../../src/refunds/figures.ts';
+import { createHoldsWatch } from '../../src/refunds/holds.ts';
 import type { Restored } from '../../src/refunds/restored.ts';
 import { createRefundRounds } from '../../src/refunds/worker.ts';
 import { createChangeWriter } from '../../src/refunds/writer.ts';
@@ -61,6 +62,7 @@ export const RUN = { slice: 4, runAhead: 8, followMostMs: 5_000 };
 export class Process implements Owner {
   alive = true;
   stalledUntilMs = 0;
+  isMidStep = false;
   readonly deps: EngineDeps;
   readonly batches: BatchDeps;
   readonly #rounds: Readonly<Record<LoopName, () => Promise<boolean>>>;
@@ -88,6 +90,7 @@ export class Process implements Owner {
       webhookUrlOf: (accountId) => `http://refundry.test/gateways/${accountId}/webhooks`,
       manualReviewAfterMs: world.manualReviewAfterMs,
       restored: world.restored,
+      heldAccounts: createHoldsWatch(db, () => world.timeline.nowMs),
       ...(world.hasFiles && { stoppedBatches: createStoppedWatch(db, () => world.timeline.nowMs) }),
       wake: () => world.wake(),
     };
@@ -195,12 +198,14 @@ function databaseOf(world: World, owner: Owner, chance: Chance): Database {
     transaction: (work) =>
       take(async () => {
         transactions++;
+        owner.isMidStep = true;
         try {
           return await db.transaction((tx) =>
             work({ query: (text, params) => beside(() => tx.query(text, params)) }),
           );
         } finally {
           transactions--;
+          owner.isMidStep = transactions > 0;
           world.wrote();
         }
       }),

@@ -5,6 +5,8 @@ import type { Chance } from './chance.ts';
 export interface Owner {
   alive: boolean;
   stalledUntilMs: number;
+  /** It is within a transaction, which is one step: whatever it asks of others meanwhile belongs to the step. */
+  isMidStep: boolean;
 }
 
 /** `last`: do it, and die before its result is seen. */

@@ -68,6 +68,7 @@ const CURRENCIES = [
 const MOST_ROWS = Math.max(...DOORS.filter(({ isForFiles }) => isForFiles).map(({ most }) => most));
 /** Weeks in which what has ended is asked about, and a week more where the gateway does not answer. */
 const ASKED_FOR_AT_MOST_MS = 60 * 24 * HOUR;
+const TAIL_STEP_MS = 8 * HOUR;
 /** Longer than any look-up lags and any send is under way. */
 const RESTORE_TAKES_MS = 30 * MINUTE;
 
@@ -347,7 +348,7 @@ class Simulation implements World {
       apartMs: this.faults.has('clocks apart') ? 2 * TOLERATED_APART_MS : 0,
       mayLag: !this.faults.has('clock jumped') || this.#clockMode === 'back',
       listener: {
-        asked: (asked) => this.#auditor.asked(asked),
+        asked: (asked) => this.#auditor.asked({ ...asked, accountId: account.accountId }),
         leftUnanswered: () => this.#auditor.leftUnanswered(account.accountId),
         taken: (reference) => this.#auditor.taken(reference),
         refused: (reference) => this.#auditor.refused(reference),
@@ -358,7 +359,8 @@ class Simulation implements World {
           this.#webhooks.mayForge(account, reference);
         },
         made: (refund) => this.#auditor.made(refund),
-        shown: (owner, reference, status) => this.#auditor.shown(owner, reference, status),
+        shown: (owner, reference, status) =>
+          this.#auditor.shown(owner, reference, status, this.timeline.nowMs),
         moved: (refund, webhook) => {
           tell(refund, webhook);
           if (refund.reference !== null) this.#webhooks.mayForge(account, refund.reference);
@@ -490,8 +492,9 @@ class Simulation implements World {
     );
     const planned = this.timeline.nextMs();
     const { look, review, open, asked, tell, step, follow } = row!;
-    this.#isAllEnded = open === 0 && tell === null && step === null && follow === null;
-    if (planned === null && this.#isAllEnded && asked === 0) return false;
+    this.#isAllEnded = open === 0 && step === null;
+    const isAllTold = tell === null && follow === null;
+    if (planned === null && this.#isAllEnded && isAllTold && asked === 0) return false;
     // Batches that only wait for outcomes look for them when something else happens anyway.
     const following = open === 0 ? follow : null;
     const ours = Math.min(
@@ -505,7 +508,10 @@ class Simulation implements World {
       planned ?? Number.POSITIVE_INFINITY,
       ours > this.timeline.nowMs ? ours : this.timeline.nowMs + this.#futileMs,
     );
-    this.timeline.nowMs = Math.max(nextMs, this.timeline.nowMs) + this.#chance.pick(this.#delaysMs);
+    // For weeks nothing happens but a question now and then: they are asked together.
+    const isTail = this.#over && this.#isAllEnded && isAllTold;
+    const lateMs = isTail ? this.#chance.whole(0, TAIL_STEP_MS) : this.#chance.pick(this.#delaysMs);
+    this.timeline.nowMs = Math.max(nextMs, this.timeline.nowMs) + lateMs;
     const isDue = [look, review].some(
       (at) => at !== null && at.getTime() <= this.#now().getTime() + TOLERATED_APART_MS,
     );
@@ -594,10 +600,16 @@ class Simulation implements World {
     });
   }
 
-  /** The books are lost, and restored as they were hours before. Merchants ask again for what they find lost. */
+  /**
+   * The books are lost, and restored as they were hours before, by the program or by something that says nothing of it: a
+   * snapshot, say. Merchants ask again for what they find lost.
+   */
   #planRestore(): void {
     // Their receivers know newer states than restored books.
-    if (this.#endpoints.length > 0 || !this.faults.strikes('books restored from a backup')) return;
+    if (this.#endpoints.length > 0) return;
+    const isMarked = this.faults.strikes('books restored from a backup');
+    // What a batch does again then, nobody can know.
+    if (!isMarked && (this.hasFiles || !this.faults.strikes('books rolled back without a word'))) return;
     const backupMs = START_MS + this.#chance.whole(MINUTE, 2 * HOUR);
     const lossMs = backupMs + this.#chance.whole(MINUTE, 8 * HOUR);
     const waitsUntilMs = this.hasFiles ? this.#chance.whole(backupMs, lossMs) : backupMs;
@@ -611,7 +623,7 @@ class Simulation implements World {
     });
     this.timeline.at(
       lossMs + RESTORE_TAKES_MS,
-      () => void this.timeline.io(() => this.#restore(this.#backup!)),
+      () => void this.timeline.io(() => this.#restore(this.#backup!, isMarked)),
     );
   }
 
@@ -629,16 +641,16 @@ class Simulation implements World {
     this.#backup = await takeBackup(this.db, this.#now());
   }
 
-  async #restore(backup: Backup): Promise<void> {
+  async #restore(backup: Backup, isMarked: boolean): Promise<void> {
     const { deps } = this.#newProcess();
     await this.db.transaction(async (tx) => {
       await backup.restore(tx);
-      await markBooks(tx, deps, backup.at);
+      if (isMarked) await markBooks(tx, deps, backup.at);
     });
-    this.restored = await readRestored(this.db, this.#now());
+    this.restored = isMarked ? await readRestored(this.db, this.#now()) : null;
     const rows = await this.db.query<{ refund_id: string }>('select refund_id from refunds');
     const refundIds = new Set(rows.map((row) => row.refund_id));
-    this.#auditor.restored(refundIds, this.timeline.nowMs);
+    this.#auditor.restored(refundIds, this.timeline.nowMs, isMarked);
     this.#startProcesses();
     this.#isDown = false;
     this.wake();
@@ -651,7 +663,10 @@ class Simulation implements World {
     this.#people.lookThrough();
     if (this.timeline.nowMs < this.#faultsEndMs + 30 * HOUR)
       this.timeline.at(this.timeline.nowMs + 8 * HOUR, () => this.#peopleAtWork());
-    else this.#over = true;
+    else {
+      this.#over = true;
+      this.#people.settleWhatIsLeft();
+    }
   }
 
   #troubleNow(): void {
