@@ -9,6 +9,9 @@ alter table gateway_accounts add column identity_asked_at timestamptz;
 -- Refunds in a row that the gateway refused for one and the same reason, and that reason's code.
 alter table gateway_health add column refusals_in_a_row integer not null default 0;
 alter table gateway_health add column refusal_code text;
+-- When the row of them last became longer, from where on the account rests; and what was said.
+alter table gateway_health add column refused_alike_at timestamptz;
+alter table gateway_health add column refused_alike_why text;
 
 -- When a webhook to the account's address was last proved to be the gateway's; written once an hour at the most.
 alter table gateway_health add column webhooks_heard_at timestamptz;

@@ -108,7 +108,8 @@ const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60_000;
 const REFUSALS_THAT_OPEN = 20;
 const FIRST_REFUSAL_REST_MS = 60_000;
-const LONGEST_REST_MS = 3_600_000;
+/** Whoever has put the cause right, or whose refunds were refused for reasons of their own, does not wait for longer. */
+const LONGEST_REST_MS = 300_000;
 
 /** How one call to an account's gateway went, whatever it said of the refund. */
 export interface CallReport {
@@ -167,7 +168,7 @@ function refusalOf(answer: CreateAnswer | LookAnswer | FindAnswer): CallReport['
 /**
  * Tells how a call went. After five calls in a row without any answer the account rests: a second at first, and
  * twice as long each time that the call after a rest fails, up to a minute. After twenty refunds in a row that were
- * refused alike it rests too: a minute at first, and up to an hour. Calls that were under way when a rest began tell
+ * refused alike it rests too: a minute at first, and up to five. Calls that were under way when a rest began tell
  * nothing new, however many they are. Credentials that are refused make it rest a minute at once. Returns how long it
  * rests from now, where this call is what made it rest.
  */
@@ -235,6 +236,8 @@ async function noteRefusal(
        last_error = case when ${REFUSALS_NOW} >= $6
          then format('The last %s refunds were refused alike: %s', ${REFUSALS_NOW}, $3::text) else last_error end,
        last_error_at = case when ${REFUSALS_NOW} >= $6 then $4::timestamptz else last_error_at end,
+       refused_alike_at = case when ${REFUSALS_NOW} >= $6 then $4::timestamptz else refused_alike_at end,
+       refused_alike_why = case when ${REFUSALS_NOW} >= $6 then $3::text else refused_alike_why end,
        open_until = case when ${REFUSALS_NOW} >= $6 then least($7::timestamptz,
          $4::timestamptz + make_interval(secs => $8::float * power(2, least(${REFUSALS_NOW} - $6, 10)))) end
      where h.gateway_account_id = $1
@@ -267,9 +270,10 @@ export async function readRefusedAlike(
   merchantId: string,
 ): Promise<{ readonly gatewayAccountId: string; readonly why: string; readonly at: Date }[]> {
   return db.query(
-    `select gateway_account_id as "gatewayAccountId", last_error as why, last_error_at as at
+    `select gateway_account_id as "gatewayAccountId", refused_alike_at as at,
+            format('The last %s refunds were refused alike: %s', refusals_in_a_row, refused_alike_why) as why
      from gateway_accounts join gateway_health using (gateway_account_id)
-     where merchant_id = $1 and refusals_in_a_row >= $2 and last_error_at is not null`,
+     where merchant_id = $1 and refusals_in_a_row >= $2 and refused_alike_at is not null`,
     [merchantId, REFUSALS_THAT_OPEN],
   );
 }

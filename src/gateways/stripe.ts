@@ -650,6 +650,8 @@ function meaningOf(error: z.output<typeof ErrorBody>['error']): GatewayError['me
   if (error.code === 'resource_missing' || error.code === 'livemode_mismatch') return 'no_payment';
   // Somebody has given it back by another way: in Stripe's dashboard, or another program.
   if (error.code === 'charge_already_refunded') return 'refunded_elsewhere';
+  // Our books hold so much of the payment for this refund: what is not left there went back by another way.
+  if (/greater than unrefunded amount/i.test(error.message ?? '')) return 'refunded_elsewhere';
   if (error.code === 'charge_disputed') return 'disputed';
   // Refunds name this case by message code only; the others are the documented codes for a lack of balance.
   const noBalance =

@@ -137,6 +137,7 @@ describe('against stripe-stateful-mock', () => {
     const payment = await standIn.charge(10_00);
     expect(await create(factsOf(payment, 10_01), at(url))).toMatchObject({
       kind: 'refused',
+      because: 'refunded_elsewhere',
       errorMessage: expect.stringContaining('greater than unrefunded amount'),
     });
     expect(await create(factsOf(payment, 10_00), at(url))).toMatchObject({ kind: 'news' });
