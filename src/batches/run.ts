@@ -19,7 +19,8 @@ const SLICE = 250;
  * that pausing and cancelling is a matter of rows that are still rows.
  */
 const RUN_AHEAD = 1_000;
-const SETTLED_AT_ONCE = 50;
+/** Each asks its gateway first, beside whatever else asks it. */
+const SETTLED_AT_ONCE = 10;
 const SOON_MS = 300;
 const WATCH_MS = 1_000;
 /** A batch whose refunds are all out is looked at the more rarely the longer it waits for their outcomes. */
