@@ -172,6 +172,7 @@ test('an asynchronous standby takes over by the guide: nothing that was paid is 
     payouts.map(({ orderId, id, amount }) => `${orderId} ${id} ${amount}`).sort();
   const ofKnownOrders = unknown.filter(({ orderId }) => orderId !== 'told-since');
   expect(await named()).toEqual(asNamed(ofKnownOrders));
+  expect(await refundry('api-key', 'wake', '--all', '--merchant', 'acme')).toMatchObject({ status: 0 });
   await desk.resume(pair.standby.connectionString);
 
   // With its order a payment is lost too, and the gateway can be asked about it once it has been told again.

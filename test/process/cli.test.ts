@@ -42,7 +42,9 @@ test('merchants and keys are made, listed and ended beside the running server', 
   expect(await isKnown(key)).toBe(true);
 
   const listed = await refundry('api-key', 'list', '--merchant', 'acme');
-  expect(listed.stdout).toMatch(new RegExp(`^\\S+ {2}…${key.slice(-4)} {2}shop {2}made \\S+ {2}works\\n$`));
+  expect(listed.stdout).toMatch(
+    new RegExp(`^\\S+ {2}…${key.slice(-4)} {2}shop {2}made \\S+ {2}may \\S+ {2}works\\n$`),
+  );
   expect(listed.stdout).not.toContain(key);
   const id = listed.stdout.split(' ')[0]!;
   expect(await refundry('api-key', 'revoke', id, '--merchant', 'demo')).toMatchObject({ status: 1 });
