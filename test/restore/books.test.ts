@@ -15,6 +15,7 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { createApiKey } from '../../src/access/api-keys.ts';
 import { createMerchant } from '../../src/access/merchants.ts';
+import { KEY_PERMISSIONS } from '../../src/access/roles.ts';
 import { markBooks } from '../../src/backup.ts';
 import { beginEdition, doubtSentence, judgeBooks, type SeenBooks } from '../../src/books.ts';
 import { readSettings } from '../../src/config.ts';
@@ -251,7 +252,12 @@ describe('a database of one’s own', () => {
   }
   async function merchant(program: Refundry): Promise<Caller> {
     await createMerchant(program.db, systemClock, { merchantId: 'acme', name: 'Acme' });
-    await createApiKey(program.db, systemClock, { merchantId: 'acme', name: 'test', key: KEY });
+    await createApiKey(program.db, systemClock, {
+      merchantId: 'acme',
+      name: 'test',
+      key: KEY,
+      permissions: KEY_PERMISSIONS,
+    });
     const client = caller(program.url!, KEY, 'acme');
     const credentials = { secret_key: `sbx_sk_${randomBytes(12).toString('hex')}` };
     const made = await client.post('/v1/gateway-accounts', {
