@@ -197,11 +197,15 @@ test('backed up, refunded on, destroyed, restored: nothing is sent twice, and wh
   const [payout] = await gatewaysBooks.db.query<{ id: string }>(
     `select sandbox_refund_id as id from sandbox_payouts where order_id = 'since-1' and amount_minor = 2000`,
   );
+  // By our id the gateway knows none, so that one alone may say so only where it cannot be asked.
+  const account = `/v1/gateway-accounts/${(await again.get(`/v1/refunds/${refund_id}`)).body.gateway_account_id}`;
+  expect((await again.patch(account, { enabled: false })).status).toBe(200);
   const resolved = await again.post(`/v1/refunds/${refund_id}/resolve`, {
     outcome: 'succeeded',
     gateway_refund_id: payout!.id,
     evidence: 'The refund of that day at the gateway.',
   });
+  expect((await again.patch(account, { enabled: true })).status).toBe(200);
   expect(resolved.status).toBe(200);
   const after = await runProgram(['restore', '--check'], environment(empty));
   expect(after.stdout).not.toContain(payout!.id);

@@ -637,8 +637,8 @@ describe('whose account it is', () => {
       asked++;
       return accountOf(access);
     };
-    const opened = await Promise.all([openForWork(deps, id), openForWork(deps, id)]);
-    for (const account of opened) expect(account?.access.identity).toBe(`acct_${who} live SCRIPTED`);
+    for (const account of [await openForWork(deps, id), await openForWork(deps, id)])
+      expect(account?.access.identity).toBe(`acct_${who} live SCRIPTED`);
     await openForWork(deps, id);
     expect(asked).toBe(1);
     expect((await read(id)).body.identity).toBe(`acct_${who} live`);

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { csvRow } from '../../lib/csv.ts';
 import { listOrders } from '../../orders/list.ts';
 import { listRefunds } from '../../refunds/list.ts';
+import { readWaits } from '../../refunds/waits.ts';
 import { type Order, orderExportQuerySchema } from '../contract/orders.ts';
 import { type RefundInList, refundExportQuerySchema, refundInListSchema } from '../contract/refunds.ts';
 import type { ApiDeps } from '../deps.ts';
@@ -78,8 +79,12 @@ export async function exportRoutes(instance: FastifyInstance, deps: ApiDeps): Pr
         const found = await listRefunds(deps.db, { ...filter, after, limit: SLICE });
         const last = found.at(-1)?.refund;
         const at = query.sort === 'due' ? last?.dueAt : last?.createdAt;
+        const waitOf = await readWaits(
+          deps.engine,
+          found.map(({ refund }) => refund),
+        );
         return {
-          rows: found.map((each) => refundInListView(each, now, null)),
+          rows: found.map((each) => refundInListView(each, now, waitOf(each.refund))),
           last: last && { at: at!.getTime(), id: last.refundId },
         };
       });

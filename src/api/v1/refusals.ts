@@ -173,7 +173,7 @@ export function notResolved(outcome: Exclude<ResolveOutcome, { ok: true }>): Api
       'gateway_says_otherwise',
       `Nothing was settled: the gateway was asked just now, and ${outcome.gatewaySaid}. Look there again. ` +
         'If the gateway is wrong, a person may say so (against_gateway), and a second person confirms it.',
-      { field: 'outcome', refund_id: refund.refundId, accepted: 'what the gateway says' },
+      { field: 'outcome', accepted: 'what the gateway says' },
     );
   }
   if (outcome.refusal === 'gateway_busy') return gatewayBusy(outcome);
