@@ -204,7 +204,12 @@ test('refunds in manual review end with 3, and are settled by a file of their ou
   const updates = ['upload', outcomes('outcomes.csv'), '--kind', 'status_updates', '--same-file'];
   const checked = await refundry(...updates, '--wait');
   expect(checked.stdout).toContain(`refundry batch confirm ${idIn(checked.stdout)} "1 row" --wait`);
+  // A gateway that cannot be asked says nothing against a file's word.
+  const [refund] = (await client.get(`/v1/refunds?order_id=${a}`)).body.refunds;
+  const account = `/v1/gateway-accounts/${refund.gateway_account_id}`;
+  expect((await client.patch(account, { enabled: false })).status).toBe(200);
   const settled = await refundry('confirm', idIn(checked.stdout), '1 row', '--wait');
+  expect((await client.patch(account, { enabled: true })).status).toBe(200);
   expect(settled, settled.stderr).toMatchObject({ status: 0 });
   expect((await client.get(`/orders/${a}`)).body.refunds).toMatchObject([{ status: 'SUCCESS' }]);
   expect((await refundry('show', idIn(begun.stdout))).status).toBe(0);
