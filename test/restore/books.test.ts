@@ -352,6 +352,7 @@ describe('a database of one’s own', () => {
     const [asOf] = /\d{4}-\S+Z/.exec(marked.inDoubt()!) ?? [new Date(Date.now() - 600_000).toISOString()];
     const said = await runProgram(['restore', '--as-of', asOf], environment(earlier));
     expect(said).toMatchObject({ status: 0, stderr: '' });
+    await wakeKeys(environment(earlier));
     const again = await start(environment(earlier));
     expect(again.inDoubt()).toBeNull();
     await becomes(caller(again.url!, KEY, 'acme'), 'c1', 'lost', 'MANUAL_REVIEW');
@@ -413,6 +414,7 @@ describe('a database of one’s own', () => {
     cleanups.push(close);
     const deps = { clock: systemClock, random: () => 0, gateways, manualReviewAfterMs: 864_000_000 };
     await books.db.transaction((tx) => markBooks(tx, deps, new Date(Date.now() - 1_800_000)));
+    await wakeKeys(environment());
     await chargedAtSandbox(client, 'b2', '100.00', 'sbx_ok');
     // The gateway has a refund of the payment under an id of ours that these books lost.
     await gatewaysBooks.db.query(
@@ -426,6 +428,12 @@ describe('a database of one’s own', () => {
     expect(await payouts('b2')).toEqual([]);
   }, 60_000);
 });
+
+/** Restored keys sleep until somebody wakes them. */
+async function wakeKeys(settings: Parameters<typeof runProgram>[1]): Promise<void> {
+  const woken = await runProgram(['api-key', 'wake', '--all', '--merchant', 'acme'], settings);
+  expect(woken).toMatchObject({ status: 0 });
+}
 
 describe('the judgement', () => {
   const [first, second, markId] = ['edition-1', 'edition-2', 'mark-1'];
