@@ -197,6 +197,13 @@ begin
                     and r.refund_id = i.refund_id and r.event_seq = i.decided_on
       join orders o on o.merchant_id = i.merchant_id and o.order_id = i.order_id
       where i.round = v_round
+        -- Decided a moment ago, a send must not begin once it is known that the books may lack refunds (invariant 3).
+        and (i.to_state <> 'sending' or not exists (
+              select from account_holds h
+              where h.merchant_id = r.merchant_id and h.gateway_account_id = r.gateway_account_id
+                and h.released_at is null
+              union all
+              select from books b where b.doubt is not null))
     ), chained as (
       select m.*, event_hash(m.head, m.body) as new_hash from moving m
     ), moved as (

@@ -33,7 +33,6 @@ import { freePort, listenOn } from './lib/port.ts';
 import { openVault } from './master-key.ts';
 import type { EngineDeps } from './refunds/engine.ts';
 import { createFigureKeeper } from './refunds/figures.ts';
-import { createHoldsWatch } from './refunds/holds.ts';
 import { createRefundWorker } from './refunds/worker.ts';
 import { createChangeWriter } from './refunds/writer.ts';
 import { createDeliverer } from './webhooks/deliver.ts';
@@ -138,7 +137,6 @@ export async function startRefundry(asked: Settings, options: StartOptions = {})
         return booksWatch.restored();
       },
       booksInDoubt: booksWatch.inDoubt,
-      heldAccounts: createHoldsWatch(db),
       clockIsRight: clockWatch.isRight,
       stoppedBatches: createStoppedWatch(db),
       wake,

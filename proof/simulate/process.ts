@@ -13,7 +13,6 @@ import { createLogger } from '../../src/lib/log.ts';
 import type { Vault } from '../../src/lib/vault.ts';
 import type { EngineDeps } from '../../src/refunds/engine.ts';
 import { foldFigures } from '../../src/refunds/figures.ts';
-import { createHoldsWatch } from '../../src/refunds/holds.ts';
 import type { Restored } from '../../src/refunds/restored.ts';
 import { createRefundRounds } from '../../src/refunds/worker.ts';
 import { createChangeWriter } from '../../src/refunds/writer.ts';
@@ -90,7 +89,6 @@ export class Process implements Owner {
       webhookUrlOf: (accountId) => `http://refundry.test/gateways/${accountId}/webhooks`,
       manualReviewAfterMs: world.manualReviewAfterMs,
       restored: world.restored,
-      heldAccounts: createHoldsWatch(db, () => world.timeline.nowMs),
       ...(world.hasFiles && { stoppedBatches: createStoppedWatch(db, () => world.timeline.nowMs) }),
       wake: () => world.wake(),
     };

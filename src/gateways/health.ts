@@ -31,26 +31,33 @@ export async function readWorkingAccounts(db: Queryable, clock: Clock): Promise<
 }
 
 /** An account through which nothing goes for now. */
-export interface HeldAccount {
+export interface IdleAccount {
   readonly gatewayAccountId: string;
   readonly name: string;
   readonly enabled: boolean;
-  /** Where it is switched on: until when it rests. */
+  /** Nothing is sent through it until a person has looked. */
+  readonly held: boolean;
+  /** Until when it rests, where it does. */
   readonly openUntil: Date | null;
   readonly lastError: string | null;
 }
 
-/** Of these accounts, the ones that are switched off or rest. */
-export async function readHeldAccounts(
+/** Of these accounts, the ones that are held, are switched off or rest. */
+export async function readIdleAccounts(
   db: Queryable,
   clock: Clock,
   gatewayAccountIds: readonly string[],
-): Promise<HeldAccount[]> {
-  return db.query<HeldAccount>(
-    `select a.gateway_account_id as "gatewayAccountId", a.name, a.enabled,
-            case when h.open_until > $2 then h.open_until end as "openUntil", h.last_error as "lastError"
-     from gateway_accounts a join gateway_health h using (gateway_account_id)
-     where a.gateway_account_id = any($1) and (not a.enabled or (h.open_until > $2 and h.open_until <= $3))`,
+): Promise<IdleAccount[]> {
+  return db.query<IdleAccount>(
+    `select * from (
+       select a.gateway_account_id as "gatewayAccountId", a.name, a.enabled,
+              exists (select from account_holds o where o.merchant_id = a.merchant_id
+                      and o.gateway_account_id = a.gateway_account_id and o.released_at is null) as held,
+              case when h.open_until > $2 and h.open_until <= $3 then h.open_until end as "openUntil",
+              h.last_error as "lastError"
+       from gateway_accounts a join gateway_health h using (gateway_account_id)
+       where a.gateway_account_id = any($1)) account
+     where not enabled or held or "openUntil" is not null`,
     [gatewayAccountIds, clock.now(), plusMs(clock.now(), LONGEST_REST_MS)],
   );
 }

@@ -36,8 +36,6 @@ export interface EngineDeps {
   readonly restored?: Restored | null;
   /** Whether nothing may be sent because the books themselves may have gone back in time. */
   readonly booksInDoubt?: () => Promise<boolean>;
-  /** The gateway accounts through which nothing may be sent until a person has looked; none where absent. */
-  readonly heldAccounts?: () => Promise<readonly string[]>;
   /** False while the worker has to rest because this process's clock is wrong. */
   readonly clockIsRight?: () => boolean;
   /** The batches of which nothing more may go out for now; none where absent. */

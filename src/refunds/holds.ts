@@ -71,28 +71,6 @@ function isLostByRestore(refundId: string, restored: Restored | null): boolean {
   return at >= restored.backedUpAt && at <= plusMs(restored.watchUntil, -WATCH_MS);
 }
 
-const KNOWN_FOR_MS = 250;
-
-/** The held accounts as they were a quarter of a second ago at most. */
-export function createHoldsWatch(
-  db: Queryable,
-  monotonicMs: () => number = () => performance.now(),
-): () => Promise<readonly string[]> {
-  let known: Promise<readonly string[]> | undefined;
-  let knownAtMs = 0;
-  return () => {
-    const nowMs = monotonicMs();
-    if (known === undefined || nowMs - knownAtMs > KNOWN_FOR_MS) {
-      knownAtMs = nowMs;
-      known = readHeldAccounts(db).catch((error: unknown) => {
-        known = undefined;
-        throw error;
-      });
-    }
-    return known;
-  };
-}
-
 /** A person's word that the account may be sent to again; false where it is not held. */
 export async function releaseHold(
   db: Database,

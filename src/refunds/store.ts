@@ -131,8 +131,8 @@ export interface LaneRoom {
 
 /**
  * Takes due refunds, those of one lane first and then lower lanes first, and holds them: their next look moves to the
- * end of the hold, so a worker that dies lets go by itself. Of the stopped batches, and of the held accounts, none that
- * waits to be sent is taken.
+ * end of the hold, so a worker that dies lets go by itself. Of the stopped batches, and of accounts that are held, none
+ * that waits to be sent is taken.
  */
 export async function claimDue(
   db: Queryable,
@@ -140,7 +140,6 @@ export async function claimDue(
   rooms: readonly LaneRoom[],
   first: Lane,
   stopped: readonly string[] = [],
-  heldAccounts: readonly string[] = [],
 ): Promise<Refund[]> {
   const rows = await db.query<RefundRow>(
     `with room as (
@@ -155,7 +154,9 @@ export async function claimDue(
            select merchant_id, order_id, refund_id, lane, next_look_at from refunds
            where gateway_account_id = room.account and lane = room.lane and next_look_at <= $1
              and state <> 'sending' and (room.lane <> 2 or batch_id <> all($8::uuid[]))
-             and (state <> 'queued' or room.account <> all($9::text[]))
+             and (state <> 'queued' or not exists (
+                   select from account_holds h
+                   where h.gateway_account_id = room.account and h.released_at is null))
            order by next_look_at limit room.room
            for no key update skip locked) d
        ) c
@@ -174,7 +175,6 @@ export async function claimDue(
       rooms.map((r) => r.holdMs),
       first,
       stopped,
-      heldAccounts,
     ],
   );
   return rows.map(refundOf);

@@ -1,4 +1,4 @@
-import { type HeldAccount, readHeldAccounts } from '../gateways/health.ts';
+import { type IdleAccount, readIdleAccounts } from '../gateways/health.ts';
 import type { EngineDeps } from './engine.ts';
 import { WAITS_FOR_CUSTOMER } from './outcome.ts';
 import { isFollowed, type Refund } from './refund.ts';
@@ -18,28 +18,20 @@ export interface Wait {
   readonly until: Date | null;
 }
 
-/** What stops sending besides accounts and batches; none where absent. */
-interface Stops {
-  /** Whether nothing is done because the books themselves may have gone back in time. */
-  readonly booksInDoubt?: () => Promise<boolean>;
-  /** The accounts through which nothing is sent until a person has looked. */
-  readonly heldAccounts?: () => Promise<readonly string[]>;
-}
-
 export type WaitOf = (refund: Refund) => Wait | null;
 
 type Waiting = Pick<Refund, 'state' | 'gateway' | 'gatewayAccountId' | 'batchId' | 'attention'>;
 
 /** What holds these refunds up at this moment. One question for all of them, and none where all have ended. */
 export async function readWaits(
-  deps: Pick<EngineDeps, 'db' | 'clock' | 'gateways' | 'stoppedBatches'> & Stops,
+  deps: Pick<EngineDeps, 'db' | 'clock' | 'gateways' | 'stoppedBatches' | 'booksInDoubt'>,
   refunds: readonly Waiting[],
 ): Promise<WaitOf> {
   const waiting = refunds.filter(isAboutToGoOn);
   if (waiting.length === 0) return () => null;
   const accountIds = [...new Set(waiting.map(({ gatewayAccountId }) => gatewayAccountId))];
-  const held = new Map(
-    (await readHeldAccounts(deps.db, deps.clock, accountIds)).map((account) => [
+  const idle = new Map(
+    (await readIdleAccounts(deps.db, deps.clock, accountIds)).map((account) => [
       account.gatewayAccountId,
       account,
     ]),
@@ -48,15 +40,13 @@ export async function readWaits(
     ? ((await deps.stoppedBatches?.()) ?? [])
     : [];
   const booksInDoubt = (await deps.booksInDoubt?.()) ?? false;
-  const heldAccounts = (await deps.heldAccounts?.()) ?? [];
   return (refund) =>
     isAboutToGoOn(refund)
       ? waitOf(refund, {
           booksInDoubt,
-          accountIsHeld: heldAccounts.includes(refund.gatewayAccountId),
           stopped: refund.batchId !== null && stopped.includes(refund.batchId),
           connected: deps.gateways.get(refund.gateway) !== undefined,
-          account: held.get(refund.gatewayAccountId) ?? null,
+          account: idle.get(refund.gatewayAccountId) ?? null,
         })
       : null;
 }
@@ -68,16 +58,12 @@ function isAboutToGoOn(refund: Waiting): boolean {
 
 interface InTheWay {
   readonly booksInDoubt: boolean;
-  readonly accountIsHeld: boolean;
   readonly stopped: boolean;
   readonly connected: boolean;
-  readonly account: HeldAccount | null;
+  readonly account: IdleAccount | null;
 }
 
-function waitOf(
-  refund: Waiting,
-  { booksInDoubt, accountIsHeld, stopped, connected, account }: InTheWay,
-): Wait | null {
+function waitOf(refund: Waiting, { booksInDoubt, stopped, connected, account }: InTheWay): Wait | null {
   const unsent = refund.state === 'queued';
   if (booksInDoubt) {
     return {
@@ -86,7 +72,7 @@ function waitOf(
       until: null,
     };
   }
-  if (unsent && accountIsHeld) {
+  if (unsent && account?.held) {
     return {
       code: 'account_held',
       says: 'The gateway knows a refund of ours that these books do not, so nothing is sent through this account until somebody has looked under Settings › Gateways.',
@@ -108,7 +94,7 @@ function waitOf(
       until: null,
     };
   }
-  if (account === null) {
+  if (account === null || (account.enabled && account.openUntil === null)) {
     return refund.attention?.split('\n').includes(WAITS_FOR_CUSTOMER)
       ? { code: 'customer', says: WAITS_FOR_CUSTOMER, until: null }
       : null;

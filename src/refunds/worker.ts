@@ -90,8 +90,7 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
     // Every fourth time, so that an outcome is learnt also while there is never a lack of single refunds.
     const first = claims % 4 === 3 ? LANES.followUp : LANES.single;
     const stopped = (await deps.stoppedBatches?.()) ?? [];
-    const held = (await deps.heldAccounts?.()) ?? [];
-    const claimed = await claimDue(deps.db, deps.clock, rooms, first, stopped, held);
+    const claimed = await claimDue(deps.db, deps.clock, rooms, first, stopped);
     if (claimed.length === 0) return false;
     claims++;
 

@@ -27,18 +27,18 @@ test('the approval of batches goes off when a second admin agrees, and stays on 
   await admin.getByText(`Still on. ${emailOf('admin')} asked to switch this off.`).waitFor();
   await admin.getByText('Another admin has to confirm it', { exact: false }).waitFor();
   expect(await approval(admin).isChecked()).toBe(true);
-  expect(await admin.getByRole('button', { name: `Confirm: ${APPROVAL} off` }).count()).toBe(0);
+  expect(await admin.getByRole('button', { name: `Switch it off: ${APPROVAL}` }).count()).toBe(0);
   await checkAxe(admin);
 
   const operations = await desk.signIn('operations', { path: '/settings/policy' });
-  await operations.getByRole('button', { name: `Stop: ${APPROVAL} stays on` }).click();
+  await operations.getByRole('button', { name: `Keep it on: ${APPROVAL}` }).click();
   await operations.getByText('Still on.', { exact: false }).waitFor({ state: 'detached' });
 
   await admin.reload();
   await approval(admin).click();
   await admin.getByText('Still on.', { exact: false }).waitFor();
   const second = await desk.signIn('viewer', { path: '/settings/policy', email: 'second@shop.test' });
-  await second.getByRole('button', { name: `Confirm: ${APPROVAL} off` }).click();
+  await second.getByRole('button', { name: `Switch it off: ${APPROVAL}` }).click();
   await second.getByText('Still on.', { exact: false }).waitFor({ state: 'detached' });
   expect(await approval(second).isChecked()).toBe(false);
   for (const page of [admin, operations, second]) expect(problemsOf(page)).toEqual([]);

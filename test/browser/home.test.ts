@@ -96,8 +96,8 @@ test('each chart has its numbers as a table and as a file, and leads to its rows
   const lines = readFileSync(await (await file).path(), 'utf8')
     .trim()
     .split('\r\n');
-  expect(lines[0]).toBe('Day,Success,Pending,Manual review,Failure');
-  expect(lines.at(-1)).toMatch(/^\d{4}-\d\d-\d\d,3,1,0,1$/);
+  expect(lines[0]).toBe('"Day","Success","Pending","Manual review","Failure"');
+  expect(lines.at(-1)).toMatch(/^"\d{4}-\d\d-\d\d","3","1","0","1"$/);
   expect(lines.length).toBe(8);
 
   await section('Pending by age and gateway').getByRole('link', { name: '1', exact: true }).click();

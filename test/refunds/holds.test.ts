@@ -1,14 +1,9 @@
 /** A gateway that proves to know a refund of ours which the books do not: nothing more is sent to it (invariant 3). */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { readBooks } from '../../src/books.ts';
 import { newId } from '../../src/lib/ids.ts';
 import { settleFromWebhook } from '../../src/refunds/hear.ts';
-import {
-  createHoldsWatch,
-  readHeldAccounts,
-  readHolds,
-  releaseHold,
-  releaseHoldsSince,
-} from '../../src/refunds/holds.ts';
+import { readHeldAccounts, readHolds, releaseHold, releaseHoldsSince } from '../../src/refunds/holds.ts';
 import { recordRefunds } from '../../src/refunds/record.ts';
 import { WATCH_MS } from '../../src/refunds/restored.ts';
 import { merchantWithAccount, putOrder, refundRequest } from '../support/engine.ts';
@@ -24,7 +19,7 @@ afterEach(() => s.end());
 const told = (id: string, kind: 'authentic' | 'unproven' = 'authentic', deps = s.deps) =>
   settleFromWebhook(deps, s.account, webhook(id, news('succeeded').news, kind));
 const held = () => readHeldAccounts(s.deps.db);
-const worker = () => s.worker({ heldAccounts: createHoldsWatch(s.deps.db) });
+const worker = () => s.worker();
 const release = (shared = false) =>
   releaseHold(s.deps.db, s.deps.clock, s.account, { by: 'admin@acme.test', reason: 'I looked.', shared });
 
@@ -93,6 +88,29 @@ describe('while it is held', () => {
     running.wake();
     await s.becomes(waits, 'submitted');
     expect(s.model.asked).toHaveLength(2);
+  });
+
+  test.each([
+    ['the account is held', () => told(newId())],
+    [
+      'the books are in doubt',
+      () => s.deps.db.query(`update books set doubt = '{"kind": "behind"}', doubted_at = now()`),
+    ],
+  ] as const)('a refund that was taken to be sent a moment before %s is not sent', async (_, stop) => {
+    await readBooks(s.deps.db, s.deps.clock);
+    const stopped = Promise.withResolvers<void>();
+    const taken = await s.refund('O1');
+    const running = s.worker({
+      openAccess: async (id) => {
+        await stop();
+        stopped.resolve();
+        return s.deps.openAccess(id);
+      },
+    });
+    await stopped.promise;
+    await running.stop();
+    expect((await s.read(taken)).state).toBe('queued');
+    expect(s.model.asked).toEqual([]);
   });
 
   test('other accounts go on', async () => {

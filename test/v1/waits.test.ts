@@ -119,12 +119,18 @@ describe('a refund that waits to be sent', () => {
     const { engine } = api.batches;
     const codeWith = async (stops: Parameters<typeof readWaits>[0]) =>
       (await readWaits(stops, [refund]))(refund)?.code;
-    const heldAccounts = async () => [accountId];
-    expect(await codeWith({ ...engine, heldAccounts })).toBe('account_held');
-    expect(await codeWith({ ...engine, heldAccounts, booksInDoubt: async () => true })).toBe(
-      'books_in_doubt',
-    );
-    expect(await codeWith({ ...engine, heldAccounts: async () => ['ga_other'] })).toBeUndefined();
+    const hold = (id: string) =>
+      api.db.query(
+        `insert into account_holds (merchant_id, gateway_account_id, hold_id, held_at, why)
+         values ('acme', $1, gen_random_uuid(), now(), 'a test')`,
+        [id],
+      );
+    await hold('ga_other');
+    expect(await codeWith(engine)).toBeUndefined();
+    await hold(accountId);
+    expect(await codeWith(engine)).toBe('account_held');
+    expect(await codeWith({ ...engine, booksInDoubt: async () => true })).toBe('books_in_doubt');
+    await api.db.query('delete from account_holds');
   });
 
   test('says that its batch is paused, before what its account does', async () => {

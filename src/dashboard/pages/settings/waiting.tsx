@@ -38,7 +38,7 @@ export function Waiting({ change, label }: { readonly change: WaitingChange; rea
           <Button
             size="compact-sm"
             loading={busy}
-            aria-label={`Confirm: ${label} off`}
+            aria-label={`Switch it off: ${label}`}
             onClick={() => decide('confirm')}
           >
             Switch it off
@@ -49,7 +49,7 @@ export function Waiting({ change, label }: { readonly change: WaitingChange; rea
             size="compact-sm"
             variant="default"
             disabled={busy}
-            aria-label={`Stop: ${label} stays on`}
+            aria-label={`Keep it on: ${label}`}
             onClick={() => decide('stop')}
           >
             Keep it on
