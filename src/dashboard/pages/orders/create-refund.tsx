@@ -13,7 +13,7 @@ import {
 import { useDebouncedValue, useMediaQuery } from '@mantine/hooks';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { type ReactNode, useEffect, useRef, useState } from 'react';
+import { type ReactNode, useEffect, useMemo, useRef, useState } from 'react';
 import type { PreviewTransaction, RefundPreview } from '../../../api/contract/refund-preview.ts';
 import type { Refund } from '../../../api/contract/refunds.ts';
 import { Problem } from '../../api/client.ts';
@@ -86,13 +86,17 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
   const [confirmedLookAlike, setConfirmedLookAlike] = useState<string | null>(null);
   // One key for everything this popup sends: however often the button is pressed, one refund at most is made.
   const [key] = useState(() => `dash-${crypto.randomUUID()}`);
+  const [openedAt] = useState(Date.now);
 
   const overview = useQuery(refundPreviewQuery(orderId, { amount: 'full', ...(txnId && { txn_id: txnId }) }));
   const field = overview.data && amountField(overview.data, leftShown);
   const reading = field && typed.trim() !== '' ? readTypedAmount(typed, field) : null;
   // Empty while there is no amount to ask about.
   const amount = part === 'full' ? 'full' : reading?.ok ? reading.amount : '';
-  const [asked] = useDebouncedValue({ amount, txnId }, 200);
+  const [asked] = useDebouncedValue(
+    useMemo(() => ({ amount, txnId }), [amount, txnId]),
+    200,
+  );
   const [typedOut] = useDebouncedValue(typed, 500);
   const preview = useQuery({
     ...refundPreviewQuery(orderId, {
@@ -125,13 +129,14 @@ function RefundForm({ orderId, leftShown, customer, onClose }: Props) {
   const chosen = paid.find((one) => one.txn_id === (facts.refund?.txn_id ?? txnId)) ?? paid[0];
   const shown = preview.data ?? facts;
   const needsAmount = amount === '';
-  // Only what was answered to just this amount: never the plan of another one, nor of the whole.
+  // Only what was answered to just this amount, in this popup: never the plan of another one, nor of the whole. Being
+  // asked again behind it must not take the button from under a click; the server compares with what is shown here.
   const upToDate =
     asked.amount === amount &&
     asked.txnId === txnId &&
     preview.isSuccess &&
     !preview.isPlaceholderData &&
-    !preview.isFetching;
+    (preview.dataUpdatedAt >= openedAt || !preview.isFetching);
   const plan = needsAmount || preview.isError ? null : shown.refund;
   const left = facts.refund?.left_before ?? chosen?.left ?? leftAtOpening;
   const believed = believedLeft ?? (paid.length === 1 ? leftAtOpening : left);
