@@ -1,5 +1,5 @@
 import type { Cause } from '../audit/events.ts';
-import { readRefusedAlike } from '../gateways/health.ts';
+import { readRefusedAlike, takeAllowance } from '../gateways/health.ts';
 import { plusMs } from '../lib/clock.ts';
 import type { Queryable } from '../lib/db.ts';
 import { cancelRefund } from '../refunds/cancel.ts';
@@ -19,7 +19,7 @@ const SLICE = 250;
  * that pausing and cancelling is a matter of rows that are still rows.
  */
 const RUN_AHEAD = 1_000;
-/** Each asks its gateway first, beside whatever else asks it. */
+/** Each asks its gateway first, while the batch is locked. */
 const SETTLED_AT_ONCE = 10;
 const SOON_MS = 300;
 const WATCH_MS = 1_000;
@@ -356,11 +356,12 @@ function byState(sums: readonly BatchSum[]): Record<string, number> {
 /** Takes back the refunds of a cancelled batch that have not gone out. */
 export async function cancelUnsent(deps: BatchDeps, batch: BatchRecord, tx: Queryable): Promise<void> {
   const { engine } = deps;
-  const unsent = await tx.query<{ refund_id: string }>(
-    `select refund_id from refunds where merchant_id = $1 and state = 'queued' and batch_id = $2
-     order by created_at desc limit $3`,
+  const queued = await tx.query<Unsent>(
+    `select refund_id, gateway_account_id, sends from refunds
+     where merchant_id = $1 and state = 'queued' and batch_id = $2 order by created_at desc limit $3`,
     [batch.merchantId, batch.batchId, RUN_AHEAD],
   );
+  const unsent = await withinAllowance(deps, queued);
   const cause: Cause = { by: 'worker', why: 'The batch was cancelled.' };
   const reason = 'The batch was cancelled before it was sent.';
   const cancelled = await Promise.all(
@@ -370,6 +371,26 @@ export async function cancelUnsent(deps: BatchDeps, batch: BatchRecord, tx: Quer
   const left = unsentOf(await readBatchSums(engine.db, batch.merchantId, [batch.batchId]));
   const next = left === 0 ? null : plusMs(now, cancelled.some(({ ok }) => ok) ? SOON_MS : FOLLOW.leastMs);
   await changeBatch(tx, batch, { next_step_at: next, ...(left === 0 && { sent_at: now }) }, now);
+}
+
+interface Unsent {
+  readonly refund_id: string;
+  readonly gateway_account_id: string;
+  readonly sends: number;
+}
+
+/** Without those that would have to be asked about (they were sent, and sent back) beyond what their accounts allow now. */
+async function withinAllowance({ engine }: BatchDeps, unsent: readonly Unsent[]): Promise<Unsent[]> {
+  const toAsk = new Map<string, number>();
+  for (const { gateway_account_id: account, sends } of unsent)
+    if (sends > 0) toAsk.set(account, (toAsk.get(account) ?? 0) + 1);
+  const granted = await takeAllowance(engine.db, engine.clock, toAsk);
+  return unsent.filter(({ gateway_account_id: account, sends }) => {
+    if (sends === 0) return true;
+    const left = granted.get(account) ?? 0;
+    granted.set(account, left - 1);
+    return left > 0;
+  });
 }
 
 // Status updates -----------------------------------------------------------------------------------------------
@@ -412,6 +433,7 @@ async function settleRow(
   const { engine } = deps;
   const refundId = row.refund_id ?? (await findRefund(deps, batch, row));
   if (refundId === null) return { refund_id: null, problem: { code: 'refund_not_found' } };
+  if (!(await mayBeAsked(deps, batch, refundId))) return { refund_id: refundId, askLaterMs: WATCH_MS };
   const resolved = await resolveRefund(engine, batch.merchantId, refundId, {
     outcome: row.outcome,
     evidence: row.evidence,
@@ -426,6 +448,14 @@ async function settleRow(
   return resolved.refusal === 'not_found'
     ? { refund_id: refundId, problem: { code: 'refund_not_found' } }
     : { refund_id: refundId, problem: { code: 'not_in_review', state: resolved.refund.state } };
+}
+
+/** Whether the refund's account allows one more call just now. */
+async function mayBeAsked({ engine }: BatchDeps, batch: BatchRecord, refundId: string): Promise<boolean> {
+  const refund = await readRefund(engine.db, batch.merchantId, refundId);
+  if (refund === null) return true;
+  const granted = await takeAllowance(engine.db, engine.clock, new Map([[refund.gatewayAccountId, 1]]));
+  return granted.get(refund.gatewayAccountId) !== 0;
 }
 
 async function findRefund(deps: BatchDeps, batch: BatchRecord, row: RowToSend): Promise<string | null> {

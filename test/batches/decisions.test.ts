@@ -2,6 +2,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { invite } from '../../src/access/team.ts';
 import { readStoppedBatches } from '../../src/batches/store.ts';
 import { doNextStep } from '../../src/batches/worker.ts';
+import { registryOf } from '../../src/gateways/registry.ts';
+import { ModelGateway } from '../refunds/model.ts';
 import { call, startApi, type TestApi } from '../support/api.ts';
 import { ManualClock, putOrder } from '../support/engine.ts';
 import { addPerson, type Browser, newBrowser, PAGE, signedIn } from '../support/people.ts';
@@ -252,6 +254,26 @@ describe('what has begun', () => {
     clock.pass(10_000);
     await steps(api);
     expect(await readStoppedBatches(api.db)).toEqual([]);
+  });
+
+  test('takes back no faster what has to be asked about first than its account may be asked', async () => {
+    const model = new ModelGateway();
+    const engine = { ...api.batches.engine, gateways: registryOf([model.gateway]) };
+    const asking = { ...api, batches: { ...api.batches, engine } };
+    const { body: batch } = await upload(api, FILE);
+    await call(api, `/v1/batches/${batch.batch_id}/confirm`, { json: TOTALS });
+    await doNextStep(api.batches);
+    // The gateway has sent both back, and takes one call a second.
+    await api.db.query('update refunds set sends = 1');
+    await api.db.query('update gateway_accounts set max_per_second = 1');
+    await call(api, `/v1/batches/${batch.batch_id}/cancel`, { json: { reason: 'wrong file' } });
+    const cancelled = async () =>
+      (await api.db.query(`select 1 from refunds where state = 'cancelled'`)).length;
+    for (const n of [1, 2]) {
+      clock.pass(1_000);
+      await doNextStep(asking.batches);
+      expect([model.looked.length, await cancelled()]).toEqual([n, n]);
+    }
   });
 
   test('is in no status from which it could be done twice', async () => {

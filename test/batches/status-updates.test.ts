@@ -136,4 +136,26 @@ describe('a file of outcomes', () => {
     expect(await states()).toEqual(['made', 'refused', 'made']);
     expect((await call(api, `/v1/refunds/${ids[1]}`)).body.state).toBe('succeeded');
   });
+
+  test('asks no faster than the account may be asked', async () => {
+    const model = new ModelGateway();
+    const engine = { ...api.batches.engine, gateways: registryOf([model.gateway]) };
+    const asking = { ...api, batches: { ...api.batches, engine } };
+    await api.db.query('update gateway_accounts set max_per_second = 2');
+    const { body: batch } = await upload(
+      asking,
+      csv(
+        ids.slice(0, 3).map((id) => `${id},,,FAILURE,,${PROOF}`),
+        HEADER,
+      ),
+      '&kind=status_updates',
+    );
+    await post(asking, batch.batch_id, 'confirm', { rows: 3 });
+    expect(model.looked).toHaveLength(2);
+    await until(async () => {
+      await steps(asking);
+      expect((await get(api, batch.batch_id)).body.rows).toMatchObject({ made: 3, refused: 0 });
+    });
+    expect(model.looked).toHaveLength(3);
+  });
 });
