@@ -132,7 +132,9 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
     const now = deps.clock.now().getTime();
     if (Math.abs(now - recheckedAt) < AGEING_MS) return;
     recheckedAt = now;
-    for (const trouble of await takeWebhookTrouble(deps.db, deps.clock)) await bringForward(trouble);
+    for (const trouble of await takeWebhookTrouble(deps.db, deps.clock))
+      // An account may have a year of them: beside the rounds, which go on meanwhile.
+      start({ gateway_account_id: trouble.gatewayAccountId }, bringForward(trouble), () => undefined);
     const rooms = accounts.flatMap((account) => {
       const gateway = deps.gateways.get(account.gateway);
       const { gatewayAccountId } = account;
@@ -175,7 +177,7 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
     const { gatewayAccountId } = refund;
     rechecking.set(gatewayAccountId, (rechecking.get(gatewayAccountId) ?? 0) + 1);
     start(
-      refund,
+      { refund_id: refund.refundId },
       (async () => {
         const begunAt = deps.clock.now();
         await note(refund, { begunAt, ...reportOf(await recheck(deps, refund)) });
@@ -231,14 +233,14 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
     const busy = inFlight.get(refund.gatewayAccountId) ?? { 0: 0, 1: 0, 2: 0 };
     busy[refund.lane]++;
     inFlight.set(refund.gatewayAccountId, busy);
-    start(refund, work, () => busy[refund.lane]--);
+    start({ refund_id: refund.refundId }, work, () => busy[refund.lane]--);
   }
 
-  function start(refund: Refund, work: Promise<void>, ended: () => void): void {
+  function start(about: object, work: Promise<void>, ended: () => void): void {
     const done: Promise<void> = work
       .catch((error: unknown) => {
-        // Its hold runs out, and it is looked at again.
-        deps.log.error({ err: error, refund_id: refund.refundId }, 'work on a refund failed');
+        // A refund's hold runs out, and it is looked at again.
+        deps.log.error({ err: error, ...about }, 'work beside the rounds failed');
       })
       .finally(() => {
         ended();
