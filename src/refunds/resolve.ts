@@ -1,6 +1,6 @@
 import { isSecondPerson } from '../access/second-person.ts';
 import type { Cause } from '../audit/events.ts';
-import { askGateway, type EngineDeps } from './engine.ts';
+import { askGateway, type EngineDeps, timedHttp } from './engine.ts';
 import {
   decideLook,
   decideProposal,
@@ -11,6 +11,7 @@ import {
   type Resolution,
 } from './outcome.ts';
 import type { Proposal, Refund } from './refund.ts';
+import { readKnownIds } from './restored.ts';
 import { settle } from './settle.ts';
 import { readRefund } from './store.ts';
 
@@ -173,7 +174,34 @@ async function hearGateway(
     const retryAfterMs = answer.retryAfterMs ?? BUSY_RETRY_MS;
     return { ok: false, refusal: 'gateway_busy', refund: after, retryAfterMs };
   }
-  return { ok: true, refund: after, gatewaySaid: gatewaySaysOtherwise(after, asked.outcome, look) };
+  const agrees =
+    answer.kind === 'absent' && asked.outcome === 'succeeded' && (await hasPaidNamed(deps, after, asked));
+  const gatewaySaid = agrees ? null : gatewaySaysOtherwise(after, asked.outcome, look);
+  return { ok: true, refund: after, gatewaySaid };
+}
+
+/**
+ * Whether the gateway, which does not know the refund by our id, has paid out what the person names by the gateway's: to the
+ * same payment, of the same amount, and no other refund of these books. So it is where books went back in time, and a refund
+ * that they had lost was asked for again.
+ */
+async function hasPaidNamed(
+  deps: EngineDeps,
+  refund: Refund,
+  { gatewayRefundId }: Pick<Resolution, 'gatewayRefundId'>,
+): Promise<boolean> {
+  const gateway = deps.gateways.get(refund.gateway);
+  const access = await deps.openAccess(refund.gatewayAccountId);
+  if (gatewayRefundId === null || !gateway || !access) return false;
+  const answer = await gateway
+    .findRefunds(refund, access, timedHttp(deps, gateway.capabilities))
+    .catch(() => null);
+  if (answer?.kind !== 'found') return false;
+  const named = answer.refunds.find(({ news }) => news.gatewayRefundId === gatewayRefundId);
+  if (named?.news.status !== 'succeeded' || named.amountMinor !== refund.amountMinor) return false;
+  const others = await readKnownIds(deps.db, refund, [named]);
+  others.delete(refund.refundId);
+  return others.size === 0;
 }
 
 async function write(

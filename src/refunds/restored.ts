@@ -208,7 +208,7 @@ async function readOpenRefunds(tx: Queryable, after: Refund | undefined, limit: 
  * Of these refunds' ids, ours and the gateway's, those that the merchant's books have. The gateway's count for this
  * payment only: gateways number alike in every account, and a refund that was lost must not pass for another one.
  */
-async function readKnownIds(
+export async function readKnownIds(
   db: Queryable,
   { merchantId, gatewayAccountId, gatewayPaymentId }: AskedPayment,
   found: readonly FoundRefund[],

@@ -132,8 +132,8 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
     const now = deps.clock.now().getTime();
     if (Math.abs(now - recheckedAt) < AGEING_MS) return;
     recheckedAt = now;
+    // An account may have a year of them: beside the rounds, which go on meanwhile.
     for (const trouble of await takeWebhookTrouble(deps.db, deps.clock))
-      // An account may have a year of them: beside the rounds, which go on meanwhile.
       start({ gateway_account_id: trouble.gatewayAccountId }, bringForward(trouble), () => undefined);
     const rooms = accounts.flatMap((account) => {
       const gateway = deps.gateways.get(account.gateway);

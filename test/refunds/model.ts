@@ -3,6 +3,7 @@ import { expect, vi } from 'vitest';
 import type {
   Capabilities,
   CreateAnswer,
+  FindAnswer,
   Gateway,
   LookAnswer,
   PreparedRequest,
@@ -29,6 +30,12 @@ export class ModelGateway {
   readonly looked: RefundFacts[] = [];
   create: (facts: RefundFacts) => CreateAnswer | Promise<CreateAnswer> = () => unanswered;
   look: (facts: RefundFacts) => LookAnswer | Promise<LookAnswer> = () => absent;
+  find: () => FindAnswer = () => ({
+    kind: 'no_answer',
+    answered: false,
+    why: 'not asked for here',
+    evidence: {},
+  });
   prepare = (facts: RefundFacts): PreparedRequest => ({
     method: 'POST',
     path: '/refunds',
@@ -71,12 +78,7 @@ export class ModelGateway {
         this.looked.push(facts);
         return this.look(facts);
       },
-      findRefunds: async () => ({
-        kind: 'no_answer',
-        answered: false,
-        why: 'not asked for here',
-        evidence: {},
-      }),
+      findRefunds: async () => this.find(),
       checkAccess: async () => ({ tried: 'nothing', answer: { kind: 'works', evidence: {} } }),
       identify: async () => ({ kind: 'not_told', why: 'not asked for here' }),
       readWebhook: () => ({ kind: 'rejected', why: 'not asked for here' }),

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { FoundRefund } from '../../src/gateways/gateway.ts';
 import { settleFromWebhook } from '../../src/refunds/hear.ts';
 import { recordRefunds } from '../../src/refunds/record.ts';
 import { decideOnProposal, proposeResolution, resolveRefund } from '../../src/refunds/resolve.ts';
@@ -53,6 +54,58 @@ test('the id of a refund that has failed does not stand in the way of the one th
     refundRequest({ orderId: 'in-doubt', uniqueRequestId: 'again', amount: '10.00' }),
   ]);
   expect(again).toMatchObject({ ok: false, refusal: 'amount_exceeds_rest', remaining: '6.00' });
+});
+
+describe('a refund of the gateway that a person names, as after a restore,', () => {
+  const NAMED = { outcome: 'succeeded', gatewayRefundId: 'rf_lost' } as const;
+  const listed = (changes: Partial<FoundRefund> = {}) => {
+    const { news: lost } = news('succeeded', { gatewayRefundId: 'rf_lost' });
+    const one = { refundId: null, amountMinor: 4_00, currency: 'INR', news: lost, ...changes };
+    s.model.find = () => ({ kind: 'found', refunds: [one], evidence: {} });
+  };
+  beforeEach(() => {
+    s.model.look = () => absent;
+  });
+
+  test('settles it by one person’s word where it is paid, of the payment, and of the amount', async () => {
+    listed();
+    expect(await resolve(NAMED)).toMatchObject({ ok: true });
+    expect(await s.read(id)).toMatchObject({
+      state: 'succeeded',
+      gatewayRefundId: 'rf_lost',
+      settledByHand: true,
+    });
+  });
+
+  test.each([
+    ['of another amount', () => listed({ amountMinor: 3_99 })],
+    ['not paid yet', () => listed({ news: news('pending', { gatewayRefundId: 'rf_lost' }).news })],
+    ['not of the payment', () => listed({ news: news('succeeded', { gatewayRefundId: 'rf_other' }).news })],
+    [
+      'that of another refund here, by our id',
+      async () => listed({ refundId: await s.refund('in-doubt', { key: 'other' }) }),
+    ],
+    [
+      'that of another refund here, by its own id',
+      async () => {
+        const other = await s.refund('in-doubt', { key: 'other' });
+        await s.deps.db.query(`update refunds set gateway_refund_id = 'rf_lost' where refund_id = $1`, [
+          other,
+        ]);
+        listed();
+      },
+    ],
+    [
+      'not to be had',
+      () => {
+        s.model.find = () => ({ kind: 'no_answer', answered: false, why: 'no answer in time', evidence: {} });
+      },
+    ],
+  ] as const)('does not where it is %s', async (_, prepare) => {
+    await prepare();
+    expect(await resolve(NAMED)).toMatchObject({ ok: false, refusal: 'gateway_says_otherwise' });
+    expect((await s.read(id)).state).toBe('manual_review');
+  });
 });
 
 describe('a proposal against what the gateway says', () => {
