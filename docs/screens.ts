@@ -50,7 +50,7 @@ try {
   await dark.getByText('took the money back').first().waitFor();
   await take(dark, 'follow-a-refund');
 
-  await light.goto('/?period=today');
+  await light.goto('/?period=1');
   await light.getByText('Failures by reason').waitFor();
   await light.waitForTimeout(1_000);
   await take(light, 'home');
