@@ -112,7 +112,7 @@ function columnsWith(acts: Acts | null) {
     column.accessor('last_four', {
       header: 'Key',
       cell: ({ getValue }) => (
-        <span className="mono">
+        <span className="mono" style={{ whiteSpace: 'nowrap' }}>
           <span aria-hidden>…</span>
           {getValue()}
         </span>
