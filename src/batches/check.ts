@@ -1,7 +1,8 @@
-import type { Queryable } from '../lib/db.ts';
-import { capabilitiesByGateway, MAX_REFUNDS_OF_AN_ORDER, MAX_TRIES_OF_AN_ORDER } from '../refunds/record.ts';
+import { jsonbOf, type Queryable } from '../lib/db.ts';
+import { readOrders } from '../refunds/facts.ts';
 import { type BatchRecord, BUCKET_ROWS, bucketOf, type Finding } from './batch.ts';
 import type { BatchDeps } from './deps.ts';
+import { findingsOf, type JudgedRow, judgeRows, type RowToJudge } from './judge-rows.ts';
 import { changeBatch, recordEvent } from './store.ts';
 import type { Verdict } from './words.ts';
 
@@ -17,7 +18,10 @@ export async function checkNextRows(deps: BatchDeps, batch: BatchRecord, tx: Que
   const from = batch.checkedBuckets;
   const last = bucketOf(Math.max(1, batch.rowsTotal));
   const to = Math.min(last, from + BUCKETS_AT_ONCE - 1);
-  const found = await check(deps, tx, batch, from, to);
+  const found =
+    batch.kind === 'refunds'
+      ? await checkRefundRows(deps, tx, batch, from, to)
+      : await checkStatusRows(tx, batch, from, to);
   const findings = merged(batch.findings, found);
   const rowsChecked = batch.rowsChecked + found.reduce((sum, { rows }) => sum + rows, 0);
   const progress = { findings, rows_checked: rowsChecked, checked_buckets: to + 1 };
@@ -42,33 +46,120 @@ export async function checkNextRows(deps: BatchDeps, batch: BatchRecord, tx: Que
   });
 }
 
-async function check(
-  deps: BatchDeps,
+/** Checks the rows of some buckets against the orders as they are now, and writes down what has changed. */
+async function checkRefundRows(
+  { engine }: BatchDeps,
   tx: Queryable,
   batch: BatchRecord,
   from: number,
   to: number,
 ): Promise<Finding[]> {
-  const columns = `verdict, code, gateway, currency, exponent, row_count as rows, amount_minor::bigint as "amountMinor"`;
-  return batch.kind === 'refunds'
-    ? tx.query<Finding>(`select ${columns} from check_refund_rows($1, $2, $3, $4, $5, $6, $7, $8, $9)`, [
-        deps.engine.clock.now(),
-        batch.merchantId,
-        batch.batchId,
-        batch.round,
-        from,
-        to,
-        MAX_REFUNDS_OF_AN_ORDER,
-        MAX_TRIES_OF_AN_ORDER,
-        JSON.stringify(capabilitiesByGateway(deps.engine.gateways)),
-      ])
-    : tx.query<Finding>(`select ${columns} from check_status_rows($1, $2, $3, $4, $5)`, [
-        batch.merchantId,
-        batch.batchId,
-        batch.round,
-        from,
-        to,
-      ]);
+  await holdToIndexes(tx);
+  const rows = await readRows(tx, batch, from, to);
+  const orders = await readOrders(
+    tx,
+    rows.map(({ foundOrderId, orderId, readable }) => ({
+      merchantId: batch.merchantId,
+      orderId: readable ? (foundOrderId ?? orderId) : null,
+      txnId: null,
+    })),
+    { lock: false },
+  );
+  const judged = judgeRows(rows, orders, {
+    now: engine.clock.now(),
+    canOf: (gateway) => engine.gateways.get(gateway)?.capabilities ?? null,
+  });
+  await writeVerdicts(
+    tx,
+    batch,
+    judged.flatMap((verdict, n) =>
+      isNews(rows[n]!, verdict) ? [{ ...verdict, orderId: rows[n]!.orderId }] : [],
+    ),
+  );
+  return findingsOf(judged);
+}
+
+interface CheckedRow
+  extends RowToJudge,
+    Pick<JudgedRow, 'foundOrderId' | 'sendsAmount' | 'sendsTxnId' | 'verdict'> {
+  /** As the file has it; empty where it names none. */
+  readonly orderId: string;
+}
+
+/** Whether the row does not say so already; of what nobody can read, reading has said all there is. */
+function isNews(row: CheckedRow, { verdict, ...judged }: JudgedRow): boolean {
+  if (!row.readable) return false;
+  return (
+    verdict !== 'good' ||
+    row.verdict !== 'good' ||
+    row.foundOrderId !== otherSpelling(judged.foundOrderId, row) ||
+    row.sendsAmount !== judged.sendsAmount ||
+    row.sendsTxnId !== judged.sendsTxnId
+  );
+}
+
+function otherSpelling(foundOrderId: string | null, { orderId }: Pick<CheckedRow, 'orderId'>): string | null {
+  return foundOrderId === orderId ? null : foundOrderId;
+}
+
+/** A plan that reads whole tables would do so for every step. */
+async function holdToIndexes(tx: Queryable): Promise<void> {
+  await tx.query(
+    `select set_config(name, 'off', true)
+     from unnest(array['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin']) as name`,
+  );
+}
+
+async function readRows(tx: Queryable, batch: BatchRecord, from: number, to: number): Promise<CheckedRow[]> {
+  return tx.query<CheckedRow>(
+    `select row_no as "rowNo", line, readable, problem, verdict, order_id as "orderId",
+            found_order_id as "foundOrderId", sends_amount as "sendsAmount", sends_txn_id as "sendsTxnId",
+            unique_request_id as "uniqueRequestId", amount, currency, refund_type as "refundType",
+            customer_email as "customerEmail", txn_id as "txnId"
+     from batch_rows
+     where merchant_id = $1 and batch_id = $2 and bucket between $3 and $4 and round = $5 order by row_no`,
+    [batch.merchantId, batch.batchId, from, to, batch.round],
+  );
+}
+
+async function writeVerdicts(
+  tx: Queryable,
+  batch: BatchRecord,
+  rows: readonly (JudgedRow & Pick<CheckedRow, 'orderId'>)[],
+): Promise<void> {
+  if (rows.length === 0) return;
+  await tx.query(
+    `update batch_rows b set verdict = j.verdict, problem = j.problem, found_order_id = j.found_order_id,
+            sends_amount = j.sends_amount, sends_txn_id = j.sends_txn_id
+     from unnest($3::int[], $4::text[], $5::text[], $6::jsonb[], $7::text[], $8::text[], $9::text[])
+       as j(row_no, order_id, verdict, problem, found_order_id, sends_amount, sends_txn_id)
+     where b.merchant_id = $1 and b.batch_id = $2 and b.row_no = j.row_no and b.order_id = j.order_id`,
+    [
+      batch.merchantId,
+      batch.batchId,
+      rows.map(({ rowNo }) => rowNo),
+      rows.map(({ orderId }) => orderId),
+      rows.map(({ verdict }) => verdict),
+      rows.map(({ problem }) => problem && jsonbOf(problem)),
+      rows.map((row) => otherSpelling(row.foundOrderId, row)),
+      rows.map(({ sendsAmount }) => sendsAmount),
+      rows.map(({ sendsTxnId }) => sendsTxnId),
+    ],
+  );
+}
+
+/** The same for rows that tell what became of refunds in manual review. */
+async function checkStatusRows(
+  tx: Queryable,
+  batch: BatchRecord,
+  from: number,
+  to: number,
+): Promise<Finding[]> {
+  return tx.query<Finding>(
+    `select verdict, code, gateway, currency, exponent, row_count as rows, amount_minor::bigint as "amountMinor"
+     from check_status_rows($1, $2, $3, $4, $5)`,
+    [batch.merchantId, batch.batchId, batch.round, from, to],
+  );
 }
 
 /** More rows of one order are not weighed against each other: an order has far fewer refunds. */

@@ -3,7 +3,7 @@ import { readRefusedAlike, takeAllowance } from '../gateways/health.ts';
 import { plusMs } from '../lib/clock.ts';
 import type { Queryable } from '../lib/db.ts';
 import { cancelRefund } from '../refunds/cancel.ts';
-import { type RefundOutcome, type RefundRequest, recordRefunds } from '../refunds/record.ts';
+import { type RefundOutcome, type RefundRequest, recordRefundsWithin } from '../refunds/record.ts';
 import { resolveRefund } from '../refunds/resolve.ts';
 import { STATES } from '../refunds/states.ts';
 import { readRefund, readRefundEvents } from '../refunds/store.ts';
@@ -56,9 +56,9 @@ export async function runNextRows(
   const started = await begun(tx, batch, now);
   const slice = options.slice ?? SLICE;
   const rows = await nextRows(tx, batch, slice);
-  const engine = { ...deps.engine, db: tx, wake: () => undefined };
-  const outcomes = await recordRefunds(
-    engine,
+  const outcomes = await recordRefundsWithin(
+    tx,
+    deps.engine,
     rows.map((row) => requestOf(batch, row)),
   );
   const refused = rows.flatMap((row, n) => {

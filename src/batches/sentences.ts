@@ -145,8 +145,10 @@ const WORDS: Readonly<Record<string, Words>> = {
     field: 'order_id',
     general: 'The payment is older than its gateway refunds.',
     says: (_, { at, days }) =>
-      `The payment was made on ${String(at).slice(0, 10)}; its gateway refunds payments for ${days} days only. ` +
-      'Give the money back another way.',
+      at === undefined
+        ? 'The payment is older by now than its gateway refunds. Give the money back another way.'
+        : `The payment was made on ${String(at).slice(0, 10)}; its gateway refunds payments for ${days} days only. ` +
+          'Give the money back another way.',
   },
   same_amount_before: {
     field: 'amount',

@@ -133,6 +133,11 @@ export function sqlState(error: unknown): string | undefined {
   return error instanceof pg.DatabaseError ? error.code : undefined;
 }
 
+/** Text that a text parameter takes, by the same rule as `jsonbOf`. */
+export function textOf(value: string): string {
+  return value.toWellFormed().replaceAll('\0', '\ufffd');
+}
+
 /**
  * JSON text that a jsonb parameter takes. PostgreSQL's text has neither NUL nor half a surrogate pair; where a
  * stranger sent one, U+FFFD stands in its place.

@@ -6,7 +6,7 @@ import { newId } from '../../src/lib/ids.ts';
 import { cancelRefund } from '../../src/refunds/cancel.ts';
 import type { EngineDeps } from '../../src/refunds/engine.ts';
 import { settleFromWebhook } from '../../src/refunds/hear.ts';
-import { recordRefunds } from '../../src/refunds/record.ts';
+import { recordRefunds, recordRefundsWithin } from '../../src/refunds/record.ts';
 import { resolveRefund } from '../../src/refunds/resolve.ts';
 import { readRefundEvents } from '../../src/refunds/store.ts';
 import { createRefundRounds } from '../../src/refunds/worker.ts';
@@ -373,8 +373,11 @@ describe('two processes at the row of one order, whoever is first', () => {
       ROW,
       order.map((name) => acts[name]),
     );
+  const asked = (key: string, amount: string) => [
+    refundRequest({ orderId: 'O1', uniqueRequestId: key, amount }),
+  ];
   const ask = (deps: Parameters<typeof recordRefunds>[0], key: string, amount: string) =>
-    recordRefunds(deps, [refundRequest({ orderId: 'O1', uniqueRequestId: key, amount })]);
+    recordRefunds(deps, asked(key, amount));
   const recorded = () =>
     s.deps.db.query(`select unique_request_id as key, amount_minor as minor from refunds`);
   const paid = () => putOrder(s.deps.db, { orderId: 'O1', amountMinor: 10_00 });
@@ -419,7 +422,7 @@ describe('two processes at the row of one order, whoever is first', () => {
     await paid();
     const committing = new Held<null>();
     const first = s.deps.db.transaction(async (tx) => {
-      expect(await ask({ ...another(), db: tx }, 'k', '6.00')).toMatchObject([{ ok: true }]);
+      expect(await recordRefundsWithin(tx, another(), asked('k', '6.00'))).toMatchObject([{ ok: true }]);
       await committing.wait();
       if (end === 'breaks off') throw new Error('the process is gone');
     });

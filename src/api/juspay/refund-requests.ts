@@ -97,6 +97,8 @@ export function refundRefused(
       return instantNotEnabled();
     case 'partial_not_supported':
       return invalidAmount('The gateway of this order refunds only the whole amount');
+    case 'too_old':
+      return invalidField('order_id', 'The payment is older than its gateway refunds');
   }
 }
 

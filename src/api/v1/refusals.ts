@@ -149,6 +149,13 @@ export function notRecorded(
         'The gateway that took this payment refunds only the whole amount; nothing was refunded.',
         { ...amount, accepted: '"full", with nothing refunded before' },
       );
+    case 'too_old':
+      return new ApiError(
+        409,
+        'too_old',
+        'The payment is older than its gateway refunds; nothing was refunded. Give the money back another way.',
+        { field: 'order_id', value: asked.order_id },
+      );
   }
 }
 

@@ -1,6 +1,6 @@
 import { exponentOf, MAX_AMOUNT_MINOR } from '../../lib/money.ts';
 import { shown } from '../../lib/shown.ts';
-import { READABLE_AMOUNT } from '../../refunds/record.ts';
+import { isReadableAmount } from '../../refunds/judge.ts';
 import type { RowCode } from './row-codes.ts';
 
 export type AmountReading =
@@ -20,7 +20,7 @@ export function readAmount(text: string, currency: string | null, minor: boolean
 }
 
 function readMajor(text: string, currency: string | null): AmountReading {
-  if (!READABLE_AMOUNT.test(text))
+  if (!isReadableAmount(text))
     return /^\d{16,}(\.\d+)?$/.test(text) ? tooLarge(text) : whyUnreadable(text, 'major');
   if (/^[0.]+$/.test(text))
     return bad('zero_amount', `The amount is ${shown(text)}. It must be more than zero.`);
