@@ -30,6 +30,7 @@ const STORE = 'src/refunds/store.ts';
 const DECIDE = 'src/batches/decide.ts';
 const RUN = 'src/batches/run.ts';
 const ANSWERS = 'src/gateways/answers.ts';
+const JUDGE = 'src/refunds/judge.ts';
 const REFUNDS_SQL = 'migrations/0002_refunds.sql';
 
 const SETTLED_WRONGLY: readonly FaultName[] = [
@@ -43,9 +44,9 @@ const SETTLED_WRONGLY: readonly FaultName[] = [
 ];
 
 const NO_ROOM_CHECK = {
-  file: REFUNDS_SQL,
-  was: 'when f.asked > f.rest or f.rest = 0 then',
-  is: 'when false then',
+  file: JUDGE,
+  was: "if (leftMinor === 0 || amountMinor > leftMinor) return 'amount_exceeds_rest';",
+  is: '',
 };
 
 export const MUTANTS: readonly Mutant[] = [
@@ -293,9 +294,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     ...mutant(
       'tries that came to nothing close an order',
-      REFUNDS_SQL,
-      'return greatest(held, tries - (most_tries - most));',
-      'return tries;',
+      JUDGE,
+      'Math.min(MAX_REFUNDS_OF_AN_ORDER - held, MAX_TRIES_OF_AN_ORDER - refunds.length)',
+      'MAX_REFUNDS_OF_AN_ORDER - refunds.length',
     ),
     faults: ['refused time and again'],
   },
@@ -318,9 +319,9 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     "another merchant's request ids count",
-    REFUNDS_SQL,
-    'where r.order_id = f.order_id and r.merchant_id is not distinct from f.merchant_id',
-    'where r.order_id = f.order_id',
+    'src/refunds/facts.ts',
+    'join refunds r on r.order_id = q.order_id and r.merchant_id is not distinct from q.merchant_id',
+    'join refunds r on r.order_id = q.order_id',
   ),
   // What is kept and told
   mutant(
@@ -341,12 +342,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
   },
-  mutant(
-    'a request id makes two refunds',
-    REFUNDS_SQL,
-    "when known.has_request_id then 'duplicate_request_id'",
-    '',
-  ),
+  mutant('a request id makes two refunds', JUDGE, "return 'duplicate_request_id';", 'return null;'),
   mutant(
     'nobody is told of a review',
     OUTCOME,
