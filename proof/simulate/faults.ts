@@ -19,8 +19,8 @@ export const FAULT_KINDS = [
   { name: 'page of somebody else for hours', likelihood: 0.04 },
   // What the gateway answers
   { name: '429', likelihood: 0.05 },
-  { name: '5xx before doing it, stored under the key', likelihood: 0.03 },
-  { name: '5xx after doing it, stored under the key', likelihood: 0.04 },
+  { name: '5xx before doing it that is stored under the key', likelihood: 0.03 },
+  { name: '5xx after doing it that is stored under the key', likelihood: 0.04 },
   { name: 'unreadable answer', likelihood: 0.03 },
   { name: '401', likelihood: 0.01 },
   { name: 'look-up that lags', likelihood: 0.4 },
@@ -159,8 +159,8 @@ export const THEMES: readonly { readonly kinds: readonly FaultName[]; readonly i
   },
   {
     kinds: [
-      '5xx before doing it, stored under the key',
-      '5xx after doing it, stored under the key',
+      '5xx before doing it that is stored under the key',
+      '5xx after doing it that is stored under the key',
       'account switched off',
       'cancelled by a person',
       'connection refused',

@@ -280,14 +280,14 @@ export class ModelBooks {
       return answer;
     };
 
-    if (this.#faults.strikes('5xx before doing it, stored under the key')) {
+    if (this.#faults.strikes('5xx before doing it that is stored under the key')) {
       this.#listener.taken(asked.reference);
       return remember(problem(500, 'internal'));
     }
     const refusal = this.#refusalOf(asked);
     if (refusal) return refusal;
     const refund = this.#book(asked.reference, asked.payment, this.#deedOf(asked), lagShare);
-    if (this.#faults.strikes('5xx after doing it, stored under the key'))
+    if (this.#faults.strikes('5xx after doing it that is stored under the key'))
       return remember(problem(500, 'internal'));
     const answer = remember({
       ...ok(this.shown(refund)),

@@ -386,8 +386,16 @@ function askedWhereSent(refund: Refund, { identity }: Look): boolean {
 function decideSilence(refund: Refund, look: Look, at: Circumstances): Decision | LookLater {
   const { answer, askedAt } = look;
   const proof = at.capabilities.absenceProof;
-  if (answer.kind !== 'absent' || proof === null || !askedWhereSent(refund, look))
-    return { lookLater: nextRecheckAfterNoAnswer(refund, at) };
+  const isOfOthers = answer.kind === 'absent' && !askedWhereSent(refund, look);
+  if (answer.kind !== 'absent' || proof === null || isOfOthers) {
+    const next = nextRecheckAfterNoAnswer(refund, at);
+    // Until then the credentials may be put right; afterwards nobody would ever ask those who know.
+    if (next === null && isOfOthers && STATES[refund.state].public === 'SUCCESS') {
+      const called = calling(refund, ASKED_OTHERS, answer.evidence, { recheck_at: null });
+      if (called) return called;
+    }
+    return { lookLater: next };
+  }
   // A refund that never was agrees with a failure.
   if (STATES[refund.state].public !== 'SUCCESS' || refund.overruled === SAYS_ABSENT)
     return { lookLater: nextRecheck(refund, at) };
@@ -762,6 +770,8 @@ export function gatewaySaysOtherwise(
 const saysStatus = (news: RefundNews) => `it says "${news.rawStatus}"`;
 const saysMade = (why: string) => `it has made another refund than was asked for: ${why}`;
 const SAYS_ABSENT = 'it has no such refund';
+const ASKED_OTHERS =
+  'The gateway account’s credentials open other books than those that this refund was sent to: nobody could be asked whether the customer still has the money.';
 
 /** A final refund that somebody has been called to may only be confirmed as what it is. */
 export function mayResolve(refund: Refund, outcome: Resolution['outcome']): boolean {

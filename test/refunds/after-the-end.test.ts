@@ -76,6 +76,20 @@ describe('a success', () => {
     expect(await eventNames(id)).toContain('REFUND_MANUAL_REVIEW_NEEDED');
   });
 
+  test('calls people at the end where only books could be asked that it was not sent to', async () => {
+    s.worker();
+    const id = await paid('other-books');
+    s.model.look = () => absent;
+    await s.deps.db.query(`update refunds set sent_to = 'acct_before live' where refund_id = $1`, [id]);
+    await until(async () => {
+      s.clock.pass(DAY);
+      expect((await s.read(id)).recheckAt).toBeNull();
+    });
+    expect(await s.read(id)).toMatchObject({ state: 'succeeded' });
+    expect((await s.read(id)).attention).toContain('open other books');
+    expect((await eventNames(id)).filter((name) => name === 'REFUND_MANUAL_REVIEW_NEEDED')).toHaveLength(1);
+  });
+
   test('is asked about within minutes where webhooks of its account were rejected', async () => {
     s.worker();
     const id = await paid('webhook-lost');
