@@ -5,6 +5,7 @@ import { from as copyFrom } from 'pg-copy-streams';
 import { holdsCardNumber, maskCardNumbers, namesSecurityCode } from '../lib/card-number.ts';
 import type { Queryable } from '../lib/db.ts';
 import { exponentOf, formatAmount } from '../lib/money.ts';
+import { UNDONE_STATES } from '../refunds/states.ts';
 import { type BatchRecord, bucketOf } from './batch.ts';
 import { dealRows } from './check.ts';
 import type { BatchDeps } from './deps.ts';
@@ -155,8 +156,8 @@ async function merge(
      ), known as (
        select c.*, r.order_id as old_order_id, r.state as old_state, k.refund_id is not null as had_refund,
               (r.verdict <> 'good' and r.state = 'left' or r.state = 'refused'
-               or k.state in ('failed', 'cancelled', 'reversed')) and (k.refund_id is null or
-               k.state in ('failed', 'cancelled', 'reversed')) as open
+               or k.state in (${UNDONE_STATES})) and (k.refund_id is null or
+               k.state in (${UNDONE_STATES})) as open
        from named c
        join batch_rows r on r.merchant_id = $1 and r.batch_id = $2 and r.row_no = c.asked_row
        left join refunds k on k.order_id = coalesce(r.found_order_id, r.order_id) and k.merchant_id = r.merchant_id

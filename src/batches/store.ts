@@ -1,7 +1,7 @@
 import type { Queryable } from '../lib/db.ts';
 import { newId } from '../lib/ids.ts';
 import { createWhere } from '../lib/where.ts';
-import type { RefundState } from '../refunds/states.ts';
+import { type RefundState, UNDONE_STATES } from '../refunds/states.ts';
 import { notifyBatch } from '../webhooks/store.ts';
 import type { Actor, BatchFileRecord, BatchRecord, Reading } from './batch.ts';
 import type { BatchKind, RowState, Verdict } from './words.ts';
@@ -441,7 +441,7 @@ export async function listRows(
       union
       (select f.batch_row from refunds f
        where f.merchant_id = ${where.value(batch.merchantId)} and f.batch_id = ${where.value(batch.batchId)}
-         and f.batch_row > ${after} and f.state in ('failed', 'cancelled', 'reversed')
+         and f.batch_row > ${after} and f.state in (${UNDONE_STATES})
          -- A row that was corrected since has another refund, or none yet.
          and exists (select 1 from batch_rows n where n.batch_id = f.batch_id and n.row_no = f.batch_row
                        and n.merchant_id = f.merchant_id and n.unique_request_id = f.unique_request_id)

@@ -1,9 +1,8 @@
 import type { Queryable } from '../lib/db.ts';
 import { isUuid } from '../lib/ids.ts';
 import { createWhere, lanesOf, pageOfNamed, prefixRange, type Where } from '../lib/where.ts';
-import type { Door, Refund } from './refund.ts';
+import { type Door, type Refund, refundColumns } from './refund.ts';
 import { type PublicStatus, type RefundState, STATE_NAMES, STATES } from './states.ts';
-import { type RefundRow, refundOf } from './store.ts';
 
 export type RefundSort = 'newest' | 'oldest' | 'due';
 
@@ -56,8 +55,8 @@ export interface RefundOfCustomer {
 export async function listRefunds(db: Queryable, filter: RefundFilter): Promise<RefundOfCustomer[]> {
   const where = createWhere();
   const page = pageQuery(where, filter);
-  const rows = await db.query(
-    `select r.*, ${CUSTOMER} from (${page}) r order by ${SORTS[filter.sort].order}`,
+  const rows = await db.query<RowOfCustomer>(
+    `select ${refundColumns('r')}, ${CUSTOMER} from (${page}) r order by ${SORTS[filter.sort].order}`,
     where.params,
   );
   return rows.map(withCustomer);
@@ -70,18 +69,20 @@ export async function readRefundOfCustomer(
   refundId: string,
 ): Promise<RefundOfCustomer | null> {
   if (!isUuid(refundId)) return null;
-  const rows = await db.query(
-    `select r.*, ${CUSTOMER} from refunds r where r.merchant_id = $1 and r.refund_id = $2`,
+  const rows = await db.query<RowOfCustomer>(
+    `select ${refundColumns('r')}, ${CUSTOMER} from refunds r where r.merchant_id = $1 and r.refund_id = $2`,
     [merchantId, refundId],
   );
   return rows[0] ? withCustomer(rows[0]) : null;
 }
 
 const CUSTOMER = `(select o.customer_email from orders o
-  where o.merchant_id = r.merchant_id and o.order_id = r.order_id) as customer_email`;
+  where o.merchant_id = r.merchant_id and o.order_id = r.order_id) as "customerEmail"`;
 
-function withCustomer({ customer_email, ...row }: RefundRow): RefundOfCustomer {
-  return { refund: refundOf(row), customerEmail: customer_email as string | null };
+type RowOfCustomer = Refund & Pick<RefundOfCustomer, 'customerEmail'>;
+
+function withCustomer({ customerEmail, ...refund }: RowOfCustomer): RefundOfCustomer {
+  return { refund, customerEmail };
 }
 
 const SORTS: Readonly<

@@ -8,8 +8,7 @@ import type { EngineDeps } from './engine.ts';
 import { type ChargedPayment, type KnownOrder, readOrders } from './facts.ts';
 import { type AskedRefund, isReadableAmount, judgeRefund, type RefundRefusal, withRefund } from './judge.ts';
 import { MIN_UNSENT_MS } from './outcome.ts';
-import { type Door, LANES, type Refund } from './refund.ts';
-import { type RefundRow, refundOf } from './store.ts';
+import { type Door, LANES, type Refund, refundColumns } from './refund.ts';
 
 /** One asked-for refund, as any door hands it over: shapes are checked, facts are not. */
 export interface RefundRequest extends AskedRefund {
@@ -196,7 +195,7 @@ async function insertRefunds(
   ][];
   const given = columns.map(([, [type]], n) => `$${n + 3}::${type}[]`).join(', ');
   const names = columns.map(([name]) => name).join(', ');
-  const rows = await tx.query<RefundRow>(
+  return tx.query<Refund>(
     `with item as materialized (
        select * from unnest(${given}) as i(${names})
      ), chained as (
@@ -222,10 +221,9 @@ async function insertRefunds(
        select h.merchant_id, h.order_id, gen_random_uuid(), 'REFUND_INITIATED', h.refund_id, h.new_seq,
               h.batch_id is not null, $1, $1 from hashed h
      )
-     select * from inserted`,
+     select ${refundColumns('r')} from inserted r`,
     [now, reviewAt, ...columns.map(([, [, of]]) => accepted.map((one) => of(one, now)))],
   );
-  return rows.map(refundOf);
 }
 
 /** What a refund is recorded with: each column's type, and its value. */

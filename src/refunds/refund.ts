@@ -71,6 +71,76 @@ export interface Refund {
   readonly eventSeq: number;
 }
 
+/** All that a refund has, each as the column of that name: `merchantId` is `merchant_id`. */
+const KEYS = Object.keys({
+  merchantId: true,
+  orderId: true,
+  refundId: true,
+  uniqueRequestId: true,
+  txnId: true,
+  amountMinor: true,
+  currency: true,
+  exponent: true,
+  state: true,
+  gateway: true,
+  gatewayAccountId: true,
+  gatewayPaymentId: true,
+  paymentMethodType: true,
+  refundType: true,
+  idempotencyKey: true,
+  reason: true,
+  note: true,
+  metadata: true,
+  initiatedBy: true,
+  door: true,
+  batchId: true,
+  batchRow: true,
+  lane: true,
+  sends: true,
+  unanswered: true,
+  keyUsedAt: true,
+  sentTo: true,
+  doubtfulRefusal: true,
+  refusedBecause: true,
+  looks: true,
+  absences: true,
+  absenceCountsAt: true,
+  gatewayRefundId: true,
+  gatewayReference: true,
+  gatewayStatus: true,
+  gatewayAt: true,
+  arn: true,
+  errorCode: true,
+  errorMessage: true,
+  attention: true,
+  settledByHand: true,
+  proposal: true,
+  overruled: true,
+  createdAt: true,
+  updatedAt: true,
+  sentAt: true,
+  succeededAt: true,
+  failedAt: true,
+  dueAt: true,
+  nextLookAt: true,
+  recheckAt: true,
+  reviewAt: true,
+  eventSeq: true,
+} satisfies Record<keyof Refund, true>);
+
+/** The columns of a refund as a statement selects them, so that its rows are refunds; `of` is what the row is called there. */
+export function refundColumns(of: string): string {
+  const columns = COLUMNS_OF.get(of) ?? KEYS.map((key) => `${of}.${columnOf(key)} as "${key}"`).join(', ');
+  COLUMNS_OF.set(of, columns);
+  return columns;
+}
+
+const COLUMNS_OF = new Map<string, string>();
+
+function columnOf(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
 /** A person's word on a refund against the gateway's, until a second person confirms or withdraws it. Times are ISO 8601. */
 export interface Proposal {
   readonly outcome: 'succeeded' | 'failed';
@@ -92,9 +162,7 @@ export const LANES = { single: 0, followUp: 1, batch: 2 } as const satisfies Rec
 
 /** Whether its next look asks the gateway; other states wait for a send, its answer, a person or nothing. */
 export function isFollowed({ state }: Pick<Refund, 'state'>): boolean {
-  return (
-    state === 'unknown' || state === 'submitted' || state === 'waiting_for_funds' || state === 'manual_review'
-  );
+  return STATES[state].followed;
 }
 
 /** The contract's `sent_to_gateway`: false while it waits for its first send or is in it. */

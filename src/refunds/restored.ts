@@ -4,8 +4,8 @@ import type { Queryable } from '../lib/db.ts';
 import { isUuid } from '../lib/ids.ts';
 import { capabilitiesOf, circumstances, type EngineDeps, timedHttp } from './engine.ts';
 import { decideRestored } from './outcome.ts';
-import type { Refund } from './refund.ts';
-import { type RefundRow, refundOf, writeChanges } from './store.ts';
+import { type Refund, refundColumns } from './refund.ts';
+import { writeChanges } from './store.ts';
 
 /** The books were restored from a backup, and refunds sent between the two may be missing in them. */
 export interface Restored {
@@ -190,8 +190,8 @@ async function recheckAll(tx: Queryable, now: Date): Promise<void> {
 }
 
 async function readOpenRefunds(tx: Queryable, after: Refund | undefined, limit: number): Promise<Refund[]> {
-  const rows = await tx.query<RefundRow>(
-    `select * from refunds
+  return tx.query<Refund>(
+    `select ${refundColumns('r')} from refunds r
      where next_look_at is not null and (merchant_id, order_id, refund_id) > ($1, $2, $3)
      order by merchant_id, order_id, refund_id limit $4`,
     [
@@ -201,7 +201,6 @@ async function readOpenRefunds(tx: Queryable, after: Refund | undefined, limit: 
       limit,
     ],
   );
-  return rows.map(refundOf);
 }
 
 /**

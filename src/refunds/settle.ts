@@ -13,7 +13,8 @@ import { postponeLook, postponeRecheck, readRefund } from './store.ts';
 type Decide = (refund: Refund, at: Circumstances) => Decision | LookLater | null;
 
 /**
- * The only place where something is decided about a refund that exists: decides on the refund as it is, writes
+ * Where all that is heard of a refund ends, from gateways, people and the clock (its sends begin in `submit.ts`): decides on the
+ * refund as it is, writes
  * state and event together, and decides anew when something else got there first. Returns the refund as it is
  * afterwards. A null decision leaves it as it is.
  */

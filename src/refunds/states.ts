@@ -1,6 +1,6 @@
 /**
- * The one table of states. The checks in the database, the drawing in docs/states.md, the tests and every
- * screen's wording come from it.
+ * The one table of states. Statements, the drawing in docs/states.md and the sentences of every screen are made from it;
+ * what the schema says of states is compared with it by a test.
  */
 export type PublicStatus = 'PENDING' | 'SUCCESS' | 'FAILURE' | 'MANUAL_REVIEW';
 
@@ -26,6 +26,10 @@ export interface StateRow {
   readonly reserves: boolean;
   /** A final state has no next look; every other one has (invariant 5). */
   readonly final: boolean;
+  /** Whether the gateway is asked about it, time and again. */
+  readonly followed: boolean;
+  /** Whether it goes to people when its limit has passed. */
+  readonly ages: boolean;
   /** What this state means for the money, in one sentence a person can act on. */
   readonly says: string;
   /** Where it may go, and what takes it there. */
@@ -38,6 +42,8 @@ export const STATES: Readonly<Record<RefundState, StateRow>> = {
     sent: false,
     reserves: true,
     final: false,
+    followed: false,
+    ages: false,
     says: 'A second person has to approve it before it is sent.',
     moves: {
       queued: 'approved',
@@ -50,6 +56,8 @@ export const STATES: Readonly<Record<RefundState, StateRow>> = {
     sent: false,
     reserves: true,
     final: false,
+    followed: false,
+    ages: true,
     says: 'It waits to be sent to the gateway.',
     moves: {
       sending: 'a worker takes it',
@@ -67,6 +75,8 @@ export const STATES: Readonly<Record<RefundState, StateRow>> = {
     sent: false,
     reserves: true,
     final: false,
+    followed: false,
+    ages: false,
     says: 'It is on its way to the gateway.',
     moves: {
       submitted: 'the gateway accepts it',
@@ -83,6 +93,8 @@ export const STATES: Readonly<Record<RefundState, StateRow>> = {
     sent: true,
     reserves: true,
     final: false,
+    followed: true,
+    ages: true,
     says: 'The gateway did not answer; it is being asked, and nothing is sent again until that is known.',
     moves: {
       submitted: 'a look-up finds it pending',
@@ -99,6 +111,8 @@ export const STATES: Readonly<Record<RefundState, StateRow>> = {
     sent: true,
     reserves: true,
     final: false,
+    followed: true,
+    ages: true,
     says: 'The gateway has no balance for it; it is sent again under the same key when there may be.',
     moves: {
       queued: 'time to ask again, same key',
@@ -114,6 +128,8 @@ export const STATES: Readonly<Record<RefundState, StateRow>> = {
     sent: true,
     reserves: true,
     final: false,
+    followed: true,
+    ages: true,
     says: 'The gateway has accepted it and is working on it.',
     moves: {
       succeeded: 'webhook or poll says it is done',
@@ -127,6 +143,8 @@ export const STATES: Readonly<Record<RefundState, StateRow>> = {
     sent: true,
     reserves: true,
     final: false,
+    followed: true,
+    ages: false,
     says: 'Its outcome is uncertain; a person has to settle it with evidence from the gateway.',
     moves: {
       succeeded: 'late news from the gateway, or a person with evidence',
@@ -138,6 +156,8 @@ export const STATES: Readonly<Record<RefundState, StateRow>> = {
     sent: true,
     reserves: true,
     final: true,
+    followed: false,
+    ages: false,
     says: 'The gateway has paid it out.',
     moves: { reversed: 'the gateway takes it back' },
   },
@@ -146,6 +166,8 @@ export const STATES: Readonly<Record<RefundState, StateRow>> = {
     sent: true,
     reserves: false,
     final: true,
+    followed: false,
+    ages: false,
     says: 'The gateway has not paid it out; the amount can be refunded again under a new id.',
     moves: { manual_review: 'the gateway says, late, that it is paid or under way after all' },
   },
@@ -154,6 +176,8 @@ export const STATES: Readonly<Record<RefundState, StateRow>> = {
     sent: false,
     reserves: false,
     final: true,
+    followed: false,
+    ages: false,
     says: 'It was cancelled before the gateway made it.',
     moves: { manual_review: 'the gateway says, late, that it is paid or under way after all' },
   },
@@ -162,6 +186,8 @@ export const STATES: Readonly<Record<RefundState, StateRow>> = {
     sent: true,
     reserves: false,
     final: true,
+    followed: false,
+    ages: false,
     says: 'The gateway paid it out and took it back; the customer does not have the money.',
     moves: { manual_review: 'the gateway says, late, that it is paid or under way after all' },
   },
@@ -172,3 +198,14 @@ export const STATE_NAMES = Object.keys(STATES) as RefundState[];
 export function mayMove(from: RefundState, to: RefundState): boolean {
   return STATES[from].moves[to] !== undefined;
 }
+
+/** The states of which that holds, as a list for SQL: `'failed', 'cancelled'`. */
+export function statesThat(holds: (row: StateRow) => boolean): string {
+  return Object.entries(STATES)
+    .filter(([, row]) => holds(row))
+    .map(([state]) => `'${state}'`)
+    .join(', ');
+}
+
+/** Of what came to nothing: the customer does not have the money, and the amount is free. */
+export const UNDONE_STATES = statesThat(({ reserves }) => !reserves);

@@ -4,7 +4,8 @@ import type { Clock } from '../lib/clock.ts';
 import { jsonbOf, type Queryable } from '../lib/db.ts';
 import { isUuid } from '../lib/ids.ts';
 import type { Change } from './outcome.ts';
-import type { Lane, Refund } from './refund.ts';
+import { type Lane, type Refund, refundColumns } from './refund.ts';
+import { statesThat } from './states.ts';
 
 /** The refund, or null: another merchant's refund is as absent as one that never was (invariant 8). */
 export async function readRefund(
@@ -13,11 +14,11 @@ export async function readRefund(
   refundId: string,
 ): Promise<Refund | null> {
   if (!isUuid(refundId)) return null;
-  const rows = await db.query<RefundRow>('select * from refunds where merchant_id = $1 and refund_id = $2', [
-    merchantId,
-    refundId,
-  ]);
-  return rows[0] ? refundOf(rows[0]) : null;
+  const rows = await db.query<Refund>(
+    `select ${refundColumns('r')} from refunds r where r.merchant_id = $1 and r.refund_id = $2`,
+    [merchantId, refundId],
+  );
+  return rows[0] ?? null;
 }
 
 /** All refunds of an order, newest first (contract section 4.1). */
@@ -26,12 +27,11 @@ export async function readOrderRefunds(
   merchantId: string,
   orderId: string,
 ): Promise<Refund[]> {
-  const rows = await db.query<RefundRow>(
-    `select * from refunds where merchant_id = $1 and order_id = $2
-     order by created_at desc, refund_id desc`,
+  return db.query<Refund>(
+    `select ${refundColumns('r')} from refunds r where r.merchant_id = $1 and r.order_id = $2
+     order by r.created_at desc, r.refund_id desc`,
     [merchantId, orderId],
   );
-  return rows.map(refundOf);
 }
 
 /** All refunds of those orders; of each order the newest first. */
@@ -39,14 +39,13 @@ export async function readRefundsOfOrders(
   db: Queryable,
   orders: readonly { readonly merchantId: string; readonly orderId: string }[],
 ): Promise<Refund[]> {
-  const rows = await db.query<RefundRow>(
-    `select r.*
+  return db.query<Refund>(
+    `select ${refundColumns('r')}
      from (select distinct * from unnest($1::text[], $2::text[]) as n(merchant_id, order_id)) named
      join refunds r using (merchant_id, order_id)
      order by r.created_at desc, r.refund_id desc`,
     [orders.map((o) => o.merchantId), orders.map((o) => o.orderId)],
   );
-  return rows.map(refundOf);
 }
 
 /** What the trail says of one refund, oldest first. */
@@ -111,11 +110,12 @@ export async function findByGatewayWords(
     if (refund?.gatewayAccountId === gatewayAccountId) return refund;
   }
   if (!words.gatewayRefundId) return null;
-  const rows = await db.query<RefundRow>(
-    'select * from refunds where gateway_account_id = $1 and gateway_refund_id = $2 and merchant_id = $3 limit 2',
+  const rows = await db.query<Refund>(
+    `select ${refundColumns('r')} from refunds r
+     where r.gateway_account_id = $1 and r.gateway_refund_id = $2 and r.merchant_id = $3 limit 2`,
     [gatewayAccountId, words.gatewayRefundId, merchantId],
   );
-  return rows.length === 1 ? refundOf(rows[0]!) : null;
+  return rows.length === 1 ? rows[0]! : null;
 }
 
 /** How many refunds of a lane of an account a worker may take now. */
@@ -141,7 +141,7 @@ export async function claimDue(
   first: Lane,
   stopped: readonly string[] = [],
 ): Promise<Refund[]> {
-  const rows = await db.query<RefundRow>(
+  return db.query<Refund>(
     `with room as (
        select * from unnest($2::text[], $3::smallint[], $4::int[], $5::int[], $6::int[])
          as r(account, lane, room, account_room, hold_ms)
@@ -165,7 +165,7 @@ export async function claimDue(
      from candidate c
      where c.place <= c.account_room
        and r.merchant_id = c.merchant_id and r.order_id = c.order_id and r.refund_id = c.refund_id
-     returning r.*`,
+     returning ${refundColumns('r')}`,
     [
       clock.now(),
       rooms.map((r) => r.gatewayAccountId),
@@ -177,7 +177,6 @@ export async function claimDue(
       stopped,
     ],
   );
-  return rows.map(refundOf);
 }
 
 /** How many ended refunds of an account a worker may ask about again now. */
@@ -193,7 +192,7 @@ export async function claimRechecks(
   clock: Clock,
   rooms: readonly RecheckRoom[],
 ): Promise<Refund[]> {
-  const rows = await db.query<RefundRow>(
+  return db.query<Refund>(
     `with candidate as (
        select room.hold_ms, d.*
        from unnest($2::text[], $3::int[], $4::int[]) as room(account, room, hold_ms)
@@ -206,10 +205,9 @@ export async function claimRechecks(
      update refunds r set recheck_at = $1::timestamptz + make_interval(secs => c.hold_ms / 1000.0)
      from candidate c
      where r.merchant_id = c.merchant_id and r.order_id = c.order_id and r.refund_id = c.refund_id
-     returning r.*`,
+     returning ${refundColumns('r')}`,
     [clock.now(), rooms.map((r) => r.gatewayAccountId), rooms.map((r) => r.room), rooms.map((r) => r.holdMs)],
   );
-  return rows.map(refundOf);
 }
 
 /**
@@ -246,22 +244,20 @@ export async function postponeRecheck(db: Queryable, refund: Refund, recheckAt: 
 
 /** Refunds that a worker was sending when its hold ran out. */
 export async function readLostHolds(db: Queryable, clock: Clock, limit: number): Promise<Refund[]> {
-  const rows = await db.query<RefundRow>(
-    `select * from refunds where state = 'sending' and next_look_at <= $1 order by next_look_at limit $2`,
+  return db.query<Refund>(
+    `select ${refundColumns('r')} from refunds r where r.state = 'sending' and r.next_look_at <= $1
+     order by r.next_look_at limit $2`,
     [clock.now(), limit],
   );
-  return rows.map(refundOf);
 }
 
 /** Refunds whose outcome should have been known by now. */
 export async function readOverdue(db: Queryable, clock: Clock, limit: number): Promise<Refund[]> {
-  const rows = await db.query<RefundRow>(
-    `select * from refunds
-     where state in ('queued', 'unknown', 'waiting_for_funds', 'submitted') and review_at <= $1
-     order by review_at limit $2`,
+  return db.query<Refund>(
+    `select ${refundColumns('r')} from refunds r
+     where r.state in (${statesThat(({ ages }) => ages)}) and r.review_at <= $1 order by r.review_at limit $2`,
     [clock.now(), limit],
   );
-  return rows.map(refundOf);
 }
 
 /** Sets only when the refund is looked at next and how often it has been; the state and its event stay. */
@@ -283,7 +279,7 @@ export async function bringLookForward(db: Queryable, refund: Refund, at: Date):
   await db.query(
     `update refunds set next_look_at = $4
      where merchant_id = $1 and order_id = $2 and refund_id = $3 and next_look_at > $4
-       and state in ('unknown', 'submitted', 'waiting_for_funds', 'manual_review')`,
+       and state in (${statesThat(({ followed }) => followed)})`,
     [refund.merchantId, refund.orderId, refund.refundId, at],
   );
 }
@@ -312,25 +308,15 @@ export async function writeChanges(
     attempt: change.attempt ?? null,
     attempt_end: change.attemptEnd ?? null,
   }));
-  const rows = await db.query<RefundRow & { idx: number }>(
-    'select m.idx, (m.refund).* from move_refunds($1, $2) m',
+  const rows = await db.query<Refund & { readonly idx: number }>(
+    `select m.idx, ${refundColumns('(m.refund)')} from move_refunds($1, $2) m`,
     [clock.now(), jsonbOf(items)],
   );
-  const written = new Map(rows.map((row) => [row.idx, refundOf(row)]));
+  const written = new Map(rows.map(({ idx, ...refund }) => [idx, refund]));
   return changes.map((_, idx) => written.get(idx) ?? null);
 }
 
-export type RefundRow = Record<string, unknown>;
 type EventRow = { seq: number; body: Record<string, unknown>; hash: string };
-
-export function refundOf(row: RefundRow): Refund {
-  const refund: Record<string, unknown> = {};
-  for (const [column, value] of Object.entries(row)) {
-    if (column !== 'idx')
-      refund[column.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())] = value;
-  }
-  return refund as unknown as Refund;
-}
 
 export function eventOf(row: EventRow): TrailEvent {
   const body = row.body;
