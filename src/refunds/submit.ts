@@ -92,7 +92,7 @@ async function send(
   refund: Refund,
   request: PreparedRequest,
   access: GatewayAccountAccess,
-): Promise<CallReport> {
+): Promise<CallReport | null> {
   const gateway = gatewayOf(deps, refund);
   const lastMoment = refund.nextLookAt!.getTime() - answerWithinMs(gateway.capabilities);
   // The hold may end before the answer comes, and another worker would look while this one still sends.
@@ -113,7 +113,8 @@ async function send(
     (now, at) => decideAnswer(now, answer, refund.sends, at),
     { attemptEnd: { attempt_no: refund.sends, outcome: outcomeWord(answer), answer: evidenceOf(answer) } },
   );
-  return reportOf(answer, refund.sends);
+  // Our own slowness says nothing of the gateway.
+  return tooLate ? null : reportOf(answer, refund.sends);
 }
 
 function outcomeWord(answer: CreateAnswer): string {
