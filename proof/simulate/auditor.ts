@@ -609,6 +609,8 @@ export class Auditor {
     const status = made?.history.at(-1)?.status;
     // No books but those that it was sent to can prove that there is none.
     if (made === undefined && (!provesAbsence || row.sent_to !== row.gateway_account_id)) return;
+    // Two people have said so, against just that.
+    if (made === undefined && row.overruled !== null) return;
     const isCalled = row.attention !== null && this.#seen.called.has(row.refund_id);
     this.must(row.state !== 'succeeded' || status === 'paid' || isCalled, 3, () => {
       return `it is shown as paid after weeks of asking, and the gateway says ${status ?? 'nothing'}: ${show(row)}`;

@@ -20,6 +20,7 @@ export interface RefundRow {
   readonly recheck_at: string | null;
   /** Whose books it was first sent to. */
   readonly sent_to: string | null;
+  readonly overruled: string | null;
   readonly event_seq: number;
   readonly batch_id: string | null;
   readonly batch_row: number | null;

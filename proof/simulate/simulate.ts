@@ -183,7 +183,10 @@ async function simulateIn(shelf: Shelf, run: ProofRun, shrinks: boolean): Promis
   for (let n = 0; n < SIDE_BY_SIDE; n++) lanes.push(await shelf.take());
   await Promise.all(lanes.map(live));
   if (broken[0]) {
-    if (shrinks) run.progress(`${broken[0].what}\nLooking for a smaller world that shows it …`);
+    if (shrinks)
+      run.progress(
+        `${broken[0].what}\nSee it again: ${replayOf(broken[0].spec)}\nLooking for a smaller world that shows it …`,
+      );
     const smallest = shrinks ? await shrink(lanes[0]!, broken[0]) : broken[0];
     throw new BrokenInvariant(smallest.what, replayOf(smallest.spec));
   }
