@@ -30,7 +30,7 @@ const STORE = 'src/refunds/store.ts';
 const DECIDE = 'src/batches/decide.ts';
 const RUN = 'src/batches/run.ts';
 const ANSWERS = 'src/gateways/answers.ts';
-const REFUNDS_SQL = 'migrations/0002_refunds.sql';
+const RECORD_SQL = 'migrations/verbs/record_refunds.sql';
 
 const SETTLED_WRONGLY: readonly FaultName[] = [
   'resolved by a person',
@@ -43,7 +43,7 @@ const SETTLED_WRONGLY: readonly FaultName[] = [
 ];
 
 const NO_ROOM_CHECK = {
-  file: REFUNDS_SQL,
+  file: RECORD_SQL,
   was: 'when f.asked > f.rest or f.rest = 0 then',
   is: 'when false then',
 };
@@ -293,7 +293,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     ...mutant(
       'tries that came to nothing close an order',
-      REFUNDS_SQL,
+      'migrations/verbs/refunds_that_count.sql',
       'return greatest(held, tries - (most_tries - most));',
       'return tries;',
     ),
@@ -318,14 +318,14 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     "another merchant's request ids count",
-    REFUNDS_SQL,
+    RECORD_SQL,
     'where r.order_id = f.order_id and r.merchant_id is not distinct from f.merchant_id',
     'where r.order_id = f.order_id',
   ),
   // What is kept and told
   mutant(
     'what is decided on an old version is written',
-    REFUNDS_SQL,
+    'migrations/verbs/move_refunds.sql',
     'and r.refund_id = i.refund_id and r.event_seq = i.decided_on',
     'and r.refund_id = i.refund_id',
   ),
@@ -335,7 +335,7 @@ export const MUTANTS: readonly Mutant[] = [
     changes: [
       NO_ROOM_CHECK,
       {
-        file: 'migrations/0001_core.sql',
+        file: 'migrations/0004_orders.sql',
         was: 'check (reserved_minor between 0 and effective_minor)',
         is: 'check (reserved_minor >= 0)',
       },
@@ -343,7 +343,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   mutant(
     'a request id makes two refunds',
-    REFUNDS_SQL,
+    RECORD_SQL,
     "when known.has_request_id then 'duplicate_request_id'",
     '',
   ),
@@ -376,7 +376,7 @@ export const MUTANTS: readonly Mutant[] = [
         is: 'and false',
       },
       {
-        file: 'migrations/0003_webhooks.sql',
+        file: 'migrations/0006_webhooks.sql',
         was: 'create unique index deliveries_one_under_way on',
         is: 'create index deliveries_one_under_way on',
       },

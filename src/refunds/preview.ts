@@ -49,7 +49,7 @@ const HOUR_MS = 3_600_000;
 export const LOOK_ALIKE_WINDOW_MS = DAY_MS;
 
 /**
- * Judges a refund before anybody asks for it, by the rules of `record_refunds` (migrations/0002): that one decides in
+ * Judges a refund before anybody asks for it, by the rules of `record_refunds` (migrations/verbs): that one decides in
  * the end, under its lock.
  */
 export function previewRefund(facts: PreviewFacts, ask: PreviewAsk): Preview {
@@ -87,7 +87,7 @@ export function previewRefund(facts: PreviewFacts, ask: PreviewAsk): Preview {
   }
 }
 
-/** How many more refunds the order may have: `refunds_that_count` (migrations/0002), seen from the other side. */
+/** How many more refunds the order may have: `refunds_that_count` (migrations/verbs), seen from the other side. */
 function refundsLeftOf(refunds: readonly Refund[]): number {
   const held = refunds.filter(({ state }) => STATES[state].reserves).length;
   return Math.max(Math.min(MAX_REFUNDS_OF_AN_ORDER - held, MAX_TRIES_OF_AN_ORDER - refunds.length), 0);
