@@ -15,7 +15,8 @@ create table merchants (
   created_at timestamptz not null
 );
 comment on table merchants is
-  'A row is a tenant: it owns everything that carries its id. It belongs to the installation.';
+  'A row is a tenant: it owns everything that carries its id. '
+  'It belongs to the installation.';
 
 create table api_keys (
   api_key_id uuid primary key,
@@ -43,7 +44,8 @@ create table api_keys (
   last_used_at timestamptz
 );
 comment on table api_keys is
-  'A row is a key a merchant''s systems sign in with. Only the key''s SHA-256 is kept. It belongs to the installation.';
+  'A row is a key a merchant''s systems sign in with. Only the key''s SHA-256 is kept. '
+  'It belongs to the installation.';
 
 -- users, user_passwords, sessions, two_factors and verifications are what better-auth reads and writes (its "user",
 -- "account", "session", "twoFactor" and "verification"); src/access/sign-in.ts tells it these names.
@@ -77,7 +79,8 @@ create table members (
   joined_at timestamptz not null
 );
 comment on table members is
-  'A row is a person''s place in a merchant''s team. One person has one. It belongs to the installation.';
+  'A row is a person''s place in a merchant''s team. One person has one. '
+  'It belongs to the installation.';
 create index members_by_merchant on members (merchant_id, joined_at, user_id);
 create unique index members_by_email on members (merchant_id, email);
 
@@ -92,7 +95,8 @@ create table user_passwords (
   updated_at timestamptz not null
 );
 comment on table user_passwords is
-  'A row is the way a person proves who they are: a password. It belongs to the installation.';
+  'A row is the way a person proves who they are: a password. '
+  'It belongs to the installation.';
 
 create table sessions (
   id uuid primary key,
@@ -109,7 +113,8 @@ create table sessions (
   updated_at timestamptz not null
 );
 comment on table sessions is
-  'A row is a browser that is signed in. Its cookie holds the token and a MAC of it under the master key. It belongs to the installation.';
+  'A row is a browser that is signed in. Its cookie holds the token and a MAC of it under the master key. '
+  'It belongs to the installation.';
 create index sessions_by_user on sessions (user_id);
 
 create table two_factors (
@@ -123,7 +128,8 @@ create table two_factors (
   locked_until timestamptz
 );
 comment on table two_factors is
-  'A row is a person''s second factor: its secret and the backup codes, encrypted under the master key. It belongs to the installation.';
+  'A row is a person''s second factor: its secret and the backup codes, encrypted under the master key. '
+  'It belongs to the installation.';
 
 create table verifications (
   id uuid primary key,
@@ -134,7 +140,8 @@ create table verifications (
   updated_at timestamptz not null
 );
 comment on table verifications is
-  'A row is a sign-in between the password and the second factor, or the count of its wrong codes. It belongs to the installation.';
+  'A row is a sign-in between the password and the second factor, or the count of its wrong codes. '
+  'It belongs to the installation.';
 create index verifications_by_identifier on verifications (identifier);
 
 create table sign_in_attempts (
@@ -143,7 +150,8 @@ create table sign_in_attempts (
   window_ends_at timestamptz not null
 );
 comment on table sign_in_attempts is
-  'A row counts what one address, one e-mail or one browser has tried in a window of time. It belongs to the installation.';
+  'A row counts what one address, one e-mail or one browser has tried in a window of time. '
+  'It belongs to the installation.';
 create index sign_in_attempts_by_end on sign_in_attempts (window_ends_at);
 
 create table one_time_links (
@@ -164,7 +172,9 @@ create table one_time_links (
   ended_at timestamptz
 );
 comment on table one_time_links is
-  'A row is a link that lets one person in once: to join a team, or to choose a new password. Only its token''s SHA-256 is kept. It belongs to the installation.';
+  'A row is a link that lets one person in once: to join a team, or to choose a new password. Only its token''s SHA-256 is '
+  'kept. '
+  'It belongs to the installation.';
 create index one_time_links_by_merchant on one_time_links (merchant_id, created_at);
 
 -- No references to people: it holds also after one of them has left.
@@ -177,7 +187,9 @@ create table stand_ins (
   primary key (merchant_id, user_id, counts_as_id, since)
 );
 comment on table stand_ins is
-  'A row says that a person came in by a link that another one had made, and had in hand: from then until then they count as both where a second person is asked for. It belongs to the installation.';
+  'A row says that a person came in by a link that another one had made, and had in hand: from then until then they count as '
+  'both where a second person is asked for. '
+  'It belongs to the installation.';
 
 create table master_key_proof (
   only_row boolean primary key default true check (only_row),
@@ -185,4 +197,6 @@ create table master_key_proof (
   created_at timestamptz not null
 );
 comment on table master_key_proof is
-  'The only row shows whether a process has the master key that this database''s secrets were sealed with: a MAC of a fixed text under that key. It belongs to the installation.';
+  'The only row shows whether a process has the master key that this database''s secrets were sealed with: a MAC of a fixed '
+  'text under that key. '
+  'It belongs to the installation.';

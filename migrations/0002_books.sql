@@ -16,7 +16,8 @@ create table books (
   check ((doubt is null) = (doubted_at is null))
 );
 comment on table books is
-  'The only row is these books as a whole: which they are, where they lie, and whether they may have gone back in time. It belongs to the cell.';
+  'The only row is these books as a whole: which they are, where they lie, and whether they may have gone back in time. '
+  'It belongs to the cell.';
 
 create table books_editions (
   edition uuid primary key,
@@ -24,7 +25,8 @@ create table books_editions (
   why text not null
 );
 comment on table books_editions is
-  'A row is an edition of the books: their beginning, or a person''s word after a restore or a move. It belongs to the cell.';
+  'A row is an edition of the books: their beginning, or a person''s word after a restore or a move. '
+  'It belongs to the cell.';
 
 create table books_marks (
   mark_id uuid primary key,
@@ -32,7 +34,9 @@ create table books_marks (
   at timestamptz not null
 );
 comment on table books_marks is
-  'A row is the inside of one mark that is kept outside the database, in a file: its count only ever grows, and the file is written after the commit. So a file whose count is higher than this one was written by books that went further. It belongs to the cell.';
+  'A row is the inside of one mark that is kept outside the database, in a file: its count only ever grows, and the file is '
+  'written after the commit. So a file whose count is higher than this one was written by books that went further. '
+  'It belongs to the cell.';
 
 create table restores (
   restored_at timestamptz primary key,
@@ -41,4 +45,5 @@ create table restores (
   watch_until timestamptz not null
 );
 comment on table restores is
-  'A row is a restore of these books from a backup: what was refunded between the two times, they do not know. It belongs to the cell.';
+  'A row is a restore of these books from a backup: what was refunded between the two times, they do not know. '
+  'It belongs to the cell.';

@@ -22,7 +22,8 @@ create table gateway_accounts (
   unique (merchant_id, gateway, name)
 );
 comment on table gateway_accounts is
-  'A row is one set of credentials at one gateway, sealed with the master key. It belongs to a merchant.';
+  'A row is one set of credentials at one gateway, sealed with the master key. '
+  'It belongs to a merchant.';
 -- Gateways call by it alone, and workers go by it through the accounts of all merchants. The program makes no id twice.
 create index gateway_accounts_by_id on gateway_accounts (gateway_account_id);
 
@@ -53,7 +54,8 @@ create table gateway_health (
   foreign key (merchant_id, gateway_account_id) references gateway_accounts
 );
 comment on table gateway_health is
-  'A row is how an account is doing right now, shared by all workers: its send allowance and its breaker. It belongs to a merchant.';
+  'A row is how an account is doing right now, shared by all workers: its send allowance and its breaker. '
+  'It belongs to a merchant.';
 
 create table account_holds (
   merchant_id text not null,
@@ -70,7 +72,9 @@ create table account_holds (
   check ((released_at is null) = (released_by is null) and (released_at is null) = (release_reason is null))
 );
 comment on table account_holds is
-  'A row is a time in which nothing was sent through a gateway account, because its gateway spoke of refunds of ours that these books do not know. It ends by a person''s word, or by a restore that says what the books are. It belongs to a merchant.';
+  'A row is a time in which nothing was sent through a gateway account, because its gateway spoke of refunds of ours that '
+  'these books do not know. It ends by a person''s word, or by a restore that says what the books are. '
+  'It belongs to a merchant.';
 create unique index account_holds_open on account_holds (merchant_id, gateway_account_id) where released_at is null;
 
 create table account_strangers (
@@ -84,4 +88,5 @@ create table account_strangers (
   primary key (merchant_id, gateway_account_id, refund_id)
 );
 comment on table account_strangers is
-  'A row is a refund under an id of ours that an account''s gateway has proved to know, and these books do not. It belongs to a merchant.';
+  'A row is a refund under an id of ours that an account''s gateway has proved to know, and these books do not. '
+  'It belongs to a merchant.';

@@ -27,7 +27,8 @@ create table orders (
   updated_at timestamptz not null
 ) with (fillfactor = 85);
 comment on table orders is
-  'A row is what a customer bought, and the head of the chain of everything that happened to it. It belongs to a merchant.';
+  'A row is what a customer bought, and the head of the chain of everything that happened to it. '
+  'It belongs to a merchant.';
 -- Order ids are unique without regard to case (contract section 5.1).
 create unique index orders_by_folded_id on orders (merchant_id, lower(order_id));
 -- For the lists of orders: each filter that is offered finds its orders, most of them newest first.
@@ -76,7 +77,8 @@ create table transactions (
   constraint only_charged_reserves check (reserved_minor = 0 or status = 'CHARGED')
 ) with (fillfactor = 85);
 comment on table transactions is
-  'A row is one payment attempt of an order at one gateway. Only a CHARGED one can be refunded. It belongs to a merchant.';
+  'A row is one payment attempt of an order at one gateway. Only a CHARGED one can be refunded. '
+  'It belongs to a merchant.';
 create index transactions_by_payment on transactions (gateway_account_id, gateway_payment_id);
 create index transactions_by_merchants_payment on transactions (gateway_payment_id, merchant_id);
 create index transactions_by_txn on transactions (txn_id, merchant_id);
@@ -95,7 +97,8 @@ create table events (
   primary key (merchant_id, order_id, seq)
 );
 comment on table events is
-  'A row is one change and why it happened. Rows are only ever inserted. It belongs to a merchant.';
+  'A row is one change and why it happened. Rows are only ever inserted. '
+  'It belongs to a merchant.';
 create index events_by_time on events (merchant_id, at, order_id, seq);
 
 -- It stands apart so that the next event of an order changes no indexed column of its row: whatever indexes the lists need, a
@@ -106,7 +109,8 @@ create table unsealed_orders (
   primary key (merchant_id, order_id)
 );
 comment on table unsealed_orders is
-  'A row is an order with events that no checkpoint has sealed yet. It belongs to a merchant.';
+  'A row is an order with events that no checkpoint has sealed yet. '
+  'It belongs to a merchant.';
 
 create table audit_checkpoints (
   merchant_id text not null,
@@ -120,4 +124,5 @@ create table audit_checkpoints (
   primary key (merchant_id, checkpoint_no)
 );
 comment on table audit_checkpoints is
-  'A row seals the events of all orders of a merchant that changed since the row before it. It belongs to a merchant.';
+  'A row seals the events of all orders of a merchant that changed since the row before it. '
+  'It belongs to a merchant.';

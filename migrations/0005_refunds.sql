@@ -133,4 +133,5 @@ create table attempts (
   foreign key (merchant_id, refund_id) references refunds
 );
 comment on table attempts is
-  'A row is one call to a gateway that asks it to make a refund, written before the first byte is sent. It belongs to a merchant.';
+  'A row is one call to a gateway that asks it to make a refund, written before the first byte is sent. '
+  'It belongs to a merchant.';

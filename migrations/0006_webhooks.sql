@@ -27,7 +27,8 @@ create table webhook_endpoints (
   check (enabled = (disabled_reason is null))
 );
 comment on table webhook_endpoints is
-  'A row is an address where a merchant wants to be told. It belongs to a merchant.';
+  'A row is an address where a merchant wants to be told. '
+  'It belongs to a merchant.';
 create index webhook_endpoints_by_merchant on webhook_endpoints (merchant_id, created_at, endpoint_id);
 
 create table endpoint_hours (
@@ -39,8 +40,7 @@ create table endpoint_hours (
   primary key (merchant_id, endpoint_id, hour),
   foreign key (merchant_id, endpoint_id) references webhook_endpoints on delete cascade
 );
-comment on table endpoint_hours is
-  'A row counts the tries to an endpoint in one hour. It belongs to a merchant.';
+comment on table endpoint_hours is 'A row counts the tries to an endpoint in one hour. It belongs to a merchant.';
 
 create table notifications (
   merchant_id text not null,
@@ -61,7 +61,8 @@ create table notifications (
   check (batch_id is null or (order_id = 'batch ' || batch_id::text and refund_id is null))
 );
 comment on table notifications is
-  'A row is something a merchant is told: one webhook event, before it is spread over the endpoints. It belongs to a merchant.';
+  'A row is something a merchant is told: one webhook event, before it is spread over the endpoints. '
+  'It belongs to a merchant.';
 create index notifications_to_spread on notifications (bulk, spread_at) where spread_at is not null;
 create index notifications_by_time on notifications (merchant_id, created_at, notification_id);
 
@@ -101,8 +102,7 @@ create table deliveries (
   check ((state = 'pending') = (next_try_at is not null)),
   check (try_id is null or state = 'pending')
 );
-comment on table deliveries is
-  'A row is one notification on its way to one address. It belongs to a merchant.';
+comment on table deliveries is 'A row is one notification on its way to one address. It belongs to a merchant.';
 -- Invariant 7: no two states of an order are on their way to one address at once, so none overtakes another.
 create unique index deliveries_one_under_way on deliveries (merchant_id, order_id, lane) where try_id is not null;
 -- Led by the order, and the only one that is: while statistics are missing, any other looks as good for finding what waits

@@ -51,7 +51,8 @@ create table batches (
   primary key (merchant_id, batch_id)
 );
 comment on table batches is
-  'A row is a batch: what was decided about it, and how far it has come. It belongs to a merchant.';
+  'A row is a batch: what was decided about it, and how far it has come. '
+  'It belongs to a merchant.';
 create index batches_due on batches (next_step_at) where next_step_at is not null;
 create index batches_paused on batches (batch_id) where status = 'paused';
 create index batches_by_time on batches (merchant_id, kind, created_at desc, batch_id desc);
@@ -111,7 +112,8 @@ create table batch_events (
   foreign key (merchant_id, batch_id) references batches
 );
 comment on table batch_events is
-  'A row is something that was done to a batch, and who did it. Rows are only ever inserted. It belongs to a merchant.';
+  'A row is something that was done to a batch, and who did it. Rows are only ever inserted. '
+  'It belongs to a merchant.';
 
 create table batch_column_names (
   merchant_id text not null,
@@ -121,7 +123,8 @@ create table batch_column_names (
   primary key (merchant_id, kind, header)
 );
 comment on table batch_column_names is
-  'A row is another name of a column that a merchant''s files have. It belongs to a merchant.';
+  'A row is another name of a column that a merchant''s files have. '
+  'It belongs to a merchant.';
 
 create table batch_rows (
   merchant_id text not null,

@@ -23,7 +23,8 @@ create table figure_changes (
   amount_minor numeric not null
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 comment on table figure_changes is
-  'A row is a number of refunds that came to look so, or if it is negative, no longer do. It belongs to a merchant.';
+  'A row is a number of refunds that came to look so, or if it is negative, no longer do. '
+  'It belongs to a merchant.';
 
 -- By kind:
 --   ever:   word is the state, at is the epoch: all refunds

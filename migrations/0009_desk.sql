@@ -17,7 +17,8 @@ create table access_log (
   primary key (merchant_id, entry_id)
 );
 comment on table access_log is
-  'A row is one change of who may do what. Rows are only ever inserted. It belongs to a merchant.';
+  'A row is one change of who may do what. Rows are only ever inserted. '
+  'It belongs to a merchant.';
 create index access_log_by_merchant on access_log (merchant_id, at desc, entry_id desc);
 
 create table waiting_changes (
@@ -41,7 +42,9 @@ create table waiting_changes (
   check ((ended_at is null) = (ended_as is null))
 );
 comment on table waiting_changes is
-  'A row is a change of settings that would turn a guard off. It waits for another admin or, where there is none, for its time; until then anyone who may can stop it. It belongs to a merchant.';
+  'A row is a change of settings that would turn a guard off. It waits for another admin or, where there is none, for its '
+  'time; until then anyone who may can stop it. '
+  'It belongs to a merchant.';
 create index waiting_changes_open on waiting_changes (merchant_id, asked_at) where ended_at is null;
 
 -- Written in slices behind the requests, kept for some days.
@@ -68,8 +71,7 @@ create table request_log (
   remote_address text not null,
   primary key (merchant_id, request_id)
 );
-comment on table request_log is
-  'A row is one request that was let in and its answer. It belongs to a merchant.';
+comment on table request_log is 'A row is one request that was let in and its answer. It belongs to a merchant.';
 create index request_log_by_time on request_log (merchant_id, at desc, request_id desc);
 create index request_log_by_caller on request_log (merchant_id, caller_id, at desc, request_id desc);
 create index request_log_refused on request_log (merchant_id, at desc, request_id desc) where status >= 400;

@@ -8,7 +8,8 @@ create table sandbox_accounts (
   created_at timestamptz not null
 );
 comment on table sandbox_accounts is
-  'A row is an account. An account is its secret key, of which only the SHA-256 is kept. It belongs to the installation.';
+  'A row is an account. An account is its secret key, of which only the SHA-256 is kept. '
+  'It belongs to the installation.';
 
 create table sandbox_payouts (
   sandbox_refund_id text primary key,
@@ -35,7 +36,8 @@ create table sandbox_payouts (
   check ((next_change is null) = (next_change_at is null))
 );
 comment on table sandbox_payouts is
-  'A row is money that the sandbox paid out, or is about to. There is one for each time it was told to. It belongs to the installation.';
+  'A row is money that the sandbox paid out, or is about to. There is one for each time it was told to. '
+  'It belongs to the installation.';
 create index sandbox_payouts_of_account on sandbox_payouts (account, sandbox_refund_id);
 create index sandbox_payouts_of_payment on sandbox_payouts (gateway_payment_id, sandbox_refund_id);
 create index sandbox_payouts_of_refund on sandbox_payouts (refund_id, sandbox_refund_id);
@@ -52,7 +54,8 @@ create table sandbox_keys (
   primary key (account, idempotency_key)
 );
 comment on table sandbox_keys is
-  'A row is an idempotency key that was used, and the answer that every repeat of its request gets. It belongs to the installation.';
+  'A row is an idempotency key that was used, and the answer that every repeat of its request gets. '
+  'It belongs to the installation.';
 
 create table sandbox_tries (
   account bytea not null,
@@ -62,7 +65,8 @@ create table sandbox_tries (
   primary key (account, gateway_payment_id, refund_id)
 );
 comment on table sandbox_tries is
-  'A row counts how often a refund was told to come again later (no balance, too busy). It belongs to the installation.';
+  'A row counts how often a refund was told to come again later (no balance, too busy). '
+  'It belongs to the installation.';
 
 create table sandbox_webhooks (
   webhook_id uuid primary key,
@@ -75,5 +79,6 @@ create table sandbox_webhooks (
   created_at timestamptz not null
 );
 comment on table sandbox_webhooks is
-  'A row is a webhook that has not been acknowledged yet. It belongs to the installation.';
+  'A row is a webhook that has not been acknowledged yet. '
+  'It belongs to the installation.';
 create index sandbox_webhooks_due on sandbox_webhooks (due_at);

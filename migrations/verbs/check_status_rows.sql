@@ -1,4 +1,5 @@
--- What check_refund_rows does, for rows that tell what became of refunds in manual review.
+-- What check_refund_rows does, for rows that tell what became of refunds in manual review. A refund that is told by its order
+-- is found by the one index that is led by the order.
 create or replace function check_status_rows(p_merchant_id text, p_batch_id uuid, p_round integer, p_from integer, p_to integer)
 returns table (verdict text, code text, gateway text, currency text, exponent smallint, row_count bigint, amount_minor numeric)
 language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
@@ -15,7 +16,7 @@ begin
       union all
       select x.* from refunds x
       where r.readable and r.refund_id is null and x.order_id = coalesce(r.found_order_id, r.order_id)
-        and x.merchant_id = r.merchant_id and x.unique_request_id = r.unique_request_id
+        and x.merchant_id is not distinct from r.merchant_id and x.unique_request_id = r.unique_request_id
       limit 1) k on true
     where r.merchant_id = p_merchant_id and r.batch_id = p_batch_id and r.bucket between p_from and p_to and r.round = p_round
   ), placed as (

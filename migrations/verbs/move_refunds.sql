@@ -55,7 +55,8 @@ begin
         gateway_refund_id = (m.new).gateway_refund_id, gateway_reference = (m.new).gateway_reference,
         gateway_status = (m.new).gateway_status, gateway_at = (m.new).gateway_at, arn = (m.new).arn,
         error_code = (m.new).error_code, error_message = (m.new).error_message,
-        attention = (m.new).attention, settled_by_hand = (m.new).settled_by_hand, proposal = (m.new).proposal, overruled = (m.new).overruled,
+        attention = (m.new).attention, settled_by_hand = (m.new).settled_by_hand,
+        proposal = (m.new).proposal, overruled = (m.new).overruled,
         recheck_at = (m.new).recheck_at, sent_at = (m.new).sent_at, succeeded_at = (m.new).succeeded_at,
         failed_at = (m.new).failed_at, next_look_at = (m.new).next_look_at, review_at = (m.new).review_at,
         updated_at = p_now, event_seq = m.new_seq
