@@ -198,8 +198,8 @@ async function fill(db: Database): Promise<void> {
      from unnest(array['SANDBOX', 'RETIRED']) g`,
   );
   await db.query(
-    `insert into gateway_health (gateway_account_id, allowance, allowance_at)
-     select gateway_account_id, 1, now() from gateway_accounts where name = 'bench'`,
+    `insert into gateway_health (merchant_id, gateway_account_id, allowance, allowance_at)
+     select merchant_id, gateway_account_id, 1, now() from gateway_accounts where name = 'bench'`,
   );
   for (let from = 1; from <= ORDERS; from += 50_000) {
     const slice = [from, Math.min(ORDERS, from + 49_999), ORDERS, PER_DAY];

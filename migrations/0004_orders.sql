@@ -1,193 +1,128 @@
--- The verb that records payments of orders.
+-- While statistics are missing, as they are in the first minute of an installation, any index led by merchant_id looks to the
+-- planner as good as the primary key for finding one order, of equals it takes the one that was made last, and a connection
+-- keeps such a plan. So the primary key of orders is made last: with another one, each order would be looked for among all of
+-- the merchant. What else is asked for by its own id has an index that is led by that id.
 
--- Takes turns with others that are about to make an order or a transaction under one of these keys, until the
--- end of the database transaction. Row locks cannot do that, as the rows are not there yet. Turns are taken
--- in buckets, in one order, so that two lists with keys in common wait for each other and never in a circle.
-create function take_turn(p_merchant_id text, p_keys text[]) returns void language plpgsql as $$
-begin
-  perform pg_advisory_xact_lock(hashtext(p_merchant_id), b.bucket)
-  from (select distinct hashtext(k.key) & 127 as bucket from unnest(p_keys) k(key) order by 1) b;
-end $$;
-
--- An item is one payment attempt as the merchant tells it. What is null was not told. A null account is one
--- that could not be told from the gateway's word.
-create type told_transaction as (
-  idx integer, order_id text, order_uuid uuid, txn_uuid uuid, amount_minor bigint, currency text,
-  exponent smallint, status text, gateway text, gateway_account_id text, account_told boolean,
-  gateway_payment_id text, payment_method_type text, payment_method text, surcharge_minor bigint,
-  offer_minor bigint, charged_at timestamptz, customer_id text, customer_email text, customer_phone text,
-  details jsonb, metadata jsonb, cause jsonb);
-
--- Records what agrees with what is known and says of each item what became of it: 'recorded', 'unchanged', or
--- the name of what it contradicts with what is known of that.
---   p_rounds: lists of items; no two of one list share an order or a payment, so that each is judged by
---             what the lists before it did, while a list's items go through together
---   p_final:  the statuses that a transaction never leaves
--- Planned anew each time: a plan kept from when the tables were empty records 280 transactions a second in the
--- import that fills them, where a fresh one records 5000.
-create function record_transactions(p_now timestamptz, p_merchant_id text, p_final text[], p_rounds jsonb)
-returns table (idx integer, outcome text, order_id text, txn_id text, known text)
-language plpgsql set plan_cache_mode = force_custom_plan as $$
-#variable_conflict use_column
-declare
-  v_round jsonb;
-begin
-  perform take_turn(p_merchant_id, array(
-    select k.key
-    from jsonb_array_elements(p_rounds) r(items)
-    cross join lateral jsonb_populate_recordset(null::told_transaction, r.items) i
-    cross join lateral (values ('order ' || lower(i.order_id)),
-                               ('payment ' || i.gateway_account_id || ' ' || i.gateway_payment_id)) k(key)
-    where k.key is not null));
-
-  perform 1 from orders o
-  where o.merchant_id = p_merchant_id and lower(o.order_id) = any (array(
-    select lower(i.order_id)
-    from jsonb_array_elements(p_rounds) r(items)
-    cross join lateral jsonb_populate_recordset(null::told_transaction, r.items) i))
-  order by o.merchant_id, o.order_id
-  for no key update;
-
-  for v_round in select r.items from jsonb_array_elements(p_rounds) with ordinality r(items, n) order by r.n loop
-    return query
-    with facts as (
-      select i.*, o.order_id as known_order_id, o.amount_minor as known_amount, o.currency as known_currency,
-             o.status as known_status, o.customer_id as known_customer_id, o.customer_email as known_email,
-             o.customer_phone as known_phone, o.details as known_details, o.metadata as known_metadata,
-             coalesce(o.event_seq, 0) as head_seq, coalesce(o.event_hash, '') as head_hash,
-             t, a.attempts, a.last_txn_id, a.charged_by, other.order_id as paid_order_id,
-             coalesce(t.status = any (p_final), false) as is_final,
-             coalesce(i.surcharge_minor, t.surcharge_minor, 0) as new_surcharge,
-             coalesce(i.offer_minor, t.offer_minor, 0) as new_offer
-      from jsonb_populate_recordset(null::told_transaction, v_round) i
-      left join lateral (
-        select x.* from orders x
-        where x.merchant_id = p_merchant_id and lower(x.order_id) = lower(i.order_id) limit 1) o on true
-      left join lateral (
-        select x.* from transactions x
-        where x.merchant_id = p_merchant_id and x.order_id = o.order_id
-          and x.gateway_payment_id = i.gateway_payment_id limit 1) t on true
-      cross join lateral (
-        select count(*) as attempts,
-               (array_agg(x.txn_id order by length(x.txn_id) desc, x.txn_id desc))[1] as last_txn_id,
-               max(x.gateway_payment_id) filter (where x.status = 'CHARGED') as charged_by
-        from transactions x where x.merchant_id = p_merchant_id and x.order_id = o.order_id) a
-      left join lateral (
-        select x.order_id from transactions x
-        where x.gateway_account_id = i.gateway_account_id and x.gateway_payment_id = i.gateway_payment_id
-          and x.merchant_id = p_merchant_id and x.order_id is distinct from o.order_id limit 1) other on true
-    ), judged as (
-      select f.*, c.name as contradiction, c.known, array_remove(array[
-          case when (f.t).txn_id is null then 'gateway_payment_id' end,
-          case when f.status is distinct from (f.t).status then 'status' end,
-          case when f.surcharge_minor <> (f.t).surcharge_minor then 'surcharge' end,
-          case when f.offer_minor <> (f.t).offer_minor then 'offer_discount' end,
-          case when f.charged_at <> coalesce((f.t).charged_at, 'infinity') then 'charged_at' end,
-          case when f.payment_method_type <> coalesce((f.t).payment_method_type, '') then 'payment_method_type' end,
-          case when f.payment_method <> coalesce((f.t).payment_method, '') then 'payment_method' end,
-          case when f.customer_id <> coalesce(f.known_customer_id, '') then 'customer_id' end,
-          case when f.customer_email <> coalesce(f.known_email, '') then 'customer_email' end,
-          case when f.customer_phone <> coalesce(f.known_phone, '') then 'customer_phone' end,
-          case when f.known_details || f.details <> f.known_details then 'udf' end,
-          case when f.known_metadata || f.metadata <> f.known_metadata then 'metadata' end], null) as changed
-      from facts f
-      left join lateral (
-        select v.name, v.known from (values
-          (1, f.known_order_id <> f.order_id, 'order_id', f.known_order_id),
-          (2, f.known_currency <> f.currency, 'currency', f.known_currency),
-          (3, f.known_amount <> f.amount_minor, 'amount', f.known_amount::text),
-          (4, (f.t).gateway <> f.gateway, 'gateway', (f.t).gateway),
-          (5, f.account_told and (f.t).gateway_account_id <> f.gateway_account_id,
-             'gateway_account', (f.t).gateway_account_id),
-          (6, f.is_final and (f.t).status <> f.status, 'status', (f.t).status),
-          (7, f.is_final and (f.t).surcharge_minor <> f.surcharge_minor, 'surcharge', (f.t).surcharge_minor::text),
-          (8, f.is_final and (f.t).offer_minor <> f.offer_minor, 'offer_discount', (f.t).offer_minor::text),
-          (9, f.is_final and (f.t).payment_method_type <> f.payment_method_type,
-             'payment_method_type', (f.t).payment_method_type),
-          (10, f.is_final and (f.t).payment_method <> f.payment_method, 'payment_method', (f.t).payment_method),
-          (11, f.is_final and (f.t).charged_at <> f.charged_at, 'charged_at',
-             to_char((f.t).charged_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')),
-          (12, f.charged_by <> f.gateway_payment_id and ((f.t).txn_id is null or f.status = 'CHARGED'),
-             'charged_by_other_payment', f.charged_by),
-          (13, (f.t).txn_id is null and f.gateway_account_id is null, 'account_untold', null),
-          (14, (f.t).txn_id is null and f.paid_order_id is not null, 'payment_of_other_order', f.paid_order_id),
-          (15, f.amount_minor + f.new_surcharge - f.new_offer not between 1 and 999999999999999,
-             'effective_amount', (f.amount_minor + f.new_surcharge - f.new_offer)::text)
-        ) v(rank, holds, name, known)
-        where v.holds order by v.rank limit 1) c on true
-    ), agreed as (
-      select j.*, coalesce(j.known_order_id, j.order_id) as the_order_id,
-             coalesce((j.t).txn_id, concat_ws('-', p_merchant_id, coalesce(j.known_order_id, j.order_id),
-                                              j.attempts + 1)) as the_txn_id,
-             j.head_seq + case when j.known_order_id is null then 2 else 1 end as new_seq,
-             case when j.charged_by is not null then 'CHARGED'
-                  when (j.t).txn_id is null or j.status = 'CHARGED' or (j.t).txn_id = j.last_txn_id then j.status
-                  else j.known_status end as order_status,
-             least(p_now, coalesce(j.charged_at, p_now)) as since
-      from judged j where j.contradiction is null
-    ), changing as (
-      select a.*, case when a.known_order_id is null then event_body(
-               p_merchant_id, a.the_order_id, 1, p_now, 'order.created', null, null, 'NEW', a.cause,
-               jsonb_build_object('amount_minor', a.amount_minor, 'currency', a.currency)) end as created_body,
-             event_body(
-               p_merchant_id, a.the_order_id, a.new_seq, p_now, 'transaction.recorded', null,
-               (a.t).status, a.status, a.cause, jsonb_build_object(
-                 'txn_id', a.the_txn_id, 'gateway', a.gateway,
-                 'gateway_account_id', coalesce((a.t).gateway_account_id, a.gateway_account_id),
-                 'gateway_payment_id', a.gateway_payment_id, 'amount_minor', a.amount_minor,
-                 'surcharge_minor', a.new_surcharge, 'offer_minor', a.new_offer, 'currency', a.currency,
-                 'changed', a.changed)) as body
-      from agreed a where a.changed <> '{}'
-    ), chained as materialized (
-      select c.*, event_hash('', c.created_body) as created_hash,
-             event_hash(coalesce(event_hash('', c.created_body), c.head_hash), c.body) as new_hash
-      from changing c
-    ), new_orders as (
-      insert into orders (merchant_id, order_id, order_uuid, status, amount_minor, currency, exponent, customer_id,
-        customer_email, customer_phone, details, metadata, event_seq, event_hash, created_at, updated_at)
-      select p_merchant_id, c.the_order_id, c.order_uuid, c.order_status, c.amount_minor, c.currency, c.exponent,
-        c.customer_id, c.customer_email, c.customer_phone, c.details, c.metadata, c.new_seq, c.new_hash, c.since,
-        p_now
-      from chained c where c.known_order_id is null
-    ), changed_orders as (
-      update orders o set status = c.order_status, customer_id = coalesce(c.customer_id, o.customer_id),
-        customer_email = coalesce(c.customer_email, o.customer_email),
-        customer_phone = coalesce(c.customer_phone, o.customer_phone), details = o.details || c.details,
-        metadata = o.metadata || c.metadata, event_seq = c.new_seq, event_hash = c.new_hash, updated_at = p_now
-      from chained c where o.merchant_id = p_merchant_id and o.order_id = c.known_order_id
-    ), new_transactions as (
-      insert into transactions (merchant_id, order_id, txn_id, txn_uuid, status, amount_minor, surcharge_minor,
-        offer_minor, gateway, gateway_account_id, gateway_payment_id, payment_method_type, payment_method,
-        charged_at, created_at, updated_at)
-      select p_merchant_id, c.the_order_id, c.the_txn_id, c.txn_uuid, c.status, c.amount_minor, c.new_surcharge,
-        c.new_offer, c.gateway, c.gateway_account_id, c.gateway_payment_id, c.payment_method_type,
-        c.payment_method, c.charged_at, c.since, p_now
-      from chained c where (c.t).txn_id is null
-    ), changed_transactions as (
-      update transactions x set status = c.status, surcharge_minor = c.new_surcharge, offer_minor = c.new_offer,
-        payment_method_type = coalesce(c.payment_method_type, x.payment_method_type),
-        payment_method = coalesce(c.payment_method, x.payment_method),
-        charged_at = coalesce(c.charged_at, x.charged_at), updated_at = p_now
-      from chained c
-      where x.merchant_id = p_merchant_id and x.order_id = c.known_order_id and x.txn_id = (c.t).txn_id
-    ), logged as (
-      insert into events (merchant_id, order_id, seq, at, body, hash)
-      select p_merchant_id, c.the_order_id, e.seq, p_now, e.body, e.hash
-      from chained c
-      cross join lateral (values (1::bigint, c.created_body, c.created_hash), (c.new_seq, c.body, c.new_hash))
-        e(seq, body, hash)
-      where e.body is not null
-    )
-    select a.idx, case when a.changed = '{}' then 'unchanged' else 'recorded' end, a.the_order_id, a.the_txn_id, null
-    from agreed a
-    union all
-    select j.idx, j.contradiction, null, null, j.known from judged j where j.contradiction is not null;
-  end loop;
-end $$;
-
--- For the lists of orders: each filter that is offered finds its orders newest first.
+-- There is room on each page for the next version of a row, so that a change stays on its page.
+create table orders (
+  merchant_id text not null,
+  order_id text not null check (order_id ~ '^[\x21-\x7e]{1,128}$'),
+  order_uuid uuid not null,
+  status text not null,
+  amount_minor bigint not null check (amount_minor between 1 and 999999999999999),
+  currency text not null check (currency ~ '^[A-Z]{3}$'),
+  exponent smallint not null check (exponent between 0 and 4),
+  -- The gateway of the transaction that was charged, else of the last one; null without a transaction.
+  gateway text,
+  customer_id text,
+  customer_email text,
+  customer_phone text,
+  -- product_id, description, return_url, udf1 … udf10, addresses: what the merchant sent and gets back.
+  details jsonb not null default '{}',
+  metadata jsonb not null default '{}',
+  event_seq bigint not null default 0,
+  event_hash bytea not null default '',
+  sealed_seq bigint not null default 0 check (sealed_seq <= event_seq),
+  created_at timestamptz not null,
+  updated_at timestamptz not null
+) with (fillfactor = 85);
+comment on table orders is
+  'A row is what a customer bought, and the head of the chain of everything that happened to it. '
+  'It belongs to a merchant.';
+-- Order ids are unique without regard to case (contract section 5.1).
+create unique index orders_by_folded_id on orders (merchant_id, lower(order_id));
+-- For the lists of orders: each filter that is offered finds its orders, most of them newest first.
 create index orders_by_status on orders (merchant_id, status, created_at desc, order_id);
 create index orders_by_email on orders (merchant_id, lower(customer_email), created_at desc)
   where customer_email is not null;
 create index orders_by_phone on orders (merchant_id, customer_phone, created_at desc)
   where customer_phone is not null;
+create index orders_by_time on orders (merchant_id, created_at desc, order_id);
+create index orders_by_gateway on orders (merchant_id, gateway, created_at desc, order_id);
+create index orders_by_amount on orders (merchant_id, currency, amount_minor desc, order_id);
+-- With what lists sort by, so that all that begin so are sorted without reading any of them.
+create index orders_by_beginning on orders (merchant_id, (lower(order_id) collate "C"), created_at, order_id);
+alter table orders add primary key (merchant_id, order_id);
+
+create table transactions (
+  merchant_id text not null,
+  order_id text not null,
+  txn_id text not null,
+  txn_uuid uuid not null,
+  status text not null,
+  amount_minor bigint not null check (amount_minor between 1 and 999999999999999),
+  surcharge_minor bigint not null default 0 check (surcharge_minor between 0 and 999999999999999),
+  offer_minor bigint not null default 0 check (offer_minor between 0 and 999999999999999),
+  -- What the customer really paid: the cap on refunds.
+  effective_minor bigint not null generated always as (amount_minor + surcharge_minor - offer_minor) stored
+    check (effective_minor between 1 and 999999999999999),
+  -- The sum of its refunds that are not failed, cancelled or reversed. Kept by the triggers of verbs/keep_reserved.sql and
+  -- by nothing else, so it cannot drift; the check is invariant 1.
+  reserved_minor bigint not null default 0,
+  -- How much of it is refunded, refunds under way counted; null where nothing is. Beside it the time of its order, so that
+  -- the refunded orders can be walked as the list has them. Both are kept by the same triggers.
+  refunded text check (refunded in ('partly', 'fully')),
+  ordered_at timestamptz,
+  gateway text not null,
+  gateway_account_id text not null,
+  gateway_payment_id text not null check (length(gateway_payment_id) between 1 and 255),
+  payment_method_type text,
+  payment_method text,
+  charged_at timestamptz,
+  created_at timestamptz not null,
+  updated_at timestamptz not null,
+  primary key (merchant_id, order_id, txn_id),
+  foreign key (merchant_id, order_id) references orders,
+  constraint never_more_than_was_paid check (reserved_minor between 0 and effective_minor),
+  constraint only_charged_reserves check (reserved_minor = 0 or status = 'CHARGED')
+) with (fillfactor = 85);
+comment on table transactions is
+  'A row is one payment attempt of an order at one gateway. Only a CHARGED one can be refunded. '
+  'It belongs to a merchant.';
+create index transactions_by_payment on transactions (gateway_account_id, gateway_payment_id);
+create index transactions_by_merchants_payment on transactions (gateway_payment_id, merchant_id);
+create index transactions_by_txn on transactions (txn_id, merchant_id);
+create index transactions_refunded on transactions (merchant_id, refunded, ordered_at desc, order_id)
+  where refunded is not null;
+
+-- Each carries the hash of the one before it in its order: hash = sha256(previous hash ‖ body as text).
+create table events (
+  merchant_id text not null,
+  order_id text not null,
+  seq bigint not null check (seq > 0),
+  at timestamptz not null,
+  -- merchant_id, order_id, seq, at, kind, refund_id, from, to, cause, evidence
+  body jsonb not null,
+  hash bytea not null,
+  primary key (merchant_id, order_id, seq)
+);
+comment on table events is
+  'A row is one change and why it happened. Rows are only ever inserted. '
+  'It belongs to a merchant.';
+create index events_by_time on events (merchant_id, at, order_id, seq);
+
+-- It stands apart so that the next event of an order changes no indexed column of its row: whatever indexes the lists need, a
+-- refund writes to none of them.
+create table unsealed_orders (
+  merchant_id text not null,
+  order_id text not null,
+  primary key (merchant_id, order_id)
+);
+comment on table unsealed_orders is
+  'A row is an order with events that no checkpoint has sealed yet. '
+  'It belongs to a merchant.';
+
+create table audit_checkpoints (
+  merchant_id text not null,
+  checkpoint_no bigint not null check (checkpoint_no > 0),
+  sealed_at timestamptz not null,
+  -- The orders it seals: [order id, last event's sequence number, last event's hash in hex], by order id.
+  orders jsonb not null,
+  hash bytea not null,
+  -- HMAC of the hash under a key derived from the master key: the database alone cannot make a new one.
+  seal bytea not null,
+  primary key (merchant_id, checkpoint_no)
+);
+comment on table audit_checkpoints is
+  'A row seals the events of all orders of a merchant that changed since the row before it. '
+  'It belongs to a merchant.';

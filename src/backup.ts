@@ -13,7 +13,7 @@ import { beginEdition } from './books.ts';
 import type { Settings } from './config.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Database, Queryable } from './lib/db.ts';
-import { migrateWithin, shippedMigrations } from './lib/migrate.ts';
+import { findLaterVerb, migrateWithin, type RecordedVerb, shippedMigrations } from './lib/migrate.ts';
 import { OperatorError } from './lib/operator-error.ts';
 import type { Vault } from './lib/vault.ts';
 import { programVersion } from './lib/version.ts';
@@ -39,6 +39,7 @@ const headerShape = z.object({
   postgres: z.string(),
   backed_up_at: z.iso.datetime(),
   migrations: z.array(z.object({ name: z.string(), sha256: z.string() })).min(1),
+  verbs: z.array(z.object({ name: z.string(), sha256: z.string(), program: z.string() })),
   tables: z.array(
     z.object({ name: z.string().regex(/^[a-z_]+$/), columns: z.array(z.string().regex(/^[a-z0-9_]+$/)) }),
   ),
@@ -102,6 +103,9 @@ async function describe(client: PoolClient, backedUpAt: Date): Promise<Header> {
   const { rows: migrations } = await client.query<Header['migrations'][number]>(
     'select name, sha256 from schema_migrations order by name',
   );
+  const { rows: verbs } = await client.query<RecordedVerb>(
+    'select name, sha256, program from schema_verbs order by name',
+  );
   return {
     refundry_backup: FORMAT,
     program: programVersion(),
@@ -109,6 +113,7 @@ async function describe(client: PoolClient, backedUpAt: Date): Promise<Header> {
       .rows[0]!.name,
     backed_up_at: backedUpAt.toISOString(),
     migrations,
+    verbs,
     tables: await readTables(client),
   };
 }
@@ -229,6 +234,13 @@ function requireKnownMigrations(header: Header, path: string): void {
           'Restore with that version or a later one.',
       );
     }
+  }
+  const later = findLaterVerb(header.verbs);
+  if (later) {
+    throw new OperatorError(
+      `${path} is of a database that Refundry ${later.program} had migrated, and this is ${programVersion()} ` +
+        `(${later.name} is another one here). Restore with that version or a later one.`,
+    );
   }
 }
 
@@ -382,7 +394,7 @@ async function onOneConnection<Result>(
   }
 }
 
-/** All tables of the program but the list of its migrations, each after those that it refers to. */
+/** All tables of the program but the lists of its migrations, each after those that it refers to. */
 async function readTables(client: PoolClient): Promise<Table[]> {
   const { rows } = await client.query<Table & { parents: string[] }>(
     `select c.relname as name,
@@ -392,7 +404,7 @@ async function readTables(client: PoolClient): Promise<Table[]> {
        array(select p.relname::text from pg_constraint f join pg_class p on p.oid = f.confrelid
              where f.conrelid = c.oid and f.contype = 'f' and f.confrelid <> c.oid) as parents
      from pg_class c
-     where c.relnamespace = current_schema()::regnamespace and c.relkind = 'r' and c.relname <> 'schema_migrations'
+     where c.relnamespace = current_schema()::regnamespace and c.relkind = 'r' and c.relname not in ('schema_migrations', 'schema_verbs')
      order by c.relname`,
   );
   const sorted: Table[] = [];

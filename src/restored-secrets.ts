@@ -12,13 +12,15 @@ export interface RestoredSecrets {
 
 /** Names them, for who restored the books: what was replaced since is to be replaced again. */
 export async function readRestoredSecrets(tx: Queryable): Promise<RestoredSecrets> {
-  const [row] = await tx.query<RestoredSecrets>(
+  const [keys] = await tx.query<Pick<RestoredSecrets, 'keysAsleep'>>(
+    'select count(*) as "keysAsleep" from api_keys where asleep_since is not null and revoked_at is null',
+  );
+  const [named] = await tx.query<Omit<RestoredSecrets, 'keysAsleep'>>(
     `select
-       (select count(*) from api_keys where asleep_since is not null and revoked_at is null) as "keysAsleep",
        array(select format('%s of merchant %s, account "%s"', gateway, merchant_id, name) from gateway_accounts
              order by merchant_id, gateway, name) as accounts,
        array(select format('%s of merchant %s', url, merchant_id) from webhook_endpoints
              order by merchant_id, url) as endpoints`,
   );
-  return row!;
+  return { ...keys!, ...named! };
 }

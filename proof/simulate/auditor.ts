@@ -811,7 +811,7 @@ export class Auditor {
       `select merchant_id, order_id, event_name, replace(notification_id::text, '-', '') as hex from notifications`,
     );
     const undelivered = await this.#db.query<Record<string, string>>(
-      `select e.url, d.order_id, d.state, d.round_tries from deliveries d join webhook_endpoints e using (endpoint_id)
+      `select e.url, d.order_id, d.state, d.round_tries from deliveries d join webhook_endpoints e using (merchant_id, endpoint_id)
        where d.state <> 'delivered'`,
     );
     const givenUp = new Set<string>();

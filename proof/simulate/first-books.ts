@@ -59,9 +59,9 @@ export async function writeFirstBooks(
     [accounts.map((a) => a.accountId), accounts.map((a) => a.merchantId), accounts.map((a) => a.gateway), at],
   );
   await db.query(
-    `insert into gateway_health (gateway_account_id, allowance, allowance_at)
-     select id, 1000, $2 from unnest($1::text[]) id`,
-    [accounts.map((a) => a.accountId), at],
+    `insert into gateway_health (merchant_id, gateway_account_id, allowance, allowance_at)
+     select a.merchant_id, a.id, 1000, $3 from unnest($1::text[], $2::text[]) a(id, merchant_id)`,
+    [accounts.map((a) => a.accountId), accounts.map((a) => a.merchantId), at],
   );
   const column = (of: (order: Order) => unknown) => orders.map(of);
   await db.query(

@@ -114,12 +114,12 @@ export class GatewayWebhooks {
       },
       this.#world.accessOf(account.accountId),
     );
+    const to = { merchantId: account.merchantId, gatewayAccountId: account.accountId };
     if (reading.kind === 'rejected') {
-      noteWebhookTrouble(deps.db, deps.clock, account.accountId, reading.why).catch(() => undefined);
+      noteWebhookTrouble(deps.db, deps.clock, to, reading.why).catch(() => undefined);
       timeline.at(timeline.nowMs + RETRIES_MS[Math.min(time, 5)]!, again);
       return;
     }
-    const to = { merchantId: account.merchantId, gatewayAccountId: account.accountId };
     settleFromWebhook(deps, to, reading).then(
       () => {
         done = true;

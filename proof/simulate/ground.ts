@@ -18,7 +18,7 @@ export async function openGround(connectionString: string): Promise<Ground> {
     `select c.relname as name,
             (select quote_ident(t.tgname) from pg_trigger t
              where t.tgrelid = c.oid and not t.tgisinternal and t.tgtype & $1 > 0) as guard
-     from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and c.relname <> 'schema_migrations'
+     from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and c.relname not in ('schema_migrations', 'schema_verbs')
      order by 1`,
     [ON_TRUNCATE],
   );

@@ -31,7 +31,6 @@ const DECIDE = 'src/batches/decide.ts';
 const RUN = 'src/batches/run.ts';
 const ANSWERS = 'src/gateways/answers.ts';
 const JUDGE = 'src/refunds/judge.ts';
-const REFUNDS_SQL = 'migrations/0002_refunds.sql';
 
 const SETTLED_WRONGLY: readonly FaultName[] = [
   'resolved by a person',
@@ -326,7 +325,7 @@ export const MUTANTS: readonly Mutant[] = [
   // What is kept and told
   mutant(
     'what is decided on an old version is written',
-    REFUNDS_SQL,
+    'migrations/verbs/move_refunds.sql',
     'and r.refund_id = i.refund_id and r.event_seq = i.decided_on',
     'and r.refund_id = i.refund_id',
   ),
@@ -336,7 +335,7 @@ export const MUTANTS: readonly Mutant[] = [
     changes: [
       NO_ROOM_CHECK,
       {
-        file: 'migrations/0001_core.sql',
+        file: 'migrations/0004_orders.sql',
         was: 'check (reserved_minor between 0 and effective_minor)',
         is: 'check (reserved_minor >= 0)',
       },
@@ -372,7 +371,7 @@ export const MUTANTS: readonly Mutant[] = [
         is: 'and false',
       },
       {
-        file: 'migrations/0003_webhooks.sql',
+        file: 'migrations/0006_webhooks.sql',
         was: 'create unique index deliveries_one_under_way on',
         is: 'create index deliveries_one_under_way on',
       },

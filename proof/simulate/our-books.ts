@@ -157,7 +157,7 @@ function byOrderAndSeq(a: EventRow, b: EventRow): number {
 const NEW = 'age(xmin) <= age($1::xid)';
 
 const CHANGING =
-  /\b(record_refunds|move_refunds|(insert into|update|delete from) (orders|refunds|events|notifications|transactions|attempts|batches|batch_))/i;
+  /\b(move_refunds|(insert into|update|delete from) (orders|refunds|events|notifications|transactions|attempts|batches|batch_))/i;
 
 const CHANGES = `
   select 'mark' as kind, jsonb_build_object('up_to', pg_snapshot_xmax(pg_current_snapshot())::text,

@@ -47,13 +47,13 @@ export async function readView(db: Queryable, merchantId: string, viewId: string
 
 /**
  * Makes the view or puts this one in the place of the one that is there, whose maker it keeps. Answers with what is
- * there now; `too_many` where the maker has as many as may be, `taken` where the id is another merchant's.
+ * there now, or with `too_many` where the maker has as many as may be.
  */
 export async function saveView(
   db: Database,
   clock: Clock,
   view: ViewToSave,
-): Promise<SavedView | 'too_many' | 'taken'> {
+): Promise<SavedView | 'too_many'> {
   return db.transaction(async (tx) => {
     // So that two requests at once cannot both take the last place.
     await tx.query('select merchant_id from merchants where merchant_id = $1 for no key update', [
@@ -68,9 +68,8 @@ export async function saveView(
       `insert into saved_views (view_id, merchant_id, made_by_id, made_by, name, page, query, columns, shared,
          created_at, updated_at)
        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
-       on conflict (view_id) do update set name = excluded.name, page = excluded.page, query = excluded.query,
+       on conflict (merchant_id, view_id) do update set name = excluded.name, page = excluded.page, query = excluded.query,
          columns = excluded.columns, shared = excluded.shared, updated_at = excluded.updated_at
-       where saved_views.merchant_id = excluded.merchant_id
        returning ${VIEW}`,
       [
         view.viewId,
@@ -85,7 +84,7 @@ export async function saveView(
         clock.now(),
       ],
     );
-    return saved ?? 'taken';
+    return saved!;
   });
 }
 

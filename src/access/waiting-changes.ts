@@ -103,7 +103,7 @@ export async function confirmChange(
     if (!change) return 'not_found';
     const by: Deed = { kind: asked.kind, id: asked.id, at: now };
     if (!(await isSecondPerson(tx, asked.merchantId, by, [deedOf(change)]))) return 'same_person';
-    await endChange(tx, changeId, { as: 'confirmed', by: asked.name, now });
+    await endChange(tx, { ...asked, changeId }, { as: 'confirmed', by: asked.name, now });
     await changeMerchantSettings(tx, asked.merchantId, change.changes);
     await logOf(tx, clock, asked)('settings_confirmed', { ...change.changes, asked_by: change.askedBy });
     return 'done';
@@ -121,7 +121,7 @@ export async function stopChange(
     const now = clock.now();
     const change = (await listWaiting(tx, asked.merchantId, now)).find((one) => one.changeId === changeId);
     if (!change) return 'not_found';
-    await endChange(tx, changeId, { as: 'stopped', by: asked.name, now });
+    await endChange(tx, { ...asked, changeId }, { as: 'stopped', by: asked.name, now });
     await logOf(tx, clock, asked)('settings_stopped', { ...change.changes, asked_by: change.askedBy });
     return 'done';
   });
@@ -137,7 +137,7 @@ export async function takeDueEffects({ db, clock }: ChangeDeps): Promise<number>
       const now = clock.now();
       const change = (await listWaiting(tx, merchantId, now)).find((one) => one.changeId === changeId);
       if (!change?.takesEffectAt || change.takesEffectAt > now) return;
-      await endChange(tx, changeId, { as: 'took_effect', by: null, now });
+      await endChange(tx, { merchantId, changeId }, { as: 'took_effect', by: null, now });
       await changeMerchantSettings(tx, merchantId, change.changes);
       const { askedByKind: kind, askedById: id, askedBy: name } = change;
       const log = logOf(tx, clock, { merchantId, kind, id, name, requestId: null });
@@ -177,10 +177,12 @@ function logOf(tx: Queryable, clock: Clock, { merchantId, kind, id, name, reques
  */
 async function hasOtherAdmin(tx: Queryable, { merchantId, kind, id }: AskedBy, now: Date): Promise<boolean> {
   const hands: Deed[] = [{ kind, id, at: now }];
-  const there = (await listTeam(tx, merchantId))
-    .filter(({ role, disabledAt, hasPassword }) => role === 'admin' && disabledAt === null && hasPassword)
+  const admins = (await listTeam(tx, merchantId)).filter(({ role }) => role === 'admin');
+  const there = admins
+    .filter(({ disabledAt, hasPassword }) => disabledAt === null && hasPassword)
     .map(({ userId }) => ({ userId, at: now }));
-  const kept = await listKeptAway(tx, merchantId, plusMs(now, -KEPT_AWAY_MS));
+  const adminIds = admins.map(({ userId }) => userId);
+  const kept = await listKeptAway(tx, merchantId, plusMs(now, -KEPT_AWAY_MS), adminIds);
   for (const { userId, at } of [...there, ...kept]) {
     if (await isSecondPerson(tx, merchantId, { kind: 'user', id: userId, at }, hands)) return true;
   }
@@ -200,20 +202,23 @@ export async function listWaiting(db: Queryable, merchantId: string, now: Date):
   );
 }
 
-/** Admins whom another person of the team has demoted, switched off, reset or removed since then, and when; not the command line. */
+/**
+ * Admins whom another person of the team has demoted, switched off, reset or removed since then, and when; not the command
+ * line. `adminIds`: those of the team as it is.
+ */
 async function listKeptAway(
   tx: Queryable,
   merchantId: string,
   since: Date,
+  adminIds: readonly string[],
 ): Promise<{ userId: string; at: Date }[]> {
   return tx.query(
-    `select l.user_id as "userId", l.at
-     from access_log l left join members m on m.merchant_id = l.merchant_id and m.user_id = l.user_id
-     where l.merchant_id = $1 and l.at > $2 and l.by_user_id <> l.user_id
-       and (l.action = 'role_changed' and l.details ->> 'from' = 'admin'
-         or l.action = 'removed' and l.details ->> 'role' = 'admin'
-         or l.action in ('disabled', 'reset') and m.role = 'admin')`,
-    [merchantId, since],
+    `select user_id as "userId", at from access_log
+     where merchant_id = $1 and at > $2 and by_user_id <> user_id
+       and (action = 'role_changed' and details ->> 'from' = 'admin'
+         or action = 'removed' and details ->> 'role' = 'admin'
+         or action in ('disabled', 'reset') and user_id = any($3::uuid[]))`,
+    [merchantId, since, adminIds],
   );
 }
 
@@ -253,12 +258,13 @@ type Ended = 'confirmed' | 'took_effect' | 'stopped' | 'lapsed' | 'replaced';
 
 async function endChange(
   tx: Queryable,
-  changeId: string,
+  { merchantId, changeId }: { readonly merchantId: string; readonly changeId: string },
   end: { readonly as: Ended; readonly by: string | null; readonly now: Date },
 ): Promise<void> {
   await tx.query(
-    'update waiting_changes set ended_at = $2, ended_as = $3, ended_by = $4 where change_id = $1',
-    [changeId, end.now, end.as, end.by],
+    `update waiting_changes set ended_at = $3, ended_as = $4, ended_by = $5
+     where merchant_id = $1 and change_id = $2`,
+    [merchantId, changeId, end.now, end.as, end.by],
   );
 }
 

@@ -84,23 +84,20 @@ async function takeIn(
 
   found();
   const at = { merchant_id: account.merchantId, gateway_account_id: accountId };
+  const key = { merchantId: account.merchantId, gatewayAccountId: accountId };
   const reading = readSafely(deps, request, gateway, account.access);
   if (reading.kind === 'rejected') {
     const details = { ...at, why: reading.why };
     traces.note({ what: 'webhook_rejected', address: request.ip, requestId: request.id, details });
-    await noteWebhookTrouble(deps.db, deps.clock, accountId, reading.why);
+    await noteWebhookTrouble(deps.db, deps.clock, key, reading.why);
     throw new ApiError(
       400,
       'webhook_rejected',
       'The webhook cannot be proved to come from the gateway, or not be read.',
     );
   }
-  if (reading.kind === 'authentic') await noteWebhookHeard(deps.db, deps.clock, accountId);
-  const { matched, unmatched } = await settleFromWebhook(
-    deps.engine,
-    { merchantId: account.merchantId, gatewayAccountId: accountId },
-    reading,
-  );
+  if (reading.kind === 'authentic') await noteWebhookHeard(deps.db, deps.clock, key);
+  const { matched, unmatched } = await settleFromWebhook(deps.engine, key, reading);
   request.log.info({ ...at, proof: reading.kind, matched }, 'a gateway webhook was taken in');
   for (const { eventId, refundId, gatewayRefundId, gatewayPaymentId } of unmatched) {
     request.log.info(

@@ -8,14 +8,11 @@ export interface OrderRange {
 
 /** Everyone who has orders or checkpoints, also when the merchant's own row is gone. */
 export async function readAuditedMerchants(db: Queryable): Promise<string[]> {
-  const rows = await db.query<{ merchantId: string }>(
-    `select merchant_id as "merchantId" from (
-       select merchant_id from merchants
-       union select merchant_id from orders
-       union select merchant_id from audit_checkpoints) m
-     order by 1`,
+  const registered = await db.query<{ id: string }>('select merchant_id as id from merchants');
+  const kept = await db.query<{ id: string }>(
+    'select merchant_id as id from orders union select merchant_id from audit_checkpoints',
   );
-  return rows.map((row) => row.merchantId);
+  return [...new Set([...registered, ...kept].map(({ id }) => id))].sort();
 }
 
 /** The end of an order's chain, as the order carries it. */

@@ -11,7 +11,7 @@ import {
   MAX_CONCURRENT_LIMIT,
   MAX_PER_SECOND_LIMIT,
 } from './gateway.ts';
-import { endRest } from './health.ts';
+import { type AccountKey, endRest } from './health.ts';
 import type { GatewayRegistry } from './registry.ts';
 
 /** One set of credentials at one gateway, as it may be shown: secrets by their last four characters only. */
@@ -200,19 +200,23 @@ export async function updateGatewayAccount(
         const { credentials, ...fresh } = withChanges(deps.vault, gatewayAccountId, still, changes);
         const refusal = whose && (await refuseIdentity(tx, gateway, { gatewayAccountId, ...still }, whose));
         if (refusal) return refusal;
-        await writeAccount(tx, gatewayAccountId, {
-          ...fresh,
-          identity: whose ? whose.identity : still.identity,
-          identityAskedAt: whose ? deps.clock.now() : still.identityAskedAt,
-          // Sealed anew it would be other bytes, and a change of the credentials at the same time would have to begin again.
-          sealedCredentials: changes.credentials
-            ? seal(deps.vault, gatewayAccountId, credentials)
-            : still.sealedCredentials,
-          shownCredentials: mask(credentials, gateway),
-          now: deps.clock.now(),
-        });
+        await writeAccount(
+          tx,
+          { merchantId, gatewayAccountId },
+          {
+            ...fresh,
+            identity: whose ? whose.identity : still.identity,
+            identityAskedAt: whose ? deps.clock.now() : still.identityAskedAt,
+            // Sealed anew it would be other bytes, and a change of the credentials at the same time would have to begin again.
+            sealedCredentials: changes.credentials
+              ? seal(deps.vault, gatewayAccountId, credentials)
+              : still.sealedCredentials,
+            shownCredentials: mask(credentials, gateway),
+            now: deps.clock.now(),
+          },
+        );
         // What made it rest may have been put right by this.
-        if (whose || (fresh.enabled && !still.enabled)) await endRest(tx, gatewayAccountId);
+        if (whose || (fresh.enabled && !still.enabled)) await endRest(tx, { merchantId, gatewayAccountId });
         return 'changed';
       });
     }
@@ -654,7 +658,7 @@ export async function learnIdentity(deps: AccountDeps, gatewayAccountId: string)
   });
   const answer = await askIdentity(deps, gateway, access);
   const told = answer?.kind === 'told' ? answer.identity : null;
-  await noteIdentity(deps.db, gatewayAccountId, row.sealedCredentials, told, deps.clock.now());
+  await noteIdentity(deps.db, { ...row, gatewayAccountId }, told, deps.clock.now());
   if (told !== null && row.identity === null) opened.get(deps.db)?.delete(gatewayAccountId);
   if (answer === null) return { kind: 'not_told', why: 'nobody can ask it' };
   if (answer.kind === 'not_told') return { kind: 'not_told', why: answer.why };
@@ -720,7 +724,7 @@ const SHOWN_ACCOUNT = `
     h.refusals_in_a_row as "refusalsInARow", h.webhooks_rejected_at as "webhooksRejectedAt",
     h.webhooks_rejected_why as "webhooksRejectedWhy", a.identity
   from gateway_accounts a
-  join gateway_health h using (gateway_account_id)`;
+  join gateway_health h using (merchant_id, gateway_account_id)`;
 
 interface SealedAccount {
   readonly merchantId: string;
@@ -799,15 +803,14 @@ async function hasSent(db: Queryable, merchantId: string, gatewayAccountId: stri
 /** Writes down what the gateway told of these credentials, where it was not known. */
 async function noteIdentity(
   db: Queryable,
-  gatewayAccountId: string,
-  sealedCredentials: Buffer,
+  account: AccountKey & { readonly sealedCredentials: Buffer },
   identity: string | null,
   now: Date,
 ): Promise<void> {
   await db.query(
     `update gateway_accounts set identity = coalesce(identity, $3), identity_asked_at = $4
-     where gateway_account_id = $1 and sealed_credentials = $2`,
-    [gatewayAccountId, sealedCredentials, identity, now],
+     where merchant_id = $5 and gateway_account_id = $1 and sealed_credentials = $2`,
+    [account.gatewayAccountId, account.sealedCredentials, identity, now, account.merchantId],
   );
 }
 
@@ -849,10 +852,10 @@ async function insertAccount(
            sealed_credentials, shown_credentials, max_concurrent, max_per_second, created_at, updated_at,
            identity, identity_asked_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12)
-         returning gateway_account_id, max_per_second, created_at
+         returning merchant_id, gateway_account_id, max_per_second, created_at
        )
-       insert into gateway_health (gateway_account_id, allowance, allowance_at)
-       select gateway_account_id, max_per_second, created_at from account`,
+       insert into gateway_health (merchant_id, gateway_account_id, allowance, allowance_at)
+       select merchant_id, gateway_account_id, max_per_second, created_at from account`,
       [
         account.gatewayAccountId,
         account.merchantId,
@@ -874,7 +877,7 @@ async function insertAccount(
 
 async function writeAccount(
   tx: Queryable,
-  gatewayAccountId: string,
+  { merchantId, gatewayAccountId }: AccountKey,
   account: {
     readonly name: string;
     readonly enabled: boolean;
@@ -891,7 +894,7 @@ async function writeAccount(
     `update gateway_accounts
      set name = $2, enabled = $3, max_concurrent = $4, max_per_second = $5,
        sealed_credentials = $6, shown_credentials = $7, updated_at = $8, identity = $9, identity_asked_at = $10
-     where gateway_account_id = $1`,
+     where merchant_id = $11 and gateway_account_id = $1`,
     [
       gatewayAccountId,
       account.name,
@@ -903,6 +906,7 @@ async function writeAccount(
       account.now,
       account.identity,
       account.identityAskedAt,
+      merchantId,
     ],
   );
 }

@@ -17,6 +17,12 @@ export interface WorkingAccount {
   readonly openUntil: Date | null;
 }
 
+/** Whose account it is, and which. */
+export interface AccountKey {
+  readonly merchantId: string;
+  readonly gatewayAccountId: string;
+}
+
 /** All accounts that are switched on. The allowance is what it has grown to by now. */
 export async function readWorkingAccounts(db: Queryable, clock: Clock): Promise<WorkingAccount[]> {
   return db.query<WorkingAccount>(
@@ -24,7 +30,7 @@ export async function readWorkingAccounts(db: Queryable, clock: Clock): Promise<
             a.max_per_second as "maxPerSecond",
             case when h.open_until > $2 then $1 else h.open_until end as "openUntil",
             h.failures_in_a_row + h.refusals_in_a_row as "failuresInARow", ${GROWN_ALLOWANCE} as allowance
-     from gateway_accounts a join gateway_health h using (gateway_account_id)
+     from gateway_accounts a join gateway_health h using (merchant_id, gateway_account_id)
      where a.enabled`,
     [clock.now(), plusMs(clock.now(), LONGEST_REST_MS)],
   );
@@ -55,7 +61,7 @@ export async function readIdleAccounts(
                       and o.gateway_account_id = a.gateway_account_id and o.released_at is null) as held,
               case when h.open_until > $2 and h.open_until <= $3 then h.open_until end as "openUntil",
               h.last_error as "lastError"
-       from gateway_accounts a join gateway_health h using (gateway_account_id)
+       from gateway_accounts a join gateway_health h using (merchant_id, gateway_account_id)
        where a.gateway_account_id = any($1)) account
      where not enabled or held or "openUntil" is not null`,
     [gatewayAccountIds, clock.now(), plusMs(clock.now(), LONGEST_REST_MS)],
@@ -73,17 +79,17 @@ export async function takeAllowance(
 ): Promise<Map<string, number>> {
   const rows = await db.query<{ id: string; granted: number }>(
     `with grown as (
-       select h.gateway_account_id, s.calls, ${GROWN_ALLOWANCE} as allowance
+       select h.merchant_id, h.gateway_account_id, s.calls, ${GROWN_ALLOWANCE} as allowance
        from unnest($2::text[], $3::int[]) as s(gateway_account_id, calls)
        join gateway_accounts a using (gateway_account_id)
-       join gateway_health h using (gateway_account_id)
+       join gateway_health h using (merchant_id, gateway_account_id)
        order by h.gateway_account_id
        for update of h
      ), granted as (
        select *, least(calls, greatest(floor(allowance), 0)) as calls_granted from grown
      )
      update gateway_health h set allowance = g.allowance - g.calls_granted, allowance_at = $1
-     from granted g where h.gateway_account_id = g.gateway_account_id
+     from granted g where h.merchant_id = g.merchant_id and h.gateway_account_id = g.gateway_account_id
      returning h.gateway_account_id as id, g.calls_granted::int as granted`,
     [clock.now(), [...wanted.keys()], [...wanted.values()]],
   );
@@ -98,7 +104,7 @@ export async function readCallsTaken(
 ): Promise<Map<string, number>> {
   const rows = await db.query<{ id: string; taken: number }>(
     `select a.gateway_account_id as id, ceil(greatest(a.max_per_second - ${GROWN_ALLOWANCE}, 0))::int as taken
-     from gateway_accounts a join gateway_health h using (gateway_account_id)
+     from gateway_accounts a join gateway_health h using (merchant_id, gateway_account_id)
      where a.gateway_account_id = any($2)`,
     [clock.now(), gatewayAccountIds],
   );
@@ -182,13 +188,13 @@ function refusalOf(answer: CreateAnswer | LookAnswer | FindAnswer): CallReport['
 export async function noteCall(
   db: Queryable,
   clock: Clock,
-  gatewayAccountId: string,
+  account: AccountKey,
   call: CallReport & { readonly begunAt: Date },
 ): Promise<number> {
   if (call.answered && !call.refusesUs) {
     return call.refusal
-      ? noteRefusal(db, clock, gatewayAccountId, { ...call.refusal, begunAt: call.begunAt })
-      : noteGoodCall(db, gatewayAccountId, call.refusal === null);
+      ? noteRefusal(db, clock, account, { ...call.refusal, begunAt: call.begunAt })
+      : noteGoodCall(db, account, call.refusal === null);
   }
   const now = clock.now();
   // A rest that ends later than any rest can was set by a clock that was wrong.
@@ -199,10 +205,11 @@ export async function noteCall(
          when failures_in_a_row + 1 >= $7::integer
            then least($6, $3::timestamptz + make_interval(secs => $8::float * power(2, least(failures_in_a_row + 1 - $7, 10))))
          else open_until end
-     where gateway_account_id = $1 and ($5 or open_until is null or open_until <= $4::timestamptz or open_until > $9)
+     where merchant_id = $10 and gateway_account_id = $1
+       and ($5 or open_until is null or open_until <= $4::timestamptz or open_until > $9)
      returning open_until as "openUntil"`,
     [
-      gatewayAccountId,
+      account.gatewayAccountId,
       call.why,
       now,
       call.begunAt,
@@ -211,22 +218,23 @@ export async function noteCall(
       FAILURES_THAT_OPEN,
       FIRST_PAUSE_MS / 1_000,
       plusMs(now, LONGEST_REST_MS),
+      account.merchantId,
     ],
   );
   return restLeft(rows[0]?.openUntil, now);
 }
 
 /** `takesRefunds`: it also ends a row of refusals, and the rest they brought; other answers leave both as they are. */
-async function noteGoodCall(db: Queryable, gatewayAccountId: string, takesRefunds: boolean): Promise<number> {
+async function noteGoodCall(db: Queryable, account: AccountKey, takesRefunds: boolean): Promise<number> {
   await db.query(
     `update gateway_health set failures_in_a_row = 0,
        refusals_in_a_row = case when $2 then 0 else refusals_in_a_row end,
        refusal_code = case when $2 then null else refusal_code end,
        open_until = case when $2 or refusals_in_a_row < $3 then null else open_until end
-     where gateway_account_id = $1
+     where merchant_id = $4 and gateway_account_id = $1
        and (failures_in_a_row > 0 or ($2 and refusals_in_a_row > 0)
          or (open_until is not null and ($2 or refusals_in_a_row < $3)))`,
-    [gatewayAccountId, takesRefunds, REFUSALS_THAT_OPEN],
+    [account.gatewayAccountId, takesRefunds, REFUSALS_THAT_OPEN, account.merchantId],
   );
   return 0;
 }
@@ -234,7 +242,7 @@ async function noteGoodCall(db: Queryable, gatewayAccountId: string, takesRefund
 async function noteRefusal(
   db: Queryable,
   clock: Clock,
-  gatewayAccountId: string,
+  account: AccountKey,
   refusal: { readonly code: string; readonly message: string; readonly begunAt: Date },
 ): Promise<number> {
   const now = clock.now();
@@ -247,11 +255,11 @@ async function noteRefusal(
        refused_alike_why = case when ${REFUSALS_NOW} >= $6 then $3::text else refused_alike_why end,
        open_until = case when ${REFUSALS_NOW} >= $6 then least($7::timestamptz,
          $4::timestamptz + make_interval(secs => $8::float * power(2, least(${REFUSALS_NOW} - $6, 10)))) end
-     where h.gateway_account_id = $1
+     where h.merchant_id = $9 and h.gateway_account_id = $1
        and (h.open_until is null or h.open_until <= $5::timestamptz or h.open_until > $7)
      returning h.open_until as "openUntil"`,
     [
-      gatewayAccountId,
+      account.gatewayAccountId,
       refusal.code.slice(0, 200),
       refusal.message.slice(0, 500),
       now,
@@ -259,6 +267,7 @@ async function noteRefusal(
       REFUSALS_THAT_OPEN,
       plusMs(now, LONGEST_REST_MS),
       FIRST_REFUSAL_REST_MS / 1_000,
+      account.merchantId,
     ],
   );
   return restLeft(rows[0]?.openUntil, now);
@@ -279,18 +288,18 @@ export async function readRefusedAlike(
   return db.query(
     `select gateway_account_id as "gatewayAccountId", refused_alike_at as at,
             format('The last %s refunds were refused alike: %s', refusals_in_a_row, refused_alike_why) as why
-     from gateway_accounts join gateway_health using (gateway_account_id)
+     from gateway_accounts join gateway_health using (merchant_id, gateway_account_id)
      where merchant_id = $1 and refusals_in_a_row >= $2 and refused_alike_at is not null`,
     [merchantId, REFUSALS_THAT_OPEN],
   );
 }
 
 /** Lets an account that rests try again at once: what made it rest may have been put right. */
-export async function endRest(db: Queryable, gatewayAccountId: string): Promise<void> {
+export async function endRest(db: Queryable, account: AccountKey): Promise<void> {
   await db.query(
     `update gateway_health set failures_in_a_row = 0, refusals_in_a_row = 0, refusal_code = null, open_until = null
-     where gateway_account_id = $1`,
-    [gatewayAccountId],
+     where merchant_id = $1 and gateway_account_id = $2`,
+    [account.merchantId, account.gatewayAccountId],
   );
 }
 
@@ -307,39 +316,36 @@ const TAKEN_EVERY_MS = 6 * 3_600_000;
 export async function noteWebhookTrouble(
   db: Queryable,
   clock: Clock,
-  gatewayAccountId: string,
+  account: AccountKey,
   why: string,
 ): Promise<void> {
   const now = clock.now();
   await db.query(
     `update gateway_health set webhooks_rejected_at = $2, webhooks_rejected_why = $3
-     where gateway_account_id = $1
+     where merchant_id = $5 and gateway_account_id = $1
        and (webhooks_rejected_at is null or webhooks_rejected_at <= $4 or webhooks_rejected_at > $2)`,
-    [gatewayAccountId, now, why.slice(0, 500), plusMs(now, -NOTED_EVERY_MS)],
+    [account.gatewayAccountId, now, why.slice(0, 500), plusMs(now, -NOTED_EVERY_MS), account.merchantId],
   );
 }
 
 /** Notes that the gateway's webhooks reach us: only then can one be missing. */
-export async function noteWebhookHeard(db: Queryable, clock: Clock, gatewayAccountId: string): Promise<void> {
+export async function noteWebhookHeard(db: Queryable, clock: Clock, account: AccountKey): Promise<void> {
   const now = clock.now();
   await db.query(
     `update gateway_health set webhooks_heard_at = $2
-     where gateway_account_id = $1 and (webhooks_heard_at is null or webhooks_heard_at < $3 or webhooks_heard_at > $2)`,
-    [gatewayAccountId, now, plusMs(now, -HEARD_EVERY_MS)],
+     where merchant_id = $4 and gateway_account_id = $1
+       and (webhooks_heard_at is null or webhooks_heard_at < $3 or webhooks_heard_at > $2)`,
+    [account.gatewayAccountId, now, plusMs(now, -HEARD_EVERY_MS), account.merchantId],
   );
 }
 
 /** Notes that an outcome was learnt by asking which a webhook should have told, where webhooks have reached us before. */
-export async function noteWebhookMissing(
-  db: Queryable,
-  clock: Clock,
-  gatewayAccountId: string,
-): Promise<void> {
+export async function noteWebhookMissing(db: Queryable, clock: Clock, account: AccountKey): Promise<void> {
   const [health] = await db.query(
-    'select 1 from gateway_health where gateway_account_id = $1 and webhooks_heard_at is not null',
-    [gatewayAccountId],
+    'select 1 from gateway_health where merchant_id = $1 and gateway_account_id = $2 and webhooks_heard_at is not null',
+    [account.merchantId, account.gatewayAccountId],
   );
-  if (health) await noteWebhookTrouble(db, clock, gatewayAccountId, 'a webhook is missing');
+  if (health) await noteWebhookTrouble(db, clock, account, 'a webhook is missing');
 }
 
 export interface WebhookTrouble {

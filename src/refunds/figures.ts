@@ -5,7 +5,7 @@ import { createWhere, type Where } from '../lib/where.ts';
 import { type RefundState, STATE_NAMES, STATES } from './states.ts';
 
 /**
- * What refunds add up to, as migrations/0011_figures.sql keeps it: sums, and changes that are not folded into them yet.
+ * What refunds add up to, as migrations/0008_figures.sql keeps it: sums, and changes that are not folded into them yet.
  * Every reader adds the two in one statement, so it does not matter when they are folded.
  */
 

@@ -83,16 +83,16 @@ export interface Attempt {
 export async function readAttempts(db: Queryable, refund: Refund): Promise<Attempt[]> {
   return db.query<Attempt>(
     `select attempt_no as "attemptNo", started_at as "startedAt", finished_at as "finishedAt", outcome, answer
-     from attempts where merchant_id = $1 and order_id = $2 and refund_id = $3 order by attempt_no`,
-    [refund.merchantId, refund.orderId, refund.refundId],
+     from attempts where merchant_id = $1 and refund_id = $2 order by attempt_no`,
+    [refund.merchantId, refund.refundId],
   );
 }
 
 /** The bytes of the refund's first send, which every later one repeats. Throws when it was never sent. */
 export async function readAttemptRequest(db: Queryable, refund: Refund): Promise<PreparedRequest> {
   const rows = await db.query<{ request: PreparedRequest }>(
-    `select request from attempts where merchant_id = $1 and order_id = $2 and refund_id = $3 and attempt_no = 1`,
-    [refund.merchantId, refund.orderId, refund.refundId],
+    'select request from attempts where merchant_id = $1 and refund_id = $2 and attempt_no = 1',
+    [refund.merchantId, refund.refundId],
   );
   if (!rows[0]) throw new Error(`refund ${refund.refundId} has no recorded send`);
   return rows[0].request;

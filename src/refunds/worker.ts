@@ -204,8 +204,7 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
     const answer = await lookAt(deps, refund);
     if (answer === null) return;
     await note(refund, { begunAt, ...reportOf(answer) });
-    if (shouldHaveBeenTold(refund, answer))
-      await noteWebhookMissing(deps.db, deps.clock, refund.gatewayAccountId);
+    if (shouldHaveBeenTold(refund, answer)) await noteWebhookMissing(deps.db, deps.clock, refund);
   }
 
   async function send(refund: Refund): Promise<void> {
@@ -214,13 +213,11 @@ export function createRefundRounds(deps: EngineDeps, onFreed: () => void): Refun
     if (report !== null) await note(refund, { begunAt, ...report });
   }
 
-  async function note(
-    { gatewayAccountId }: Refund,
-    call: CallReport & { readonly begunAt: Date },
-  ): Promise<void> {
+  async function note(refund: Refund, call: CallReport & { readonly begunAt: Date }): Promise<void> {
+    const { gatewayAccountId } = refund;
     if (wentWell(call) && !troubled.has(gatewayAccountId)) return;
     if (!wentWell(call)) troubled.add(gatewayAccountId);
-    const restsMs = await noteCall(deps.db, deps.clock, gatewayAccountId, call);
+    const restsMs = await noteCall(deps.db, deps.clock, refund, call);
     if (restsMs > 0) {
       deps.log.warn(
         { gateway_account_id: gatewayAccountId, rests_ms: restsMs, why: call.why },

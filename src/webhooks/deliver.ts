@@ -7,6 +7,7 @@ import type { Logger } from '../lib/log.ts';
 import { createLoop, type Loop } from '../lib/loop.ts';
 import type { Vault } from '../lib/vault.ts';
 import {
+  type EndpointKey,
   type EndpointNews,
   noteHealth,
   type OpenEndpoint,
@@ -266,10 +267,12 @@ async function readTargets(
   deps: DelivererDeps,
   claimed: readonly ClaimedDelivery[],
 ): Promise<(delivery: ClaimedDelivery) => WebhookTarget | GivenUpBecause> {
-  const endpointIds = new Set(claimed.flatMap((d) => d.endpointId ?? []));
+  const endpoints = claimed.flatMap(({ merchantId, endpointId }) =>
+    endpointId === null ? [] : { merchantId, endpointId },
+  );
   const merchantIds = new Set(claimed.flatMap((d) => (d.orderUrl === null ? [] : d.merchantId)));
   const [byId, byMerchant] = await Promise.all([
-    endpointIds.size > 0 ? openEndpoints(deps, [...endpointIds]) : new Map<string, OpenEndpoint>(),
+    endpoints.length > 0 ? openEndpoints(deps, endpoints) : new Map<string, OpenEndpoint>(),
     merchantIds.size > 0 ? openEndpointsOf(deps, [...merchantIds]) : new Map<string, OpenEndpoint[]>(),
   ]);
   return (delivery) => {
@@ -315,14 +318,14 @@ async function recordAndJudge(
   await recordTries(deps.db, finished, now);
   const news = newsOf(finished);
   if (news.length > 0) await noteHealth(deps.db, news);
-  const failing = news.filter((n) => n.failures > 0).map((n) => n.endpointId);
+  const failing = news.filter((n) => n.failures > 0);
   if (failing.length > 0) await retire(deps, failing, now);
   return finished;
 }
 
-async function retire(deps: DelivererDeps, failing: readonly string[], now: Date): Promise<void> {
+async function retire(deps: DelivererDeps, failing: readonly EndpointKey[], now: Date): Promise<void> {
   const retired = await retireEndpoints(deps.db, {
-    endpointIds: failing,
+    endpoints: failing,
     failingSince: plusMs(now, -RETIRE_AFTER_MS),
     failures: RETIRE_AFTER_FAILURES,
     now,
@@ -342,9 +345,11 @@ function newsOf(finished: readonly FinishedTry[]): EndpointNews[] {
     ({ delivery }) => delivery.endpointId!,
   );
   return [...byEndpoint].map(([endpointId, tries]) => {
+    const { merchantId } = tries[0]!.delivery;
     const lastSuccess = tries.findLastIndex(({ result }) => result.outcome === 'acknowledged');
     const lastFailure = tries.findLast(({ result }) => result.outcome !== 'acknowledged');
     return {
+      merchantId,
       endpointId,
       acknowledged: lastSuccess >= 0,
       failures: tries.length - 1 - lastSuccess,

@@ -174,14 +174,18 @@ function changeEndpoint(
       refuseCredentials(credentials) ??
       refuseEvents(changes.events);
     if (refusal) return { ok: false, refusal };
-    const updated = await writeEndpoint(tx, endpointId, {
-      url,
-      events: changes.events === undefined ? row.events : chosenEvents(changes.events),
-      sealedCredentials: sealCredentials(deps.vault, endpointId, credentials),
-      enabled: changes.enabled ?? row.enabled,
-      disabledReason: changes.disabledReason ?? null,
-      now: deps.clock.now(),
-    });
+    const updated = await writeEndpoint(
+      tx,
+      { merchantId, endpointId },
+      {
+        url,
+        events: changes.events === undefined ? row.events : chosenEvents(changes.events),
+        sealedCredentials: sealCredentials(deps.vault, endpointId, credentials),
+        enabled: changes.enabled ?? row.enabled,
+        disabledReason: changes.disabledReason ?? null,
+        now: deps.clock.now(),
+      },
+    );
     return { ok: true, value: endpointOf(deps.vault, updated) };
   });
 }
@@ -248,14 +252,21 @@ export interface OpenEndpoint {
   readonly target: WebhookTarget;
 }
 
+/** Whose endpoint it is, and which. */
+export interface EndpointKey {
+  readonly merchantId: string;
+  readonly endpointId: string;
+}
+
 /** The endpoints with their credentials in clear, and the secrets that are valid now, by id. */
 export async function openEndpoints(
   deps: Pick<EndpointDeps, 'db' | 'clock' | 'vault'>,
-  endpointIds: readonly string[],
+  endpoints: readonly EndpointKey[],
 ): Promise<Map<string, OpenEndpoint>> {
   const rows = await deps.db.query<EndpointRow>(
-    'select * from webhook_endpoints where endpoint_id = any($1)',
-    [endpointIds],
+    `select * from webhook_endpoints
+     where (merchant_id, endpoint_id) in (select distinct * from unnest($1::text[], $2::uuid[]))`,
+    keysOf(endpoints),
   );
   return new Map(rows.map((row) => [row.endpoint_id, openEndpoint(deps, row)]));
 }
@@ -285,8 +296,12 @@ export function sameOrigin(one: string, other: string): boolean {
   return origin !== undefined && origin === URL.parse(other)?.origin;
 }
 
-export interface EndpointNews {
-  readonly endpointId: string;
+const keysOf = (endpoints: readonly EndpointKey[]) => [
+  endpoints.map(({ merchantId }) => merchantId),
+  endpoints.map(({ endpointId }) => endpointId),
+];
+
+export interface EndpointNews extends EndpointKey {
   readonly acknowledged: boolean;
   /** Failures since the last acknowledgement among the tries that this tells of. */
   readonly failures: number;
@@ -304,9 +319,9 @@ export async function noteHealth(db: Queryable, news: readonly EndpointNews[]): 
        failures_in_a_row = case when n.acknowledged then 0 else e.failures_in_a_row end + n.failures,
        last_failure_at = case when n."lastFailure" is null then e.last_failure_at else n.at end,
        last_failure = coalesce(n."lastFailure", e.last_failure)
-     from jsonb_to_recordset($1) as n("endpointId" uuid, acknowledged boolean, failures integer,
+     from jsonb_to_recordset($1) as n("merchantId" text, "endpointId" uuid, acknowledged boolean, failures integer,
                                       "lastFailure" text, at timestamptz)
-     where e.endpoint_id = n."endpointId"
+     where e.merchant_id = n."merchantId" and e.endpoint_id = n."endpointId"
        and (n."lastFailure" is not null or e.failing_since is not null
             or coalesce(e.last_success_at < n.at - interval '1 minute', true))`,
     [JSON.stringify(news)],
@@ -317,19 +332,21 @@ export async function noteHealth(db: Queryable, news: readonly EndpointNews[]): 
 export async function retireEndpoints(
   db: Queryable,
   input: {
-    readonly endpointIds: readonly string[];
+    readonly endpoints: readonly EndpointKey[];
     readonly failingSince: Date;
     readonly failures: number;
     readonly now: Date;
   },
 ): Promise<{ endpointId: string; merchantId: string; reason: string }[]> {
+  const [merchantIds, endpointIds] = keysOf(input.endpoints);
   return db.query(
     `update webhook_endpoints set enabled = false, updated_at = $4,
        disabled_reason = format('It acknowledged nothing since %s in %s tries; the last one ended with %s.',
          to_char(failing_since at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), failures_in_a_row, last_failure)
-     where endpoint_id = any($1) and enabled and failing_since <= $2 and failures_in_a_row >= $3
+     where (merchant_id, endpoint_id) in (select * from unnest($1::text[], $5::uuid[]))
+       and enabled and failing_since <= $2 and failures_in_a_row >= $3
      returning endpoint_id as "endpointId", merchant_id as "merchantId", disabled_reason as reason`,
-    [input.endpointIds, input.failingSince, input.failures, input.now],
+    [merchantIds, input.failingSince, input.failures, input.now, endpointIds],
   );
 }
 
@@ -629,7 +646,7 @@ async function removeRow(db: Queryable, merchantId: string, endpointId: string):
 
 async function writeEndpoint(
   tx: Queryable,
-  endpointId: string,
+  { merchantId, endpointId }: EndpointKey,
   input: {
     readonly url: string;
     readonly events: readonly string[] | null;
@@ -644,7 +661,7 @@ async function writeEndpoint(
        disabled_reason = case when $5 then null else coalesce($7, disabled_reason, 'It was switched off.') end,
        failing_since = case when $5 and not enabled then null else failing_since end,
        failures_in_a_row = case when $5 and not enabled then 0 else failures_in_a_row end
-     where endpoint_id = $1 returning *`,
+     where merchant_id = $8 and endpoint_id = $1 returning *`,
     [
       endpointId,
       input.url,
@@ -653,6 +670,7 @@ async function writeEndpoint(
       input.enabled,
       input.now,
       input.disabledReason,
+      merchantId,
     ],
   );
   return row!;

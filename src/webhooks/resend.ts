@@ -96,7 +96,7 @@ export async function testEndpoint(
   endpointId: string,
 ): Promise<{ endpoint: WebhookEndpoint; eventId: string; result: TryResult } | null> {
   const endpoint = await readEndpoint(deps, merchantId, endpointId);
-  const open = endpoint && (await openEndpoints(deps, [endpointId])).get(endpointId);
+  const open = endpoint && (await openEndpoints(deps, [endpoint])).get(endpoint.endpointId);
   if (!endpoint || !open) return null;
   const eventId = eventIdOf(newId());
   const result = await deps.sender.send(open.target, {

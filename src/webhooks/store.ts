@@ -1,6 +1,7 @@
 import type { Queryable } from '../lib/db.ts';
 import { newId } from '../lib/ids.ts';
 import { createWhere } from '../lib/where.ts';
+import type { EndpointKey } from './endpoints.ts';
 import type { BatchEventName } from './events.ts';
 import type { DeliveryState, GivenUpBecause, TryOutcome } from './outcomes.ts';
 import type { TryResult } from './send.ts';
@@ -301,17 +302,18 @@ export async function recordTries(db: Queryable, finished: readonly FinishedTry[
        returning delivery_id, try_id, at, outcome
      ), standing as (
        -- One that is being removed in this moment is waited for, and then not counted.
-       select endpoint_id from webhook_endpoints
-       where endpoint_id in (select "endpointId" from finished) order by endpoint_id for key share
+       select merchant_id, endpoint_id from webhook_endpoints
+       where (merchant_id, endpoint_id) in (select "merchantId", "endpointId" from finished)
+       order by merchant_id, endpoint_id for key share
      )
-     insert into endpoint_hours (endpoint_id, hour, delivered, failed)
-     select s.endpoint_id, date_trunc('hour', l.at, 'UTC'), count(*) filter (where l.outcome = 'acknowledged'),
-       count(*) filter (where l.outcome <> 'acknowledged')
+     insert into endpoint_hours (merchant_id, endpoint_id, hour, delivered, failed)
+     select s.merchant_id, s.endpoint_id, date_trunc('hour', l.at, 'UTC'),
+       count(*) filter (where l.outcome = 'acknowledged'), count(*) filter (where l.outcome <> 'acknowledged')
      from logged l
      join finished f on f."deliveryId" = l.delivery_id and f."tryId" = l.try_id
-     join standing s on s.endpoint_id = f."endpointId"
-     group by 1, 2 order by 1, 2
-     on conflict (endpoint_id, hour) do update
+     join standing s on s.merchant_id = f."merchantId" and s.endpoint_id = f."endpointId"
+     group by 1, 2, 3 order by 1, 2, 3
+     on conflict (merchant_id, endpoint_id, hour) do update
        set delivered = endpoint_hours.delivered + excluded.delivered, failed = endpoint_hours.failed + excluded.failed`,
     [JSON.stringify(items), now],
   );
@@ -427,12 +429,13 @@ export async function readTries(db: Queryable, delivery: Delivery): Promise<TryR
 /** How the tries to an endpoint went, by the hour, since then; hours without any are left out. */
 export async function readHours(
   db: Queryable,
-  endpointId: string,
+  { merchantId, endpointId }: EndpointKey,
   since: Date,
 ): Promise<{ hour: Date; delivered: number; failed: number }[]> {
   return db.query(
-    'select hour, delivered, failed from endpoint_hours where endpoint_id = $1 and hour >= $2 order by hour',
-    [endpointId, since],
+    `select hour, delivered, failed from endpoint_hours
+     where merchant_id = $1 and endpoint_id = $2 and hour >= $3 order by hour`,
+    [merchantId, endpointId, since],
   );
 }
 

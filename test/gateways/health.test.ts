@@ -18,6 +18,7 @@ const HOUR = 60 * MINUTE;
 let fresh: FreshDatabase;
 let clock: ManualClock;
 let id: string;
+const key = () => ({ merchantId: 'acme', gatewayAccountId: id });
 beforeAll(async () => {
   fresh = await freshDatabase();
   id = (await merchantWithAccount(fresh.db)).accountId;
@@ -26,7 +27,8 @@ beforeEach(async () => {
   clock = new ManualClock();
   await fresh.db.query('delete from gateway_health');
   await fresh.db.query(
-    `insert into gateway_health (gateway_account_id, allowance, allowance_at) values ($1, 10000, '2020-01-01')`,
+    `insert into gateway_health (merchant_id, gateway_account_id, allowance, allowance_at)
+     values ('acme', $1, 10000, '2020-01-01')`,
     [id],
   );
 });
@@ -61,7 +63,7 @@ const success: RefundNews = {
 
 /** Tells of a call as the worker does; returns the milliseconds that the account rests because of it. */
 const note = (answer: CreateAnswer | LookAnswer, begunAt = clock.now(), sends = 1) =>
-  noteCall(fresh.db, clock, id, { begunAt, ...reportOf(answer, sends) });
+  noteCall(fresh.db, clock, key(), { begunAt, ...reportOf(answer, sends) });
 const noteMany = async (times: number, answer: CreateAnswer) => {
   let rests = 0;
   for (let n = 0; n < times; n++) rests = await note(answer);
@@ -181,14 +183,14 @@ describe('refunds that are refused alike', () => {
 
   test('ends when somebody has put it right', async () => {
     await noteMany(20, noPayment);
-    await endRest(fresh.db, id);
+    await endRest(fresh.db, key());
     expect(await read()).toMatchObject({ failures: 0, refusals: 0, open_until: null });
   });
 
   test('an account whose health row is gone works no more, and nothing breaks', async () => {
     await fresh.db.query('delete from gateway_health');
     expect(await note(noPayment)).toBe(0);
-    await noteWebhookTrouble(fresh.db, clock, id, 'forged');
+    await noteWebhookTrouble(fresh.db, clock, key(), 'forged');
     expect(await readWorkingAccounts(fresh.db, clock)).toEqual([]);
     expect(await takeWebhookTrouble(fresh.db, clock)).toEqual([]);
   });
@@ -199,14 +201,14 @@ describe('rejected webhooks', () => {
 
   test('are handed on once, and those that come later after six hours at the soonest', async () => {
     expect(await taken()).toEqual([]);
-    await noteWebhookTrouble(fresh.db, clock, id, 'the first');
+    await noteWebhookTrouble(fresh.db, clock, key(), 'the first');
     expect(await Promise.all([taken(), taken(), taken()])).toContainEqual(['the first']);
     expect(await taken()).toEqual([]);
     // A stranger who posts rubbish without end.
     let times = 0;
     for (let minutes = 0; minutes < 48 * 60; minutes += 10) {
       clock.pass(10 * MINUTE);
-      await noteWebhookTrouble(fresh.db, clock, id, 'rubbish');
+      await noteWebhookTrouble(fresh.db, clock, key(), 'rubbish');
       times += (await taken()).length;
     }
     expect(times).toBe(8);
@@ -219,21 +221,21 @@ describe('rejected webhooks', () => {
       );
       return row!.at.getTime();
     };
-    await noteWebhookTrouble(fresh.db, clock, id, 'a');
+    await noteWebhookTrouble(fresh.db, clock, key(), 'a');
     const first = await writes();
     clock.pass(MINUTE - 1);
-    await noteWebhookTrouble(fresh.db, clock, id, 'b');
+    await noteWebhookTrouble(fresh.db, clock, key(), 'b');
     expect(await writes()).toBe(first);
     clock.pass(1);
-    await noteWebhookTrouble(fresh.db, clock, id, 'c');
+    await noteWebhookTrouble(fresh.db, clock, key(), 'c');
     expect(await writes()).toBe(clock.now().getTime());
   });
 
   test('written by a clock that ran ahead are not waited for', async () => {
     const ahead = new ManualClock(new Date(clock.now().getTime() + 24 * HOUR));
-    await noteWebhookTrouble(fresh.db, ahead, id, 'ahead');
+    await noteWebhookTrouble(fresh.db, ahead, key(), 'ahead');
     await takeWebhookTrouble(fresh.db, ahead);
-    await noteWebhookTrouble(fresh.db, clock, id, 'now');
+    await noteWebhookTrouble(fresh.db, clock, key(), 'now');
     expect(await taken()).toEqual(['now']);
   });
 });

@@ -229,13 +229,16 @@ describe('what contradicts what is known', () => {
     const { merchantId, tell } = await newMerchant();
     await tell(charge());
     await db.query(
-      `insert into gateway_accounts select 'ga_second_' || merchant_id, merchant_id, gateway, 'second', base_url,
-         sealed_credentials, shown_credentials, enabled, max_concurrent, max_per_second, created_at, updated_at
+      `insert into gateway_accounts (merchant_id, gateway_account_id, gateway, name, base_url, sealed_credentials,
+         shown_credentials, max_concurrent, max_per_second, created_at, updated_at)
+       select merchant_id, 'ga_second_' || merchant_id, gateway, 'second', base_url, sealed_credentials,
+         shown_credentials, max_concurrent, max_per_second, created_at, updated_at
        from gateway_accounts where merchant_id = $1`,
       [merchantId],
     );
     await db.query(
-      `insert into gateway_health (gateway_account_id, allowance, allowance_at) values ('ga_second_' || $1, 1, $2)`,
+      `insert into gateway_health (merchant_id, gateway_account_id, allowance, allowance_at)
+       values ($1, 'ga_second_' || $1, 1, $2)`,
       [merchantId, clock.now()],
     );
     const outcomes = await tell(

@@ -97,7 +97,7 @@ describe('a success', () => {
     await noteWebhookTrouble(
       s.deps.db,
       s.clock,
-      s.accountId,
+      { merchantId: 'acme', gatewayAccountId: s.accountId },
       'the signature is not made with a key of this account',
     );
     s.clock.pass(1_000);

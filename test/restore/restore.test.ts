@@ -404,7 +404,10 @@ test('a backup whose migrations this program does not have so restores nothing',
   await program!.stop();
   await writeBackup(original.db, systemClock, file);
   const [first, ...rest] = gunzipSync(readFileSync(file)).toString('latin1').split('\n');
-  const header = JSON.parse(first!) as { migrations: { name: string; sha256: string }[] };
+  const header = JSON.parse(first!) as {
+    migrations: { name: string; sha256: string }[];
+    verbs: { name: string; sha256: string; program: string }[];
+  };
   for (const changed of [
     header.migrations.with(1, { ...header.migrations[1]!, sha256: '0'.repeat(64) }),
     [...header.migrations, { name: '9999_later.sql', sha256: '0'.repeat(64) }],
@@ -412,6 +415,15 @@ test('a backup whose migrations this program does not have so restores nothing',
     const text = [JSON.stringify({ ...header, migrations: changed }), ...rest].join('\n');
     writeFileSync(file, gzipSync(Buffer.from(text, 'latin1')));
     await expect(restore(file)).rejects.toThrow('does not have in that form');
+  }
+  const { verbs } = header;
+  for (const changed of [
+    verbs.with(1, { ...verbs[1]!, sha256: '0'.repeat(64), program: '999.0.0' }),
+    [...verbs, { name: 'verbs/later.sql', sha256: '0'.repeat(64), program: '999.0.0' }],
+  ]) {
+    const text = [JSON.stringify({ ...header, verbs: changed }), ...rest].join('\n');
+    writeFileSync(file, gzipSync(Buffer.from(text, 'latin1')));
+    await expect(restore(file)).rejects.toThrow('Refundry 999.0.0 had migrated');
   }
   expect(await empty.db.query(`select 1 from pg_class where relname = 'refunds'`)).toEqual([]);
 });

@@ -72,8 +72,9 @@ export async function merchantWithAccount(
     [accountId, merchantId, options.gateway ?? 'MODEL', options.maxConcurrent ?? 50],
   );
   await db.query(
-    `insert into gateway_health (gateway_account_id, allowance, allowance_at) values ($1, 10000, '2020-01-01')`,
-    [accountId],
+    `insert into gateway_health (merchant_id, gateway_account_id, allowance, allowance_at)
+     values ($2, $1, 10000, '2020-01-01')`,
+    [accountId, merchantId],
   );
   return { merchantId, accountId };
 }

@@ -571,12 +571,17 @@ describe('whose account it is', () => {
     const [wrong, right] = [someone(), someone()];
     const { gateway_account_id: id } = (await add(withKey(`sk_${wrong}1`))).body;
     await putRefund(id, 'not made');
-    await noteCall(api.db, systemClock, id, {
-      answered: true,
-      refusesUs: true,
-      why: 'no such key',
-      begunAt: new Date(),
-    });
+    await noteCall(
+      api.db,
+      systemClock,
+      { merchantId: 'acme', gatewayAccountId: id },
+      {
+        answered: true,
+        refusesUs: true,
+        why: 'no such key',
+        begunAt: new Date(),
+      },
+    );
     const put = await patch(id, { credentials: { secret_key: `sk_${right}1` } });
     expect(put.body).toMatchObject({ identity: `acct_${right} live`, health: { paused_until: null } });
   });
@@ -747,13 +752,18 @@ test('an account shows refusals in a row and rejected webhooks', async () => {
   expect((await read(id)).body.health).toMatchObject({ refusals_in_a_row: 0, webhook_rejected_at: null });
   const refusal = { code: 'x', message: 'No such charge' };
   for (let n = 0; n < 20; n++)
-    await noteCall(api.db, systemClock, id, {
-      answered: true,
-      refusesUs: false,
-      why: null,
-      refusal,
-      begunAt: systemClock.now(),
-    });
+    await noteCall(
+      api.db,
+      systemClock,
+      { merchantId: 'acme', gatewayAccountId: id },
+      {
+        answered: true,
+        refusesUs: false,
+        why: null,
+        refusal,
+        begunAt: systemClock.now(),
+      },
+    );
   script.readWebhook = () => ({ kind: 'rejected', why: 'the signature is wrong' });
   const hook = await fetch(`${api.url}/gateways/${id}/webhooks`, { method: 'POST', body: '{}' });
   expect(hook.status).toBe(400);

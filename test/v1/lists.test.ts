@@ -114,7 +114,8 @@ beforeAll(async () => {
       [accountId, gateway],
     );
     await api.db.query(
-      `insert into gateway_health (gateway_account_id, allowance, allowance_at) values ($1, 1, '2020-01-01')`,
+      `insert into gateway_health (merchant_id, gateway_account_id, allowance, allowance_at)
+       values ('acme', $1, 1, '2020-01-01')`,
       [accountId],
     );
   }

@@ -42,8 +42,11 @@ describe('a saved view', () => {
     const id = newId();
     await put(id, { shared: true });
     expect(await list('', 'other')).toEqual([]);
-    expect((await put(id, { name: 'mine now' }, 'other')).status).toBe(404);
     expect((await remove(id, 'other')).status).toBe(404);
+    // Ids are each merchant's own: one that another has taken is as free as any.
+    expect((await put(id, { name: 'mine now' }, 'other')).status).toBe(200);
+    expect((await list())[0].name).toBe('Failed');
+    expect((await remove(id, 'other')).status).toBe(204);
     expect((await list())[0].name).toBe('Failed');
     await remove(id);
   });

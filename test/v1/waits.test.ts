@@ -92,7 +92,12 @@ describe('a refund that waits to be sent', () => {
       why: 'Invalid API Key provided.',
       begunAt: clock.now(),
     };
-    const restsMs = await noteCall(api.db, clock, accountId, trouble);
+    const restsMs = await noteCall(
+      api.db,
+      clock,
+      { merchantId: 'acme', gatewayAccountId: accountId },
+      trouble,
+    );
     const rests = {
       code: 'account_rests',
       says: 'The gateway account “test” rests, as its last calls went wrong (Invalid API Key provided). Afterwards the refund is sent by itself; if it goes on so, look at Settings › Gateways.',

@@ -67,7 +67,6 @@ export async function viewRoutes(instance: FastifyInstance, deps: ApiDeps): Prom
         columns: body.columns ?? null,
         shared: body.shared,
       });
-      if (saved === 'taken') throw viewNotFound();
       if (saved === 'too_many') {
         throw new ApiError(
           409,

@@ -245,7 +245,7 @@ export async function webhookEndpointRoutes(instance: FastifyInstance, deps: Api
       if (!found) return refuse('not_found');
       const thisHour = new Date(Math.floor(deps.clock.now().getTime() / HOUR_MS) * HOUR_MS);
       const [counted, waiting] = await Promise.all([
-        readHours(deps.db, found.endpointId, plusMs(thisHour, -23 * HOUR_MS)),
+        readHours(deps.db, found, plusMs(thisHour, -23 * HOUR_MS)),
         countWaiting(deps.db, found.endpointId, MOST_WAITING_COUNTED),
       ]);
       const hours = Array.from({ length: 24 }, (_, n) => {

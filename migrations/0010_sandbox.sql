@@ -1,15 +1,16 @@
 -- The sandbox: a small payment gateway of its own that ships with the program. It may share a server with the
 -- tables of refunds, never a statement: its books say what the gateway did, whatever anybody else believes.
 
--- A row is an account. An account is its secret key, of which only the SHA-256 is kept.
 create table sandbox_accounts (
   account bytea primary key check (length(account) = 32),
   -- Signs its webhooks, also after a restart; derived from the secret key, which cannot be had back from it.
   webhook_key bytea not null check (length(webhook_key) = 32),
   created_at timestamptz not null
 );
+comment on table sandbox_accounts is
+  'A row is an account. An account is its secret key, of which only the SHA-256 is kept. '
+  'It belongs to the installation.';
 
--- A row is money that the sandbox paid out, or is about to. There is one for each time it was told to.
 create table sandbox_payouts (
   sandbox_refund_id text primary key,
   account bytea not null,
@@ -34,13 +35,15 @@ create table sandbox_payouts (
   updated_at timestamptz not null,
   check ((next_change is null) = (next_change_at is null))
 );
+comment on table sandbox_payouts is
+  'A row is money that the sandbox paid out, or is about to. There is one for each time it was told to. '
+  'It belongs to the installation.';
 create index sandbox_payouts_of_account on sandbox_payouts (account, sandbox_refund_id);
 create index sandbox_payouts_of_payment on sandbox_payouts (gateway_payment_id, sandbox_refund_id);
 create index sandbox_payouts_of_refund on sandbox_payouts (refund_id, sandbox_refund_id);
 create index sandbox_payouts_of_order on sandbox_payouts (order_id, sandbox_refund_id);
 create index sandbox_payouts_to_change on sandbox_payouts (next_change_at) where next_change_at is not null;
 
--- A row is an idempotency key that was used, and the answer that every repeat of its request gets.
 create table sandbox_keys (
   account bytea not null,
   idempotency_key text not null,
@@ -50,8 +53,10 @@ create table sandbox_keys (
   created_at timestamptz not null,
   primary key (account, idempotency_key)
 );
+comment on table sandbox_keys is
+  'A row is an idempotency key that was used, and the answer that every repeat of its request gets. '
+  'It belongs to the installation.';
 
--- A row counts how often a refund was told to come again later (no balance, too busy).
 create table sandbox_tries (
   account bytea not null,
   gateway_payment_id text not null,
@@ -59,8 +64,10 @@ create table sandbox_tries (
   tries integer not null,
   primary key (account, gateway_payment_id, refund_id)
 );
+comment on table sandbox_tries is
+  'A row counts how often a refund was told to come again later (no balance, too busy). '
+  'It belongs to the installation.';
 
--- A row is a webhook that has not been acknowledged yet.
 create table sandbox_webhooks (
   webhook_id uuid primary key,
   account bytea not null,
@@ -71,4 +78,7 @@ create table sandbox_webhooks (
   due_at timestamptz not null,
   created_at timestamptz not null
 );
+comment on table sandbox_webhooks is
+  'A row is a webhook that has not been acknowledged yet. '
+  'It belongs to the installation.';
 create index sandbox_webhooks_due on sandbox_webhooks (due_at);

@@ -1,11 +1,8 @@
--- Telling merchants what happened: where they want it (global), and what was brought there (order-scoped).
+-- Telling merchants what happened: where they want it, and what was brought there.
 
--- Global -----------------------------------------------------------------------------------------------
-
--- A row is an address where a merchant wants to be told.
 create table webhook_endpoints (
-  endpoint_id uuid primary key,
-  merchant_id text not null references merchants,
+  merchant_id text not null,
+  endpoint_id uuid not null,
   url text not null check (length(url) between 1 and 2048),
   -- Which events; null means the defaults of src/webhooks/events.ts.
   events text[],
@@ -25,16 +22,53 @@ create table webhook_endpoints (
   last_failure text,
   created_at timestamptz not null,
   updated_at timestamptz not null,
+  primary key (merchant_id, endpoint_id),
   check ((sealed_previous_secret is null) = (previous_secret_until is null)),
   check (enabled = (disabled_reason is null))
 );
+comment on table webhook_endpoints is
+  'A row is an address where a merchant wants to be told. '
+  'It belongs to a merchant.';
 create index webhook_endpoints_by_merchant on webhook_endpoints (merchant_id, created_at, endpoint_id);
 
--- Order-scoped -----------------------------------------------------------------------------------------
+create table endpoint_hours (
+  merchant_id text not null,
+  endpoint_id uuid not null,
+  hour timestamptz not null,
+  delivered integer not null default 0,
+  failed integer not null default 0,
+  primary key (merchant_id, endpoint_id, hour),
+  foreign key (merchant_id, endpoint_id) references webhook_endpoints on delete cascade
+);
+comment on table endpoint_hours is 'A row counts the tries to an endpoint in one hour. It belongs to a merchant.';
 
--- A row is one notification on its way to one address. Of a batch, order_id is that of the notification.
+create table notifications (
+  merchant_id text not null,
+  -- What it tells of is an order, or a batch: then this is 'batch ' and the batch's id, which no order's id can be.
+  order_id text not null,
+  notification_id uuid not null,
+  event_name text not null,
+  refund_id uuid,
+  batch_id uuid,
+  -- The order's or batch's event that it tells of.
+  event_seq bigint not null,
+  -- It tells of a refund of a batch: what is not, goes before it.
+  bulk boolean not null default false,
+  created_at timestamptz not null,
+  -- Until it has been spread, the time at which to do that.
+  spread_at timestamptz,
+  primary key (merchant_id, order_id, notification_id),
+  check (batch_id is null or (order_id = 'batch ' || batch_id::text and refund_id is null))
+);
+comment on table notifications is
+  'A row is something a merchant is told: one webhook event, before it is spread over the endpoints. '
+  'It belongs to a merchant.';
+create index notifications_to_spread on notifications (bulk, spread_at) where spread_at is not null;
+create index notifications_by_time on notifications (merchant_id, created_at, notification_id);
+
 create table deliveries (
   merchant_id text not null,
+  -- Of a batch, that of the notification.
   order_id text not null,
   delivery_id uuid not null,
   notification_id uuid not null,
@@ -68,6 +102,7 @@ create table deliveries (
   check ((state = 'pending') = (next_try_at is not null)),
   check (try_id is null or state = 'pending')
 );
+comment on table deliveries is 'A row is one notification on its way to one address. It belongs to a merchant.';
 -- Invariant 7: no two states of an order are on their way to one address at once, so none overtakes another.
 create unique index deliveries_one_under_way on deliveries (merchant_id, order_id, lane) where try_id is not null;
 -- Led by the order, and the only one that is: while statistics are missing, any other looks as good for finding what waits
@@ -85,7 +120,6 @@ create index deliveries_by_event on deliveries (merchant_id, event_name, created
 create index deliveries_by_state on deliveries (merchant_id, state, created_at desc, delivery_id desc)
   where state <> 'delivered';
 
--- A row is one try and what came of it.
 create table delivery_tries (
   merchant_id text not null,
   order_id text not null,
@@ -106,3 +140,4 @@ create table delivery_tries (
   primary key (merchant_id, order_id, delivery_id, try_id),
   foreign key (merchant_id, order_id, delivery_id) references deliveries
 );
+comment on table delivery_tries is 'A row is one try and what came of it. It belongs to a merchant.';
