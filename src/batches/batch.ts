@@ -1,3 +1,4 @@
+import { columnsOf } from '../lib/columns.ts';
 import type { OtherSheet } from './file/file-row.ts';
 import type { BatchKind, BatchStatus, Verdict } from './words.ts';
 
@@ -95,6 +96,45 @@ export interface BatchRecord {
   readonly finishedAt: Date | null;
   readonly nextStepAt: Date | null;
 }
+
+/** The columns of a batch as a statement selects them, so that its rows are batches; `of` is what the row is called there. */
+export const batchColumns = columnsOf<BatchRecord>({
+  merchantId: true,
+  batchId: true,
+  kind: true,
+  name: true,
+  status: true,
+  problem: true,
+  reading: true,
+  fileNo: true,
+  round: true,
+  rowsTotal: true,
+  rowsChecked: true,
+  rowsBad: true,
+  rowsLookAlike: true,
+  checkedBuckets: true,
+  findings: true,
+  confirmation: true,
+  rowsConfirmed: true,
+  rowsTried: true,
+  triedRow: true,
+  rowsMade: true,
+  rowsRefused: true,
+  approvalExpiresAt: true,
+  startsAt: true,
+  paceAt: true,
+  paceSent: true,
+  pacePerSecond: true,
+  createdBy: true,
+  eventSeq: true,
+  createdAt: true,
+  updatedAt: true,
+  checkedAt: true,
+  startedAt: true,
+  sentAt: true,
+  finishedAt: true,
+  nextStepAt: true,
+});
 
 export interface BatchFileRecord {
   readonly fileNo: number;

@@ -3,7 +3,7 @@ import { newId } from '../lib/ids.ts';
 import { createWhere } from '../lib/where.ts';
 import { type RefundState, UNDONE_STATES } from '../refunds/states.ts';
 import { notifyBatch } from '../webhooks/store.ts';
-import type { Actor, BatchFileRecord, BatchRecord, Reading } from './batch.ts';
+import { type Actor, type BatchFileRecord, type BatchRecord, batchColumns, type Reading } from './batch.ts';
 import type { BatchKind, RowState, Verdict } from './words.ts';
 
 /** The statements on batches and their files; those on rows stand with the verbs that need them. */
@@ -23,9 +23,9 @@ export async function insertBatch(
     readonly now: Date;
   },
 ): Promise<BatchRecord> {
-  const [row] = await tx.query<BatchRow>(
-    `insert into batches (merchant_id, batch_id, kind, name, status, reading, created_by, created_at, updated_at)
-     values ($1, $2, $3, $4, 'uploading', $5, $6, $7, $7) returning *`,
+  const [row] = await tx.query<BatchRecord>(
+    `insert into batches as b (merchant_id, batch_id, kind, name, status, reading, created_by, created_at, updated_at)
+     values ($1, $2, $3, $4, 'uploading', $5, $6, $7, $7) returning ${batchColumns('b')}`,
     [
       batch.merchantId,
       newId(),
@@ -36,25 +36,25 @@ export async function insertBatch(
       batch.now,
     ],
   );
-  return batchOf(row!);
+  return row!;
 }
 
 /** The batch, or null: another merchant's is as absent as one that never was (invariant 8). */
 export async function readBatch(db: Queryable, key: Key): Promise<BatchRecord | null> {
-  const rows = await db.query<BatchRow>('select * from batches where merchant_id = $1 and batch_id = $2', [
-    key.merchantId,
-    key.batchId,
-  ]);
-  return rows[0] ? batchOf(rows[0]) : null;
+  const rows = await db.query<BatchRecord>(
+    `select ${batchColumns('b')} from batches b where b.merchant_id = $1 and b.batch_id = $2`,
+    [key.merchantId, key.batchId],
+  );
+  return rows[0] ?? null;
 }
 
 /** The same, held for the rest of the transaction: nobody else changes it meanwhile. */
 export async function lockBatch(tx: Queryable, key: Key): Promise<BatchRecord | null> {
-  const rows = await tx.query<BatchRow>(
-    'select * from batches where merchant_id = $1 and batch_id = $2 for no key update',
+  const rows = await tx.query<BatchRecord>(
+    `select ${batchColumns('b')} from batches b where b.merchant_id = $1 and b.batch_id = $2 for no key update`,
     [key.merchantId, key.batchId],
   );
-  return rows[0] ? batchOf(rows[0]) : null;
+  return rows[0] ?? null;
 }
 
 export interface BatchFilter {
@@ -86,12 +86,11 @@ export async function listBatches(db: Queryable, filter: BatchFilter): Promise<B
     const at = where.value(new Date(filter.after.at));
     where.and(`(created_at, batch_id) < (${at}::timestamptz, ${where.value(filter.after.id)}::uuid)`);
   }
-  const rows = await db.query<BatchRow>(
-    `select * from batches where ${where.text()} order by created_at desc, batch_id desc
+  return db.query<BatchRecord>(
+    `select ${batchColumns('b')} from batches b where ${where.text()} order by created_at desc, batch_id desc
      limit ${where.value(filter.limit)}`,
     where.params,
   );
-  return rows.map(batchOf);
 }
 
 /** What may change of a batch, by the names of its columns. */
@@ -106,11 +105,12 @@ export async function changeBatch(
 ): Promise<BatchRecord> {
   const names = Object.keys(changes);
   const sets = names.map((name, n) => `${name} = $${n + 4}`).join(', ');
-  const [row] = await tx.query<BatchRow>(
-    `update batches set updated_at = $3${sets && `, ${sets}`} where merchant_id = $1 and batch_id = $2 returning *`,
+  const [row] = await tx.query<BatchRecord>(
+    `update batches b set updated_at = $3${sets && `, ${sets}`} where b.merchant_id = $1 and b.batch_id = $2
+     returning ${batchColumns('b')}`,
     [key.merchantId, key.batchId, now, ...names.map((name) => written(changes[name]))],
   );
-  return batchOf(row!);
+  return row!;
 }
 
 const written = (value: unknown) =>
@@ -467,17 +467,4 @@ export async function listRows(
     where.params,
   );
   return rows;
-}
-
-// Reading rows of the database ---------------------------------------------------------------------------------
-
-type BatchRow = Record<string, unknown>;
-
-export function batchOf(row: BatchRow): BatchRecord {
-  return Object.fromEntries(
-    Object.entries(row).map(([column, value]) => [
-      column.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
-      value,
-    ]),
-  ) as unknown as BatchRecord;
 }

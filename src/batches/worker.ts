@@ -2,13 +2,13 @@ import type { PoolClient } from 'pg';
 import { plusMs } from '../lib/clock.ts';
 import type { Queryable } from '../lib/db.ts';
 import { createLoop, type Loop } from '../lib/loop.ts';
-import type { BatchRecord } from './batch.ts';
+import { type BatchRecord, batchColumns } from './batch.ts';
 import { checkNextRows, dealRows } from './check.ts';
 import { expireApproval } from './decide.ts';
 import type { BatchDeps } from './deps.ts';
 import { isLoaded, loadRows, queryableOf } from './load.ts';
 import { cancelUnsent, type RunOptions, runNextRows } from './run.ts';
-import { batchOf, changeBatch, lockBatch, readStoppedBatches } from './store.ts';
+import { changeBatch, lockBatch, readStoppedBatches } from './store.ts';
 
 const IDLE_MS = 250;
 /** While a file is being read, nobody else looks whether it should be for so long. */
@@ -59,11 +59,12 @@ export async function doNextStep(deps: BatchDeps, options: RunOptions = {}): Pro
 }
 
 async function takeDue(deps: BatchDeps, tx: Queryable): Promise<BatchRecord | null> {
-  const rows = await tx.query(
-    `select * from batches where next_step_at <= $1 order by next_step_at limit 1 for no key update skip locked`,
+  const rows = await tx.query<BatchRecord>(
+    `select ${batchColumns('b')} from batches b where b.next_step_at <= $1 order by b.next_step_at limit 1
+     for no key update skip locked`,
     [deps.engine.clock.now()],
   );
-  return rows[0] ? batchOf(rows[0]) : null;
+  return rows[0] ?? null;
 }
 
 async function stepOf(

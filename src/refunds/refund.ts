@@ -1,4 +1,5 @@
 import type { RefundType, RefusedBecause } from '../gateways/gateway.ts';
+import { columnsOf } from '../lib/columns.ts';
 import { type RefundState, STATES } from './states.ts';
 
 /** A refund as its row has it. Amounts are minor units; `exponent` is the currency's number of decimals. */
@@ -71,8 +72,8 @@ export interface Refund {
   readonly eventSeq: number;
 }
 
-/** All that a refund has, each as the column of that name: `merchantId` is `merchant_id`. */
-const KEYS = Object.keys({
+/** The columns of a refund as a statement selects them, so that its rows are refunds; `of` is what the row is called there. */
+export const refundColumns = columnsOf<Refund>({
   merchantId: true,
   orderId: true,
   refundId: true,
@@ -126,20 +127,7 @@ const KEYS = Object.keys({
   recheckAt: true,
   reviewAt: true,
   eventSeq: true,
-} satisfies Record<keyof Refund, true>);
-
-/** The columns of a refund as a statement selects them, so that its rows are refunds; `of` is what the row is called there. */
-export function refundColumns(of: string): string {
-  const columns = COLUMNS_OF.get(of) ?? KEYS.map((key) => `${of}.${columnOf(key)} as "${key}"`).join(', ');
-  COLUMNS_OF.set(of, columns);
-  return columns;
-}
-
-const COLUMNS_OF = new Map<string, string>();
-
-function columnOf(key: string): string {
-  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-}
+});
 
 /** A person's word on a refund against the gateway's, until a second person confirms or withdraws it. Times are ISO 8601. */
 export interface Proposal {
