@@ -313,8 +313,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     "another merchant's refund is hit",
     STORE,
-    'select * from refunds where merchant_id = $1 and refund_id = $2',
-    'select * from refunds where $1::text is not null and refund_id = $2',
+    'from refunds r where r.merchant_id = $1 and r.refund_id = $2',
+    'from refunds r where $1::text is not null and r.refund_id = $2',
   ),
   mutant(
     "another merchant's request ids count",

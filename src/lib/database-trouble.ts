@@ -15,7 +15,7 @@ export const TROUBLES: Readonly<Record<DatabaseTrouble, string>> = {
 };
 
 const NO_CONNECTION =
-  /ECONN|ENOTFOUND|EAI_AGAIN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|Connection terminated/;
+  /ECONN|ENOTFOUND|EAI_AGAIN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|Connection terminated|is not queryable/;
 const NO_FREE_CONNECTION = /timeout exceeded when trying to connect/;
 /** PostgreSQL's codes; a server that starts, stops or has crashed is away for a moment. */
 const BY_STATE: readonly (readonly [RegExp, DatabaseTrouble])[] = [
