@@ -319,8 +319,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     "another merchant's request ids count",
     'src/refunds/facts.ts',
-    'join refunds r on r.order_id = q.order_id and r.merchant_id is not distinct from q.merchant_id',
-    'join refunds r on r.order_id = q.order_id',
+    'where r.order_id = q.order_id and r.merchant_id is not distinct from q.merchant_id offset 0',
+    'where r.order_id = q.order_id offset 0',
   ),
   // What is kept and told
   mutant(

@@ -100,7 +100,10 @@ type EarlierRow = Pick<Refund, 'uniqueRequestId' | 'amountMinor' | 'state' | 'cr
   readonly n: number;
 };
 
-/** In statements of their own: one that locks sees, beside the rows it locked, what was there before it waited. */
+/**
+ * In statements of their own: one that locks sees, beside the rows it locked, what was there before it waited. Each order is looked
+ * up by itself ("offset 0"): of a table whose statistics are old, the planner would rather read all that it holds.
+ */
 async function readFacts(tx: Queryable, orders: readonly KnownOrder[]): Promise<void> {
   if (orders.length === 0) return;
   const keys = [
@@ -110,22 +113,27 @@ async function readFacts(tx: Queryable, orders: readonly KnownOrder[]): Promise<
   ];
   const [payments, refunds] = await Promise.all([
     tx.query<PaymentRow>(
-      `select q.n, t.txn_id as "txnId", t.gateway, t.gateway_account_id as "gatewayAccountId",
+      `select q.n, t.*
+       from unnest($1::int[], $2::text[], $3::text[]) as q(n, merchant_id, order_id)
+       cross join lateral (
+         select t.txn_id as "txnId", t.gateway, t.gateway_account_id as "gatewayAccountId",
               t.gateway_payment_id as "gatewayPaymentId", t.payment_method_type as "paymentMethodType",
               t.effective_minor as "effectiveMinor", t.effective_minor - t.reserved_minor as "leftMinor",
               t.charged_at as "chargedAt"
-       from unnest($1::int[], $2::text[], $3::text[]) as q(n, merchant_id, order_id)
-       join transactions t on t.merchant_id = q.merchant_id and t.order_id = q.order_id
-       where t.status = 'CHARGED'`,
+         from transactions t
+         where t.merchant_id = q.merchant_id and t.order_id = q.order_id and t.status = 'CHARGED' offset 0) t`,
       keys,
     ),
     // Written so that only the index led by order_id fits: while statistics are missing, any index led by merchant_id
     // looks as good to the planner.
     tx.query<EarlierRow>(
-      `select q.n, r.unique_request_id as "uniqueRequestId", r.amount_minor as "amountMinor", r.state,
-              r.created_at as "createdAt"
+      `select q.n, r.*
        from unnest($1::int[], $2::text[], $3::text[]) as q(n, merchant_id, order_id)
-       join refunds r on r.order_id = q.order_id and r.merchant_id is not distinct from q.merchant_id`,
+       cross join lateral (
+         select r.unique_request_id as "uniqueRequestId", r.amount_minor as "amountMinor", r.state,
+                r.created_at as "createdAt"
+         from refunds r
+         where r.order_id = q.order_id and r.merchant_id is not distinct from q.merchant_id offset 0) r`,
       keys,
     ),
   ]);

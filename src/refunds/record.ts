@@ -189,45 +189,17 @@ async function insertRefunds(
   now: Date,
   reviewAt: Date,
 ): Promise<Refund[]> {
-  const columns = Object.entries(COLUMNS) as [
-    string,
-    readonly [string, (accepted: Accepted, now: Date) => unknown],
-  ][];
-  const given = columns.map(([, [type]], n) => `$${n + 3}::${type}[]`).join(', ');
-  const names = columns.map(([name]) => name).join(', ');
-  return tx.query<Refund>(
-    `with item as materialized (
-       select * from unnest(${given}) as i(${names})
-     ), chained as (
-       select i.*, o.event_seq + 1 as new_seq, o.event_hash as head, event_body(
-                i.merchant_id, i.order_id, o.event_seq + 1, $1, 'refund.recorded', i.refund_id, null, 'queued',
-                i.cause, i.evidence) as body
-       from item i join orders o on o.merchant_id = i.merchant_id and o.order_id = i.order_id
-     ), hashed as (
-       select c.*, event_hash(c.head, c.body) as new_hash from chained c
-     ), inserted as (
-       insert into refunds (${REFUND_COLUMNS.join(', ')}, state, created_at, updated_at, next_look_at, review_at, event_seq)
-       select ${REFUND_COLUMNS.map((name) => `h.${name}`).join(', ')}, 'queued', $1, $1, $1, $2, h.new_seq from hashed h
-       returning *
-     ), heads as (
-       update orders o set event_seq = h.new_seq, event_hash = h.new_hash, updated_at = $1
-       from hashed h where o.merchant_id = h.merchant_id and o.order_id = h.order_id
-     ), logged as (
-       insert into events (merchant_id, order_id, seq, at, body, hash)
-       select h.merchant_id, h.order_id, h.new_seq, $1, h.body, h.new_hash from hashed h
-     ), told as (
-       insert into notifications (merchant_id, order_id, notification_id, event_name, refund_id, event_seq, bulk,
-                                  created_at, spread_at)
-       select h.merchant_id, h.order_id, gen_random_uuid(), 'REFUND_INITIATED', h.refund_id, h.new_seq,
-              h.batch_id is not null, $1, $1 from hashed h
-     )
-     select ${refundColumns('r')} from inserted r`,
-    [now, reviewAt, ...columns.map(([, [, of]]) => accepted.map((one) => of(one, now)))],
-  );
+  return tx.query<Refund>(INSERT_REFUNDS, [
+    now,
+    reviewAt,
+    ...Object.values(COLUMNS).map(([, of]) => accepted.map((one) => of(one, now))),
+  ]);
 }
 
 /** What a refund is recorded with: each column's type, and its value. */
-const COLUMNS = {
+const COLUMNS: Readonly<
+  Record<string, readonly [type: string, of: (accepted: Accepted, now: Date) => unknown]>
+> = {
   merchant_id: ['text', ({ order }) => order.merchantId],
   order_id: ['text', ({ order }) => order.orderId],
   refund_id: ['uuid', ({ refundId }) => refundId],
@@ -253,9 +225,36 @@ const COLUMNS = {
   due_at: ['timestamptz', ({ payment }, now) => dueAtOf(payment.paymentMethodType, now)],
   cause: ['jsonb', ({ request }) => jsonbOf(request.cause)],
   evidence: ['jsonb', (accepted) => jsonbOf(evidenceOf(accepted))],
-} satisfies Record<string, readonly [string, (accepted: Accepted, now: Date) => unknown]>;
+};
 
 const REFUND_COLUMNS = Object.keys(COLUMNS).filter((name) => name !== 'cause' && name !== 'evidence');
+
+const INSERT_REFUNDS = `with item as materialized (
+       select * from unnest(${Object.values(COLUMNS).map(([type], n) => `$${n + 3}::${type}[]`)}) as i(${Object.keys(COLUMNS)})
+     ), chained as (
+       select i.*, o.event_seq + 1 as new_seq, o.event_hash as head, event_body(
+                i.merchant_id, i.order_id, o.event_seq + 1, $1, 'refund.recorded', i.refund_id, null, 'queued',
+                i.cause, i.evidence) as body
+       from item i join orders o on o.merchant_id = i.merchant_id and o.order_id = i.order_id
+     ), hashed as (
+       select c.*, event_hash(c.head, c.body) as new_hash from chained c
+     ), inserted as (
+       insert into refunds (${REFUND_COLUMNS}, state, created_at, updated_at, next_look_at, review_at, event_seq)
+       select ${REFUND_COLUMNS.map((name) => `h.${name}`)}, 'queued', $1, $1, $1, $2, h.new_seq from hashed h
+       returning *
+     ), heads as (
+       update orders o set event_seq = h.new_seq, event_hash = h.new_hash, updated_at = $1
+       from hashed h where o.merchant_id = h.merchant_id and o.order_id = h.order_id
+     ), logged as (
+       insert into events (merchant_id, order_id, seq, at, body, hash)
+       select h.merchant_id, h.order_id, h.new_seq, $1, h.body, h.new_hash from hashed h
+     ), told as (
+       insert into notifications (merchant_id, order_id, notification_id, event_name, refund_id, event_seq, bulk,
+                                  created_at, spread_at)
+       select h.merchant_id, h.order_id, gen_random_uuid(), 'REFUND_INITIATED', h.refund_id, h.new_seq,
+              h.batch_id is not null, $1, $1 from hashed h
+     )
+     select ${refundColumns('r')} from inserted r`;
 
 function evidenceOf({ request, payment, amountMinor, order }: Accepted) {
   return {
