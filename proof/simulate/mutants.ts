@@ -471,8 +471,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'a corrected row is made beside its refund',
     'src/batches/load.ts',
-    "or k.state in ('failed', 'cancelled', 'reversed')) and (k.refund_id is null or\n               k.state in ('failed', 'cancelled', 'reversed')) as open",
-    "or k.state in ('failed', 'cancelled', 'reversed')) or k.refund_id is not null as open",
+    'and (k.refund_id is null or',
+    'or (k.refund_id is not null or',
   ),
   mutant(
     'nobody is told that a batch is finished',
