@@ -6,8 +6,8 @@ import { findingsOf, type JudgedRow, judgeRows, type RowToJudge } from './judge-
 import { changeBatch, recordEvent } from './store.ts';
 import type { Verdict } from './words.ts';
 
-/** So many are checked in one step, in memory: about 8,000 rows. */
-const BUCKETS_AT_ONCE = Math.round(8_000 / BUCKET_ROWS);
+/** So many are checked in one step: their rows stand in memory, some thousands for each. */
+const BUCKETS_AT_ONCE = 1;
 
 /**
  * Checks the next rows of a batch that the transaction has locked, and when the last have been checked, says what was
