@@ -194,6 +194,8 @@ test('another role holds from the next page on; access switched off holds at onc
   // The keyboard goes on where it was.
   await expect.poll(() => admin.locator(':focus').getAttribute('aria-label')).toBe(`Actions for ${name}`);
   await page.getByRole('link', { name: 'Orders' }).click();
+  // The page may be on its way to the form already, for another question that was refused.
+  await page.waitForURL(/sign-in\?back=%2Foperations%2Forders/);
   await giveSignIn(page, email);
   await page.getByText('Your access was switched off.').waitFor();
 
