@@ -1,4 +1,4 @@
-import { type Clock, plusMs } from '../lib/clock.ts';
+import { type Clock, HOUR_MS, plusMs } from '../lib/clock.ts';
 import type { Database, Queryable } from '../lib/db.ts';
 import { newId } from '../lib/ids.ts';
 import type { Logger } from '../lib/log.ts';
@@ -22,7 +22,6 @@ export const LAPSES_AFTER_DAYS = 7;
 /** So long whoever was an admin, and was demoted, switched off, reset or removed by somebody of the team, counts as one still. */
 const KEPT_AWAY_DAYS = 7;
 
-const HOUR_MS = 3_600_000;
 const ALONE_MS = ALONE_HOURS * HOUR_MS;
 const LAPSES_AFTER_MS = LAPSES_AFTER_DAYS * 24 * HOUR_MS;
 const KEPT_AWAY_MS = KEPT_AWAY_DAYS * 24 * HOUR_MS;

@@ -98,15 +98,16 @@ function judgeRow(row: RowToJudge, order: KnownOrder, seen: SeenOfOrder, rules: 
     exponent,
   };
   const fault = faultOf();
-  if (fault !== null) return { ...judged, ...NOTHING_TAKEN, verdict: 'bad', problem: fault };
-  const { amountMinor } = verdict as { amountMinor: number };
-  const { txnId } = payment!;
+  if (fault !== null || verdict.refusal !== null)
+    return { ...judged, ...NOTHING_TAKEN, verdict: 'bad', problem: fault };
+  const { amountMinor } = verdict;
+  const { txnId, effectiveMinor } = verdict.payment;
   const likeBefore = latestOf(order, amountMinor);
   const likeInFile = seen.lineOfAmount.get(amountMinor);
   if (likeInFile === undefined) seen.lineOfAmount.set(amountMinor, row.line);
   seen.facts = withRefund(seen.facts, { txnId, amountMinor, uniqueRequestId: null, at: rules.now });
   const isUnsure = row.txnId === null && payments.length > 1;
-  const isLess = amountMinor < payment!.effectiveMinor;
+  const isLess = amountMinor < effectiveMinor;
   const problem =
     likeBefore !== null
       ? { code: 'same_amount_before', field: 'amount', at: likeBefore }

@@ -117,9 +117,9 @@ async function readFacts(tx: Queryable, orders: readonly KnownOrder[]): Promise<
        from unnest($1::int[], $2::text[], $3::text[]) as q(n, merchant_id, order_id)
        cross join lateral (
          select t.txn_id as "txnId", t.gateway, t.gateway_account_id as "gatewayAccountId",
-              t.gateway_payment_id as "gatewayPaymentId", t.payment_method_type as "paymentMethodType",
-              t.effective_minor as "effectiveMinor", t.effective_minor - t.reserved_minor as "leftMinor",
-              t.charged_at as "chargedAt"
+                t.gateway_payment_id as "gatewayPaymentId", t.payment_method_type as "paymentMethodType",
+                t.effective_minor as "effectiveMinor", t.effective_minor - t.reserved_minor as "leftMinor",
+                t.charged_at as "chargedAt"
          from transactions t
          where t.merchant_id = q.merchant_id and t.order_id = q.order_id and t.status = 'CHARGED' offset 0) t`,
       keys,

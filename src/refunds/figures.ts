@@ -1,3 +1,4 @@
+import { DAY_MS, HOUR_MS } from '../lib/clock.ts';
 import type { Database, Queryable } from '../lib/db.ts';
 import type { Logger } from '../lib/log.ts';
 import { createLoop, type Loop } from '../lib/loop.ts';
@@ -200,8 +201,6 @@ interface Cells {
   readonly before_time: Date;
 }
 
-const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
 /** The longer cells that there are, the longest first; by its own name each kind has quarters of an hour. */
 const LONGER_CELLS: Readonly<Record<FigureSum['kind'], readonly (readonly [suffix: string, ms: number])[]>> =
   {

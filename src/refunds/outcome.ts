@@ -9,7 +9,7 @@ import type {
   RefundNews,
   RefusedBecause,
 } from '../gateways/gateway.ts';
-import { plusMs } from '../lib/clock.ts';
+import { DAY_MS, plusMs } from '../lib/clock.ts';
 import { amountText, exponentOf } from '../lib/money.ts';
 import type { WebhookEventName } from '../webhooks/events.ts';
 import { isFollowed, isSent, LANES, type Lane, type Proposal, type Refund } from './refund.ts';
@@ -93,7 +93,6 @@ const REVIEW_LOOK_MS = 24 * 3_600_000;
 const MISCONFIGURED_RETRY_MS = 5 * 60_000;
 /** A payment that the gateway does not know is tried again: its account may get the right key. */
 const NO_PAYMENT_RETRY_DELAYS_MS = [5 * 60_000, 15 * 60_000, 3_600_000];
-const DAY_MS = 24 * 3_600_000;
 /** What a person has settled is asked about again for six weeks, whatever the connector says of successes. */
 const HAND_RECHECK_DELAYS_MS = [
   3_600_000,

@@ -26,6 +26,13 @@ beforeEach(async () => {
 });
 afterEach(() => api.close());
 
+/** The same, with a gateway that answers as the test tells it. */
+function withModel() {
+  const model = new ModelGateway();
+  const engine = { ...api.batches.engine, gateways: registryOf([model.gateway]) };
+  return { model, api: { ...api, batches: { ...api.batches, engine } } };
+}
+
 const HEADER = 'refund_id,order_id,unique_request_id,status,arn,evidence';
 const PROOF = 'Statement of the bank of 3 March (line 7)';
 
@@ -106,9 +113,7 @@ describe('a file of outcomes', () => {
   });
 
   test('waits, in the order of its rows, for a gateway that will only say later what became of a refund', async () => {
-    const model = new ModelGateway();
-    const engine = { ...api.batches.engine, gateways: registryOf([model.gateway]) };
-    const slow = { ...api, batches: { ...api.batches, engine } };
+    const { model, api: slow } = withModel();
     model.look = ({ refundId }) =>
       refundId === ids[1] ? { kind: 'busy', retryAfterMs: null, evidence: {} } : absent;
     const { body: batch } = await upload(
@@ -138,9 +143,7 @@ describe('a file of outcomes', () => {
   });
 
   test('asks no faster than the account may be asked', async () => {
-    const model = new ModelGateway();
-    const engine = { ...api.batches.engine, gateways: registryOf([model.gateway]) };
-    const asking = { ...api, batches: { ...api.batches, engine } };
+    const { model, api: asking } = withModel();
     await api.db.query('update gateway_accounts set max_per_second = 2');
     const { body: batch } = await upload(
       asking,

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { DAY_MS } from '../../lib/clock.ts';
 import { dayPlus, startOfDay } from '../../lib/days.ts';
 import { exponentOf, formatAmount } from '../../lib/money.ts';
 import {
@@ -25,7 +26,6 @@ import {
 import type { ApiDeps } from '../deps.ts';
 import { ApiError } from '../errors.ts';
 
-const DAY_MS = 86_400_000;
 const QUARTER_MS = 900_000;
 /** Where the ages of refunds without an end are cut, in days. */
 const AGES = [0, 1, 3, 5, 7, 10] as const;

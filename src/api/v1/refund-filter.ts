@@ -1,5 +1,5 @@
 import { listGatewayAccounts } from '../../gateways/accounts.ts';
-import { plusMs } from '../../lib/clock.ts';
+import { DAY_MS, plusMs } from '../../lib/clock.ts';
 import type { Queryable } from '../../lib/db.ts';
 import { isUuid } from '../../lib/ids.ts';
 import type { RefundFilter } from '../../refunds/list.ts';
@@ -7,8 +7,6 @@ import { STATE_NAMES } from '../../refunds/states.ts';
 import { PUBLIC_STATUSES, type RefundListQuery } from '../contract/refunds.ts';
 import { amountRange, knownWords } from './filters.ts';
 import { positionOf } from './pages.ts';
-
-const DAY_MS = 86_400_000;
 
 /** What a query of GET /v1/refunds asks for at this moment. Throws ApiError for what does not fit together. */
 export async function refundFilterOf(

@@ -1,4 +1,5 @@
 import type { TrailEvent } from '../../audit/events.ts';
+import { DAY_MS } from '../../lib/clock.ts';
 import { formatAmount } from '../../lib/money.ts';
 import type { RefundOfCustomer } from '../../refunds/list.ts';
 import { isSent, type Proposal, type Refund } from '../../refunds/refund.ts';
@@ -11,8 +12,6 @@ import type {
   RefundInList,
   Refund as RefundJson,
 } from '../contract/refunds.ts';
-
-const DAY_MS = 86_400_000;
 
 /** The refund as /v1 shows it at this moment; `wait`: what holds it up. */
 export function refundView(refund: Refund, now: Date, wait: Wait | null): RefundJson {

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { plusMs } from '../../lib/clock.ts';
+import { HOUR_MS, plusMs } from '../../lib/clock.ts';
 import { isUuid } from '../../lib/ids.ts';
 import { readRefund } from '../../refunds/store.ts';
 import {
@@ -61,7 +61,6 @@ import { recordAccess } from '../record-access.ts';
 import { pageOf, positionOf } from './pages.ts';
 import { refundNotFound } from './refusals.ts';
 
-const HOUR_MS = 3_600_000;
 const LONGEST_RANGE_DAYS = 92;
 const MOST_WAITING_COUNTED = 10_000;
 
